@@ -1,0 +1,59 @@
+# `make` alone lists what there is. `make demo` and `make test` need nothing beforehand but Python 3.11+ and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NAME ?= pipeline
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench up down lock schemas crash soak fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v uv >/dev/null || $(PYTHON) -m uv --version >/dev/null 2>&1 || $(PYTHON) -m pip install --quiet uv || \
+	  { $(PYTHON) -m venv $(VENV)-uv && $(VENV)-uv/bin/pip install --quiet uv; }
+	@UV="$$(command -v uv || { $(PYTHON) -m uv --version >/dev/null 2>&1 && echo $(PYTHON) -m uv; } || echo $(VENV)-uv/bin/uv)"; \
+	  [ -d $(VENV) ] || $$UV venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+	  VIRTUAL_ENV=$(VENV) $$UV pip sync --quiet --require-hashes requirements/dev.txt && \
+	  VIRTUAL_ENV=$(VENV) $$UV pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## make .venv from the locks and fetch the Kafka jars
+	@$(BIN)/python -m handoff.embedded.jars
+
+demo: setup ## the whole thing on this machine: a simulated county over MLLP, candidates against ground truth
+	@$(BIN)/handoff demo
+
+test: setup check ## every check and every test, on a real Kafka and Redis
+	$(BIN)/pytest -q
+
+check: $(STAMP) ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|replay
+	@$(BIN)/python -m bench.$(NAME)
+
+crash: setup ## the crash matrix, many rounds
+	HANDOFF_CRASH_ROUNDS=$${HANDOFF_CRASH_ROUNDS:-50} $(BIN)/pytest tests/crash -q -s
+
+up: setup ## an empty system that stays: listener, workers, directory, Kafka, Redis
+	@$(BIN)/handoff up
+
+down: setup ## stop what `make up` started
+	@$(BIN)/handoff down
+
+lock: ## resolve requirements/*.in anew
+	uv pip compile -q --upgrade --generate-hashes --no-header requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile -q --upgrade --generate-hashes --no-header requirements/dev.in -o requirements/dev.txt
+
+schemas: $(STAMP) ## write schemas/ from the document types
+	$(BIN)/python -m handoff.schemas
+
+clean: ## remove the environment and what tools left behind
+	rm -rf $(VENV) $(VENV)-uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

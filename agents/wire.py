@@ -1,0 +1,193 @@
+"""`member.visits.v1`: a visit or custody snapshot as JSON, and back (docs/consuming.md; contracts: "visit", "custody").
+
+Instants inside the system are milliseconds UTC; on the topic they are RFC 3339 with California's offset.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.refusal import Refusal
+from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
+from domain.times import instant, rfc3339
+
+
+class Disposition(msgspec.Struct, frozen=True, gc=False):
+    """Where the patient went: the code in the common dialect, its group, and the code as the sender wrote it."""
+
+    code: str
+    group: str
+    raw: str
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message of the evidence."""
+
+    sender: str
+    control_id: str
+    at: str
+
+
+class VisitDocument(msgspec.Struct, frozen=True, omit_defaults=False, tag_field="record", tag="visit"):
+    """A visit on `member.visits.v1`."""
+
+    patient: str
+    visit: str
+    weak: bool
+    member_id: str
+    revision: int
+    status: str
+    patient_class: str = msgspec.field(name="class")
+    arrived: str | None
+    admitted: str | None
+    departed: str | None
+    facility: str
+    facility_type: str
+    admission_type: str
+    source: str
+    disposition: Disposition
+    destination: str
+    diagnoses: tuple[str, ...]
+    flags: tuple[str, ...]
+    how: dict[str, str]
+    messages: tuple[Message, ...]
+    received: str
+
+
+class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="custody"):
+    """A custody record on `member.visits.v1`."""
+
+    patient: str
+    record_id: str
+    member_id: str
+    revision: int
+    status: str
+    kind: str
+    occurred: str | None
+    scheduled: str | None
+    facility: str
+    facility_type: str
+    confidence: str
+    messages: tuple[Message, ...]
+    received: str
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(VisitDocument | CustodyDocument)
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _at(text: str | None) -> int | None:
+    return None if text is None else instant(text)
+
+
+def _messages(sources: tuple[Source, ...]) -> tuple[Message, ...]:
+    return tuple(Message(source.sender, source.control_id, source.at) for source in sources)
+
+
+def _sources(messages: tuple[Message, ...]) -> tuple[Source, ...]:
+    return tuple(Source(message.sender, message.control_id, message.at) for message in messages)
+
+
+def encode(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
+    """The JSON of a snapshot told to `member`."""
+    if isinstance(snapshot, CustodySnapshot):
+        return _ENCODER.encode(
+            CustodyDocument(
+                patient=snapshot.patient,
+                record_id=snapshot.record_id,
+                member_id=member,
+                revision=snapshot.revision,
+                status=snapshot.status,
+                kind=snapshot.kind,
+                occurred=_time(snapshot.occurred),
+                scheduled=_time(snapshot.scheduled),
+                facility=snapshot.facility,
+                facility_type=snapshot.facility_type,
+                confidence=snapshot.confidence,
+                messages=_messages(snapshot.messages),
+                received=rfc3339(snapshot.received),
+            )
+        )
+    return _ENCODER.encode(
+        VisitDocument(
+            patient=snapshot.patient,
+            visit=snapshot.visit,
+            weak=snapshot.weak,
+            member_id=member,
+            revision=snapshot.revision,
+            status=snapshot.status,
+            patient_class=snapshot.patient_class,
+            arrived=_time(snapshot.arrived),
+            admitted=_time(snapshot.admitted),
+            departed=_time(snapshot.departed),
+            facility=snapshot.facility,
+            facility_type=snapshot.facility_type,
+            admission_type=snapshot.admission_type,
+            source=snapshot.source,
+            disposition=Disposition(snapshot.disposition, snapshot.disposition_group, snapshot.disposition),
+            destination=snapshot.destination,
+            diagnoses=snapshot.diagnoses,
+            flags=snapshot.flags,
+            how=snapshot.how,
+            messages=_messages(snapshot.messages),
+            received=rfc3339(snapshot.received),
+        )
+    )
+
+
+def decode(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
+    """(member, snapshot) of one record's value. Raises Refusal("bad-snapshot") when it is neither kind."""
+    try:
+        document = _DECODER.decode(value)
+        return document.member_id, _custody(document) if isinstance(document, CustodyDocument) else _visit(document)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Refusal("bad-snapshot") from error
+
+
+def _custody(document: CustodyDocument) -> CustodySnapshot:
+    return CustodySnapshot(
+        patient=document.patient,
+        record_id=document.record_id,
+        revision=document.revision,
+        status=document.status,
+        kind=document.kind,
+        received=instant(document.received),
+        occurred=_at(document.occurred),
+        scheduled=_at(document.scheduled),
+        facility=document.facility,
+        facility_type=document.facility_type,
+        confidence=document.confidence,
+        messages=_sources(document.messages),
+    )
+
+
+def _visit(document: VisitDocument) -> VisitSnapshot:
+    return VisitSnapshot(
+        patient=document.patient,
+        visit=document.visit,
+        revision=document.revision,
+        status=document.status,
+        patient_class=document.patient_class,
+        received=instant(document.received),
+        weak=document.weak,
+        arrived=_at(document.arrived),
+        admitted=_at(document.admitted),
+        departed=_at(document.departed),
+        facility=document.facility,
+        facility_type=document.facility_type,
+        admission_type=document.admission_type,
+        source=document.source,
+        disposition=document.disposition.code,
+        disposition_group=document.disposition.group,
+        destination=document.destination,
+        diagnoses=document.diagnoses,
+        flags=document.flags,
+        how=document.how,
+        messages=_sources(document.messages),
+    )

@@ -1,0 +1,120 @@
+"""What one message says, once it has been read: the facts that parsers hand to the domain.
+
+Times are integers: milliseconds since 1970-01-01 UTC. A sender's zone has already been applied (semantics: a
+sender's zone comes from its profile unless the message carries an offset). `None` means that the message said nothing;
+`DELETED` (HL7's `""`) means that it said "there is none".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+DELETED: Final = '""'
+"""HL7 v2 section 2.4.3.1: two double quotes in a field delete the value that the receiver holds."""
+
+
+class When(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A point in time as a feed gave it.
+
+    `at` is milliseconds since the epoch, UTC. When `whole_day` is set the feed gave a date only: the value stands for
+    that whole day in the sender's zone and `at` is its first millisecond. `source` names the field ("EVN-6").
+    """
+
+    at: int
+    whole_day: bool = False
+    source: str = ""
+
+
+class Identifier(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One repetition of a patient identifier list (PID-3, CX): who assigned which number, of which type (0203)."""
+
+    authority: str
+    number: str
+    type: str = ""
+
+
+class Merge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One {PID MRG} pair: the retired number gives way to the surviving one (A40, A18, A34-A36, A44, A45, A47).
+
+    Keys are patient keys (`authority|number`). `account` is MRG-3, `visit` is MRG-5 (or MRG-6), as visit keys.
+    """
+
+    survivor: str
+    retired: str
+    account: str | None = None
+    visit: str | None = None
+
+
+class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one message says about one visit (PV1, PV2, DG1 and the profile's place for the homelessness flag)."""
+
+    key: str
+    """Visit key: `authority|PV1-19.1`, else the account, else built and `weak` (semantics, section 2)."""
+    weak: bool = False
+    patient_class: str | None = None
+    """emergency, inpatient, outpatient, observation, preadmit, recurring, obstetrics, newborn, snf, custody, other."""
+    facility: str | None = None
+    admitted: When | None = None
+    """PV1-44."""
+    departed: When | None = None
+    """PV1-45."""
+    admission_type: str | None = None
+    """PV1-4 in the profile's common dialect (NUBC: 1 emergency, 2 urgent, 3 elective, 4 newborn, 5 trauma)."""
+    admit_source: str | None = None
+    """PV1-14 in NUBC point-of-origin codes."""
+    disposition: str | None = None
+    """PV1-36 as sent (trimmed); `domain.codes` turns it into a group."""
+    destination: str | None = None
+    """PV1-37."""
+    diagnoses: tuple[str, ...] | None = None
+    """DG1-3 codes, dots removed, upper case: the whole snapshot of this message. None: no DG1 at all."""
+    homeless: bool | None = None
+    prior_visit: str | None = None
+    """A06/A07: the visit key this visit had before (MRG-5, else MRG-3)."""
+    numbered: bool = False
+    """The message carried a visit number of its own (PV1-19): needed for an A08 to be hearsay of a new visit."""
+    facility_type: str | None = None
+    """From the profile's facility map: hospital, snf, icf, jail, youth-facility, psychiatric, other."""
+
+
+class AdtEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One ADT message, read."""
+
+    trigger: str
+    """MSH-9.2, never EVN-1: "A01"."""
+    sender: str
+    """The sender profile's name."""
+    control_id: str
+    """MSH-10, or "" when the message had none."""
+    built: int
+    """MSH-7: when the message was built."""
+    recorded: int
+    """EVN-2, else MSH-7: when it was entered. This orders statements (the later one wins)."""
+    occurred: When | None
+    """EVN-6: when it really happened; on a cancel, the time of the event that is cancelled."""
+    patient: str
+    """Patient key: `authority|number` (the medical record number's)."""
+    sequence: int | None = None
+    """MSH-13."""
+    identifiers: tuple[Identifier, ...] = ()
+    cin: str | None = None
+    """The Medi-Cal client index number, nine characters, when one with a valid shape is in PID-3 or IN1/IN2."""
+    bad_cin: bool = False
+    """A Medicaid number was there but does not have the shape of a CIN."""
+    birth_date: str | None = None
+    """PID-7 as YYYY-MM-DD."""
+    sex: str | None = None
+    family_name: str | None = None
+    given_name: str | None = None
+    zip: str | None = None
+    phone: str | None = None
+    died: When | None = None
+    """PID-29; when only PID-30 = Y was given, the event's own time with source "PID-30"."""
+    visit: VisitStatement | None = None
+    merges: tuple[Merge, ...] = ()
+    partner: str | None = None
+    """A24, A37: the second patient's key (link, unlink); A17: the one swapped with."""
+    notes: tuple[str, ...] = ()
+    """Feed-quality marks, e.g. "charset-fallback", "zone-from-profile", "evn-1-differs"."""

@@ -1,0 +1,35 @@
+"""How a person is named: the key of a hospital's patient, and the Medi-Cal client index number (CIN)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_CIN: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z]", re.ASCII)
+"""DHCS: `9`, seven digits, and a check letter that is none of B I J K L O P Q R S."""
+_CARD: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z][0-9]{5}", re.ASCII)
+"""A benefits card number: the CIN, a check digit, and the four-digit date of issue."""
+
+
+def patient_key(authority: str, number: str) -> str:
+    """The key of one hospital's patient: `authority|number`, both trimmed, letter case kept.
+
+    The first bar ends the authority: a bar inside it (HL7 escape `\\F\\`) is written `%7C`.
+    """
+    authority = authority.strip()
+    if "|" in authority:
+        authority = authority.replace("|", "%7C")
+    return f"{authority}|{number.strip()}"
+
+
+def read_cin(text: str) -> str | None:
+    """The nine-character CIN that `text` is, or None when it does not have the shape of one.
+
+    Blanks and hyphens inside are dropped and letters raised; a 14-character card number is cut to its first nine.
+    """
+    plain = text.replace(" ", "").replace("-", "").upper()
+    if _CIN.fullmatch(plain):
+        return plain
+    if _CARD.fullmatch(plain):
+        return plain[:9]
+    return None

@@ -1,0 +1,161 @@
+"""What the patient stage tells the member stage: the difference between what stands and what was published.
+
+A visit or custody record goes out whole, with a revision that counts up, whenever it or its owner changes; to a former
+owner it goes out as withdrawn. A visit number that was replaced (A06, A07) speaks through the number that replaced it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from domain.patients import CustodyStatement, PatientRow, Published
+from domain.snapshots import CustodySnapshot, VisitSnapshot
+from domain.statements import Statement, union_of
+from domain.visits import read
+
+Snapshot = VisitSnapshot | CustodySnapshot
+
+_WITHDRAWN: Final = b"withdrawn"
+
+
+def publish(
+    before: PatientRow | None, row: PatientRow, owner: str | None, owner_before: str | None, received: int
+) -> tuple[PatientRow, list[tuple[str, Snapshot]]]:
+    """(row that remembers, [(member, snapshot)]): what has to be told now that `owner` owns the row.
+
+    `before` is the row as it was when it last published, `owner_before` its owner then: what did not change since is
+    not looked at again. `received` (ms UTC) is stamped on what goes out.
+    """
+    told: list[tuple[str, Snapshot]] = []
+    published: dict[str, Published] = {}
+    for key, snapshot in _current(before, row, owner != owner_before, received):
+        known = row.published.get(key)
+        after = _next(key, snapshot, known, owner, received, row, told)
+        if after is not None:
+            published[key] = after
+    if not published:
+        return row, []
+    return msgspec.structs.replace(row, published={**row.published, **published}), told
+
+
+def _current(
+    before: PatientRow | None, row: PatientRow, everything: bool, received: int
+) -> Iterator[tuple[str, Snapshot | None]]:
+    """(key, how it stands now or None) of all that may differ from what was published."""
+    visits = _roots(row)
+    everything = everything or before is None or row.ties is not before.ties or row.impaired != before.impaired
+    for key in sorted(visits):
+        if everything or row.weak is not before.weak or visits[key] is not before.visits.get(key):  # type: ignore[union-attr]
+            yield key, _snapshot(row, key, visits[key], received)
+    for key in sorted(row.custody):
+        if everything or row.custody[key] is not before.custody.get(key):  # type: ignore[union-attr]
+            statement = row.custody[key]
+            yield key, None if statement.deleted else _custody(row, key, statement, received)
+    if everything:
+        for key in sorted(row.published.keys() - visits.keys() - row.custody.keys()):
+            yield key, None
+
+
+def _next(
+    key: str,
+    snapshot: Snapshot | None,
+    before: Published | None,
+    owner: str | None,
+    received: int,
+    row: PatientRow,
+    told: list[tuple[str, Snapshot]],
+) -> Published | None:
+    """What to remember about `key` after telling whoever must be told; None when nothing is to be said."""
+    standing = before is not None and before.digest != _WITHDRAWN
+    digest = _digest(snapshot) if snapshot is not None else _WITHDRAWN
+    if snapshot is None or owner is None:
+        if before is None or not standing:
+            return None
+        told.append((before.member, _withdrawal(row, key, before.revision + 1, received)))
+        return Published(before.member, before.revision + 1, _WITHDRAWN)
+    if before is not None and standing and before.member == owner and before.digest == digest:
+        return None
+    revision = before.revision + 1 if before is not None else 1
+    if before is not None and standing and before.member != owner:
+        told.append((before.member, _withdrawal(row, key, revision, received)))
+    told.append((owner, msgspec.structs.replace(snapshot, revision=revision)))
+    return Published(owner, revision, digest)
+
+
+def _roots(row: PatientRow) -> dict[str, tuple[Statement, ...]]:
+    """Each visit that speaks for itself, with the statements of the numbers it replaced."""
+    if not row.ties:
+        return row.visits
+    gathered: dict[str, list[tuple[Statement, ...]]] = {}
+    for key, statements in row.visits.items():
+        root, seen = key, {key}
+        while (tie := row.ties.get(root)) is not None and tie.value is not None and tie.value not in seen:
+            root = tie.value
+            seen.add(root)
+        gathered.setdefault(root, []).append(statements)
+    return {root: sets[0] if len(sets) == 1 else union_of(*sets) for root, sets in gathered.items()}
+
+
+def _snapshot(row: PatientRow, key: str, statements: tuple[Statement, ...], received: int) -> VisitSnapshot | None:
+    weak = key in row.weak
+    visit = read(statements, numbered=key not in row.unnumbered)
+    if visit is None:
+        return None
+    return VisitSnapshot(
+        patient=row.patient,
+        visit=key,
+        revision=0,
+        status=visit.status,
+        patient_class=visit.patient_class,
+        received=received,
+        weak=weak,
+        arrived=visit.arrived,
+        admitted=visit.admitted,
+        departed=visit.departed,
+        facility=visit.facility,
+        facility_type=visit.facility_type,
+        admission_type=visit.admission_type,
+        source=visit.source,
+        disposition=visit.disposition,
+        disposition_group=visit.disposition_group,
+        destination=visit.destination,
+        diagnoses=visit.diagnoses,
+        flags=(*visit.flags, "impaired") if row.impaired else visit.flags,
+        how=visit.how,
+        messages=visit.messages,
+    )
+
+
+def _custody(row: PatientRow, record_id: str, statement: CustodyStatement, received: int) -> CustodySnapshot:
+    return CustodySnapshot(
+        patient=row.patient,
+        record_id=record_id,
+        revision=0,
+        status="asserted",
+        kind=statement.kind,
+        received=received,
+        occurred=statement.occurred,
+        scheduled=statement.scheduled,
+        facility=statement.facility,
+        facility_type=statement.facility_type,
+        confidence="confirmed",
+        messages=(statement.source,),
+    )
+
+
+def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snapshot:
+    """What tells a former owner that a visit or custody record is no longer its own: nothing of it but its name."""
+    if key in row.custody:
+        return CustodySnapshot(row.patient, key, revision, "withdrawn", row.custody[key].kind, received)
+    return VisitSnapshot(row.patient, key, revision, "withdrawn", "other", received)
+
+
+def _digest(snapshot: Snapshot) -> bytes:
+    """Eight bytes over all that a consumer can see, the time of receipt and the log coordinates aside."""
+    sources = tuple(msgspec.structs.replace(source, at="") for source in snapshot.messages)
+    bare = msgspec.structs.replace(snapshot, revision=0, received=0, messages=sources)
+    return blake2b(msgspec.msgpack.encode(bare), digest_size=8).digest()

@@ -1,0 +1,31 @@
+"""Which of two statements about the same thing wins: the later *recorded* one (semantics, section 2).
+
+A rank is (recorded, built, sequence, control ID in natural order): EVN-2 else MSH-7, MSH-7, MSH-13, MSH-10. Feeds
+repeat control IDs and whole seconds, so ranks can be equal; callers then compare the values themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+Rank = tuple[int, int, int, tuple[tuple[int, int, str], ...]]
+"""(recorded ms UTC, built ms UTC, sequence or -1, control ID in natural order)."""
+
+_RUNS: Final = re.compile(r"\d+|\D+")
+
+
+@lru_cache(maxsize=16_384)
+def natural(control_id: str) -> tuple[tuple[int, int, str], ...]:
+    """A control ID as a key that counts digits as numbers: MSG9 comes before MSG10.
+
+    Leading zeros are the last thing compared, so that the order stays total.
+    """
+    key = []
+    for run in _RUNS.findall(control_id):
+        if run.isdecimal() and run.isascii():
+            key.append((0, int(run[:60]), run))
+        else:
+            key.append((1, 0, run))
+    return tuple(key)
