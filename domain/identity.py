@@ -27,6 +27,9 @@ def read_cin(text: str) -> str | None:
 
     Blanks and hyphens inside are dropped and letters raised; a 14-character card number is cut to its first nine.
     """
+    text = text.strip()
+    if len(text) < 9 or text[0] != "9":
+        return None
     plain = text.replace(" ", "").replace("-", "").upper()
     if _CIN.fullmatch(plain):
         return plain

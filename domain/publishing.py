@@ -42,6 +42,16 @@ def publish(
     return msgspec.structs.replace(row, published={**row.published, **published}), told
 
 
+def standing(row: PatientRow) -> Iterator[tuple[str, Snapshot]]:
+    """(member or "", snapshot) of each visit and custody record as it stands, by key, with its last revision."""
+    for key, snapshot in _current(None, row, True, row.since):
+        if snapshot is not None:
+            known = row.published.get(key)
+            held = known is not None and known.digest != _WITHDRAWN
+            member = known.member if known is not None and held else ""
+            yield member, msgspec.structs.replace(snapshot, revision=known.revision if known is not None else 0)
+
+
 def _current(
     before: PatientRow | None, row: PatientRow, everything: bool, received: int
 ) -> Iterator[tuple[str, Snapshot | None]]:

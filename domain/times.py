@@ -35,6 +35,7 @@ def local_day(at: int) -> int:
     return EPOCH_DAY + (at + _offset_of_quarter(at // _QUARTER)) // DAY
 
 
+@lru_cache(maxsize=65_536)
 def day_start(day: int) -> int:
     """The first instant (ms UTC) of a California day (ordinal)."""
     start = datetime.combine(date.fromordinal(day), datetime.min.time(), tzinfo=CALIFORNIA)

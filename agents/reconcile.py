@@ -1,0 +1,315 @@
+"""The patient stage: what one hospital says about one of its patients becomes visits of a member.
+
+Records in: ADT messages (`adt.raw.v1`), custody records (`custody.raw.v1`) and statements about identity
+(`identity.links.v1`), all keyed by source patient. Out: whole snapshots to the member, links to other patients' rows,
+and who is still nobody's. One decision is: fold the record into the row, then *settle* what follows from the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from agents import wire
+from agents.links import TOPIC as LINKS
+from agents.links import Link, decode_link, encode_link
+from agents.stage import Context, Emit, Record, Stage, received_of
+from domain.facts import AdtEvent
+from domain.ownership import Owner, fold_told, owner
+from domain.patients import (
+    SCHEMA,
+    Claim,
+    CustodyStatement,
+    PatientRow,
+    Told,
+    claim_of,
+    fold_custody,
+    fold_event,
+    fold_roster,
+    later,
+    new_row,
+    replace,
+)
+from domain.publishing import publish
+from domain.refusal import Refusal
+from domain.snapshots import Source
+from parsers.adt import read_adt
+from parsers.custody import CustodyRecord, read_custody
+from parsers.profiles import Profiles
+
+RAW: Final = "adt.raw.v1"
+CUSTODY: Final = "custody.raw.v1"
+VISITS: Final = "member.visits.v1"
+UNATTRIBUTED: Final = "adt.unattributed.v1"
+DEAD_LETTERS: Final = "adt.dead-letters.v1"
+CHANGELOG: Final = "handoff.reconcile.changelog.v1"
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(PatientRow)
+_REMEMBERED: Final = 4096
+
+
+class Unattributed(msgspec.Struct, frozen=True):
+    """A source patient that is nobody's yet, on `adt.unattributed.v1`: why and since when; no demographics."""
+
+    patient: str
+    identifiers: tuple[str, ...]
+    reason: str
+    since: int
+
+
+def stage(profiles: Profiles, provisional: bool = False) -> Stage:
+    """The patient stage, reading messages with `profiles`.
+
+    With `provisional` each unmatched patient is a member of its own (`~authority|number`): for replays that have no
+    roster.
+    """
+    events = _Events(profiles)
+
+    def lookups(record: Record) -> Iterable[str]:
+        return _questions(record, events)
+
+    def decide(row: PatientRow | None, record: Record, context: Context) -> tuple[PatientRow, list[Emit]]:
+        return _decide(row, record, context, events, provisional)
+
+    return Stage(
+        name="reconcile",
+        inputs=(RAW, CUSTODY, LINKS),
+        changelog=CHANGELOG,
+        outputs=(VISITS, LINKS, UNATTRIBUTED),
+        dead_letters=DEAD_LETTERS,
+        row_key=row_key,
+        decide=decide,
+        encode=_ENCODER.encode,
+        decode=read_row,
+        next_due=_never,
+        lookups=lookups,
+        ticks=False,
+        impair=_impaired,
+    )
+
+
+class _Events:
+    """Reads each ADT record once, though both the look-ups and the decision need it."""
+
+    def __init__(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._read: dict[tuple[int, int], AdtEvent] = {}
+
+    def of(self, record: Record) -> AdtEvent:
+        """The event of a record of `adt.raw.v1`. Raises Refusal."""
+        position = (record.partition, record.offset)
+        known = self._read.get(position)
+        if known is None:
+            sender = record.headers.get("sender", b"").decode("utf-8", "replace")
+            known = read_adt(record.value or b"", self._profiles.named(sender))
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            self._read[position] = known
+        return known
+
+
+def row_key(record: Record) -> str:
+    """The source patient a record is for: the record's key. Raises Refusal("no-key")."""
+    if not record.key:
+        raise Refusal("no-key")
+    return record.key.decode("utf-8", "replace")
+
+
+def read_row(value: bytes) -> PatientRow:
+    """A row from what the stage encoded. Raises ValueError for a schema that this version does not know."""
+    row = _DECODER.decode(value)
+    if row.schema != SCHEMA:
+        raise ValueError(f"a patient row of schema {row.schema}; this version reads {SCHEMA}")
+    return row
+
+
+def _impaired(row: PatientRow) -> PatientRow:
+    return row if row.impaired else replace(row, impaired=True)
+
+
+def _never(_: Any) -> None:
+    return None
+
+
+def _questions(record: Record, events: _Events) -> Iterable[str]:
+    """The identifiers to ask the directory about; none when the record names the member itself."""
+    if record.topic == RAW:
+        try:
+            event = events.of(record)
+        except Refusal:
+            return ()
+        if event.cin is not None:
+            return ()
+        return {event.patient, *(f"{i.authority}|{i.number}" for i in event.identifiers if i.authority)}
+    if record.topic == CUSTODY and record.value:
+        try:
+            custody = read_custody(record.value)
+        except Refusal:
+            return ()
+        return () if custody.cin else {row_key(record), *custody.identifiers}
+    return ()
+
+
+def _decide(
+    row: PatientRow | None, record: Record, context: Context, events: _Events, provisional: bool
+) -> tuple[PatientRow, list[Emit]]:
+    received = received_of(record)
+    patient = row_key(record)
+    before = row if row is not None else new_row(patient, received)
+    emits: list[Emit] = []
+    if record.topic == RAW:
+        event = events.of(record)
+        if event.patient != patient:
+            raise Refusal("key-mismatch", "PID-3")
+        source = Source(event.sender, event.control_id, record.coordinates)
+        after = fold_event(before, event, source, received)
+        emits += _absorbed_elsewhere(event, patient, received)
+        after = _fold_answers(after, _questions(record, events), context)
+    elif record.topic == CUSTODY:
+        after = _fold_custody(before, record, received)
+        after = _fold_answers(after, _questions(record, events), context)
+    elif record.topic == LINKS:
+        after = _fold_link(before, decode_link(record.value or b""), row is None)
+    else:
+        raise Refusal("unexpected-topic")
+    if after is before and row is not None:
+        return row, emits
+    away = context.lookups is None and record.topic != LINKS
+    return _settle(row, after, received, away, provisional, emits)
+
+
+def _absorbed_elsewhere(event: AdtEvent, patient: str, received: int) -> list[Emit]:
+    """Links for the merges of a message whose survivors are other patients (a message may hold several pairs)."""
+    return [
+        _link(
+            Link(
+                kind="absorb",
+                patient=merge.survivor,
+                retired=merge.retired,
+                claim=claim_of(event, "merged"),
+                received=received,
+            )
+        )
+        for merge in event.merges
+        if merge.survivor != patient and merge.survivor != merge.retired
+    ]
+
+
+def _fold_answers(row: PatientRow, questions: Iterable[str], context: Context) -> PatientRow:
+    """The row once the directory has answered: an answer is the member, a unit separator, the roster row's time."""
+    if context.lookups is None:
+        return row
+    for question in sorted(questions):
+        answer = context.lookups.get(question)
+        if answer:
+            member, _, revision = answer.partition("\x1f")
+            row = fold_roster(row, question, member, int(revision or 0))
+    return row
+
+
+def _fold_custody(row: PatientRow, record: Record, received: int) -> PatientRow:
+    custody: CustodyRecord = read_custody(record.value or b"")
+    statement = CustodyStatement(
+        kind=custody.kind,
+        received=received,
+        occurred=custody.occurred,
+        scheduled=custody.scheduled,
+        facility=custody.facility,
+        facility_type=custody.facility_type,
+        origin=custody.source,
+        source=Source(custody.source, custody.record_id, record.coordinates),
+        deleted=custody.kind == "deleted",
+    )
+    others = set(custody.identifiers) - {row.patient}
+    if not others <= set(row.identifiers):
+        row = replace(row, identifiers=tuple(sorted({*row.identifiers, *others})[:32]))
+    return fold_custody(row, custody.record_id, statement, custody.cin)
+
+
+def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
+    if link.kind == "merge" and link.survivor and link.claim is not None and link.told is not None:
+        return fold_told(row, link.survivor, link.claim, link.told)
+    if link.kind == "absorb" and link.retired and link.claim is not None:
+        known = row.absorbed.get(link.retired)
+        claim = later(known, link.claim)
+        return row if claim is known else replace(row, absorbed={**row.absorbed, link.retired: claim})
+    if link.method == "operator" and link.kind in ("assign", "release"):
+        claim = later(row.operator, Claim(link.member if link.kind == "assign" else None, link.rev))
+        return row if claim is row.operator else replace(row, operator=claim)
+    if link.kind in ("waiting-match", "release"):
+        if unknown:
+            return row  # the directory speaks of a patient whom no message has named: asked when one does
+        return fold_roster(row, link.identifier or row.patient, link.member, link.rev)
+    raise Refusal("bad-link")
+
+
+def _settle(
+    row: PatientRow | None, after: PatientRow, received: int, away: bool, provisional: bool, emits: list[Emit]
+) -> tuple[PatientRow, list[Emit]]:
+    """What follows from a change: snapshots to members, links to absorbed patients, and whether it is nobody's."""
+    is_now = _owner(after, provisional)
+    was = _owner(row, provisional).member if row is not None else None
+    after, told = publish(row, after, is_now.member, was, received)
+    stamp = ("received", str(received).encode())
+    emits += [Emit(VISITS, member.encode(), wire.encode(snapshot, member), (stamp,)) for member, snapshot in told]
+    after = _announce(row, after, is_now, received, emits)
+    after = _say_unattributed(after, is_now, away, stamp, emits)
+    return after, emits
+
+
+def _owner(row: PatientRow, provisional: bool) -> Owner:
+    found = owner(row)
+    if provisional and found.member is None:
+        return Owner("~" + found.path[-1][0], "provisional", found.path, found.cycle)
+    return found
+
+
+def _announce(row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]) -> PatientRow:
+    """Tells those whom this patient absorbed whose it is, when that is news to them."""
+    if not after.absorbed:
+        return after
+    known = after.announced
+    news = known is None or known.owner != now.member or known.path != now.path
+    told = Told(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
+    for retired, claim in sorted(after.absorbed.items()):
+        if news or row is None or row.absorbed.get(retired) != claim:
+            emits.append(
+                _link(
+                    Link(
+                        kind="merge",
+                        patient=retired,
+                        survivor=after.patient,
+                        claim=claim,
+                        told=told,
+                        received=received,
+                    )
+                )
+            )
+    return replace(after, announced=told) if news else after
+
+
+def _say_unattributed(
+    row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
+) -> PatientRow:
+    """Keeps `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
+    reason: str | None = None
+    if now.member is None and (row.visits or row.custody):
+        reason = "directory-unavailable" if away and now.method == "no-match" else now.method
+    # Identifiers only grow, so their number tells whether the directory has to be told of more.
+    standing = None if reason is None else f"{reason}:{len(row.identifiers)}"
+    if standing == row.unattributed:
+        return row
+    value = None
+    if reason is not None:
+        value = msgspec.json.encode(
+            Unattributed(row.patient, tuple(sorted({row.patient, *row.identifiers})), reason, row.since)
+        )
+    emits.append(Emit(UNATTRIBUTED, row.patient.encode(), value, (stamp,)))
+    return replace(row, unattributed=standing)
+
+
+def _link(link: Link) -> Emit:
+    return Emit(LINKS, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

@@ -1,0 +1,170 @@
+"""The committed rows of one partition, and which of them want a tick.
+
+Rows are kept as they stand in the changelog: a sealed row is the schema version, the time it is due, and what the stage
+encoded, three msgpack values in a row. So a restore stores bytes without reading them, and the heap of due rows can be
+built without decoding one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from struct import Struct
+from typing import Any, Final
+
+import msgspec
+
+from agents.stage import Emit
+
+NEVER: Final = 2**63 - 1
+CLOCK_KEY: Final = b"\x00clock"
+"""Changelog key under which a partition's clock stands. No row key begins with a zero byte."""
+
+_HEAD: Final = Struct(">BBq")
+_INT64: Final = 0xD3
+_BODY: Final = _HEAD.size
+_DUE: Final = slice(2, _BODY)
+_NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
+
+
+class Unreadable(Exception):
+    """A changelog record that this version cannot have written, or that a later version wrote."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One record that did not go through: what is logged about it. Holds nothing that the record said."""
+
+    code: str
+    place: str
+    source: str
+    """Coordinates of the record."""
+    bug: bool = False
+    """Our fault, not theirs: `error` is then the exception's type and `where` the innermost line of code."""
+    error: str = ""
+    where: str = ""
+
+
+class ChunkResult(msgspec.Struct, frozen=True):
+    """What deciding one chunk comes to. Nothing of it holds until `PartitionRows.fold` takes it."""
+
+    changed: dict[str, bytes | None]
+    """Row key to sealed row, None for a row that is gone: what the changelog must be told."""
+    rows: dict[str, Any]
+    """The same rows, decoded: what the next chunk builds on while this one is being committed."""
+    emits: list[Emit]
+    clock: int
+    ticked: int
+    """The clock at the last tick of the chunk, or -1 when there was none."""
+    faults: list[Fault]
+    records: int
+    held: int
+    """Stamps that lay too far ahead of their append time and were held to it."""
+    fired: int
+    """Rows decided because they were due."""
+
+
+def seal(schema: int, due: int | None, row: bytes) -> bytes:
+    """A row as the changelog holds it."""
+    return _HEAD.pack(schema, _INT64, NEVER if due is None else due) + row
+
+
+def body_of(sealed: bytes) -> bytes:
+    """What the stage encoded."""
+    return sealed[_BODY:]
+
+
+def due_of(sealed: bytes) -> int:
+    """When the row wants a tick (ms UTC), or `NEVER`."""
+    return int.from_bytes(sealed[_DUE], "big", signed=True)
+
+
+def seal_clock(clock: int) -> bytes:
+    """A partition's clock as the changelog holds it."""
+    return _HEAD.pack(0, _INT64, clock)
+
+
+class PartitionRows:
+    """The rows of one partition as of the last committed transaction, its clock, and its heap of due rows.
+
+    The heap may hold entries that no longer hold (the row has another due time since); an entry is right when it says
+    what the row says. Every row that is ever due has a right entry.
+    """
+
+    __slots__ = ("clock", "heap", "sealed")
+
+    def __init__(self) -> None:
+        self.sealed: dict[str, bytes] = {}
+        self.heap: list[tuple[int, str]] = []
+        self.clock = 0
+
+    def __len__(self) -> int:
+        return len(self.sealed)
+
+    def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
+        """Take one changelog record; `build_heap` must follow the last. Raises Unreadable."""
+        if key == CLOCK_KEY:
+            if value is not None:
+                self.clock = max(self.clock, due_of(value))
+            return
+        if value is None:
+            self.sealed.pop(key.decode(), None)
+            return
+        if len(value) < _BODY or value[1] != _INT64:
+            raise Unreadable("a changelog record that is no row")
+        if value[0] > schema:
+            raise Unreadable(f"a row of schema version {value[0]}; this version reads up to {schema}")
+        self.sealed[key.decode()] = value
+
+    def build_heap(self) -> None:
+        """Build the heap anew from the rows."""
+        self.heap = [(due_of(row), key) for key, row in self.sealed.items() if row[_DUE] != _NEVER_BYTES]
+        heapify(self.heap)
+
+    def due(self, clock: int) -> Iterator[tuple[int, str]]:
+        """Rows that are due at `clock`, in no order; the heap stays as it is."""
+        heap, sealed = self.heap, self.sealed
+        waiting = [0]
+        while waiting:
+            index = waiting.pop()
+            if index >= len(heap) or heap[index][0] > clock:
+                continue
+            due, key = heap[index]
+            row = sealed.get(key)
+            if row is not None and due_of(row) == due:
+                yield due, key
+            waiting += (2 * index + 1, 2 * index + 2)
+
+    def fold(self, result: ChunkResult) -> None:
+        """Take what a committed transaction wrote."""
+        sealed, heap = self.sealed, self.heap
+        for key, row in result.changed.items():
+            if row is None:
+                sealed.pop(key, None)
+                continue
+            before = sealed.get(key)
+            sealed[key] = row
+            due = row[_DUE]
+            if due != _NEVER_BYTES and (before is None or before[_DUE] != due):
+                heappush(heap, (int.from_bytes(due, "big", signed=True), key))
+        self.clock = max(self.clock, result.clock)
+        if result.ticked >= 0:
+            self._drop_stale(result.ticked)
+        if len(heap) > 2 * len(sealed) + 1024:
+            self.build_heap()
+
+    def _drop_stale(self, clock: int) -> None:
+        """Clear the due end of the heap of entries that no longer hold and of repeats."""
+        heap, sealed = self.heap, self.sealed
+        right: set[tuple[int, str]] = set()
+        while heap and heap[0][0] <= clock:
+            entry = heappop(heap)
+            row = sealed.get(entry[1])
+            if row is not None and due_of(row) == entry[0]:
+                right.add(entry)
+        for entry in right:
+            heappush(heap, entry)
+
+
+def decoded(rows: PartitionRows, decode: Callable[[bytes], Any]) -> dict[str, Any]:
+    """All rows by key, decoded: for the end of a replay."""
+    return {key: decode(body_of(row)) for key, row in rows.sealed.items()}

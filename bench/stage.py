@@ -1,0 +1,171 @@
+"""How many events a second one worker takes through Kafka, exactly once: consume, decide, changelog, outputs, commit.
+
+`python -m bench.stage [--facts N] [--members M] [--runs R] [--profile FILE]`: 413-byte facts, 4 partitions, one broker on
+this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import confluent_kafka
+import structlog
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench import ledger
+from handoff.embedded.kafka import EmbeddedKafka
+from streams.clients import KafkaSettings, producer_config
+from streams.engine.options import EngineOptions
+from streams.worker import Worker
+
+PARTITIONS: Final = 4
+
+
+@contextmanager
+def some_kafka() -> Iterator[str]:
+    """The bootstrap of a Kafka with nothing else to do."""
+    given = os.environ.get("HANDOFF_KAFKA__BOOTSTRAP")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
+        yield kafka.bootstrap
+
+
+def say(*what: object) -> None:
+    """Progress, on stderr."""
+    print(*what, file=sys.stderr, flush=True)
+
+
+def recreate(bootstrap: str, topics: dict[str, dict[str, str]]) -> None:
+    """Topics anew and empty."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    gone = [name for name in admin.list_topics(timeout=30).topics if name in topics]
+    if gone:
+        for done in admin.delete_topics(gone, operation_timeout=30).values():
+            done.result(30)
+    deadline = time.monotonic() + 30
+    for name, config in topics.items():
+        while True:
+            try:
+                admin.create_topics([NewTopic(name, PARTITIONS, 1, config=config)], operation_timeout=30)[name].result(30)
+                break
+            except confluent_kafka.KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+
+def produce_facts(bootstrap: str, count: int, members: int) -> None:
+    """Put the facts into their topic."""
+    producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), **{"queue.buffering.max.messages": 1_000_000}))
+    for key, value in ledger.facts(count, members):
+        while True:
+            try:
+                producer.produce(ledger.FACTS, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush(120)
+
+
+def run_once(bootstrap: str, count: int, run: int) -> dict[str, Any]:
+    """One worker from its first record to the commit of its last."""
+    worker = Worker(
+        ledger.ledger_stage(),
+        KafkaSettings(bootstrap=bootstrap),
+        0,
+        f"bench{os.getpid()}-{run}",
+        EngineOptions(tick_every=None),
+        None,
+        None,
+    )
+    seen: dict[str, float] = {}
+
+    async def watch() -> None:
+        while worker.pump is None or worker.pump.committed == 0:
+            await asyncio.sleep(0.005)
+        first = worker.pump.committed
+        began, cpu = time.perf_counter(), _cpu()
+        while worker.pump.committed < count:
+            await asyncio.sleep(0.005)
+        seconds = time.perf_counter() - began
+        seen["events_per_s"] = round((count - first) / seconds)
+        seen["cpu_us_per_event"] = round((_cpu() - cpu) / (count - first) * 1e6, 1)
+        worker.pump.stop()
+
+    async def both() -> None:
+        await asyncio.gather(worker.run(), asyncio.wait_for(watch(), 600))
+
+    asyncio.run(both())
+    return seen
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--facts", type=int, default=400_000)
+    parser.add_argument("--members", type=int, default=50_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--profile", default=None, help="write a cProfile of the event loop's thread here")
+    chosen = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    outputs = {name: {} for name in (ledger.TRANSITIONS, ledger.CANDIDATES, ledger.LETTERS)}
+    runs = []
+    with some_kafka() as bootstrap:
+        recreate(bootstrap, {ledger.FACTS: {}})
+        produce_facts(bootstrap, chosen.facts, chosen.members)
+        for run in range(chosen.runs):
+            recreate(bootstrap, {**outputs, ledger.CHANGELOG: {"cleanup.policy": "compact"}})
+            if chosen.profile:
+                import cProfile
+
+                with cProfile.Profile() as profile:
+                    runs.append(run_once(bootstrap, chosen.facts, run))
+                profile.dump_stats(chosen.profile)
+            else:
+                runs.append(run_once(bootstrap, chosen.facts, run))
+            say(f"run {run}: {runs[-1]}")
+    rates = [run["events_per_s"] for run in runs]
+    print(
+        json.dumps(
+            {
+                "bench": "stage",
+                "events_per_s": round(statistics.median(rates)),
+                "cpu_us_per_event": statistics.median(run["cpu_us_per_event"] for run in runs),
+                "runs": runs,
+                "facts": chosen.facts,
+                "fact_bytes": ledger.SIZE,
+                "members": chosen.members,
+                "partitions": PARTITIONS,
+                "peers": {},
+                "bar": 25_000,
+                "cpus": os.cpu_count(),
+                "python": platform.python_version(),
+                "confluent_kafka": confluent_kafka.version(),
+                "librdkafka": confluent_kafka.libversion()[0],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

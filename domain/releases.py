@@ -1,0 +1,97 @@
+"""Releases from custody, from wherever they are known, and the spans that they open (ecm-rules, 4.4 and 1: P4A, P4C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from domain.counting import Ledger
+from domain.members import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
+from domain.rulebook import Rulebook
+from domain.rules import Criterion
+from domain.spans import Span
+from domain.times import day_start, local_day, months_before
+
+SURE: Final = frozenset({"confirmed", "high"})
+"""Confidences that need no human to believe a release."""
+RELEASE: Final = "custody"
+
+
+class Release(msgspec.Struct, frozen=True, gc=False):
+    """The member left custody at `at` (ms UTC). `key` names its record or visit; `face` digests what evidence shows."""
+
+    at: int
+    key: str
+    confidence: str
+    facility: str
+    facility_type: str
+    messages: bytes
+    face: bytes
+    received: int
+
+
+def custody_key(record_id: str) -> str:
+    """How a custody record is named where visits are named too."""
+    return f"custody:{record_id}"
+
+
+def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
+    """All releases, in order of time. A transfer to a hospital or to other custody is none."""
+    found = [
+        Release(
+            r.at, custody_key(r.record_id), r.confidence, r.facility, r.facility_type, r.messages, r.face, r.received
+        )
+        for r in custody
+        if r.kind == "released"
+    ]
+    for index, visit in enumerate(ledger.visits):
+        if visit.departed is None or not visit.asserted or index in ledger.duplicates:
+            continue
+        if visit.group == CUSTODY:
+            if visit.to in ("ACUTE_TRANSFER", "INTO_CUSTODY"):
+                continue
+            confidence, kind = "high", "youth-facility" if visit.marks & YOUTH_FACILITY else "jail"
+        elif visit.marks & FROM_COURT and visit.to == "HOME" and visit.group != OTHER:
+            confidence, kind = "medium", ""
+        else:
+            continue
+        found.append(
+            Release(
+                visit.departed, visit.visit, confidence, visit.facility, kind, visit.messages, visit.face, visit.received
+            )
+        )
+    if len(found) > 1:
+        found.sort(key=lambda release: (release.at, release.key))
+    return found
+
+
+def release_spans(
+    found: Sequence[Release], criterion: Criterion, ledger: Ledger, book: Rulebook
+) -> list[tuple[Span, Release]]:
+    """The span of each release: from it, or from the first visit that shows a condition, until its months are over.
+
+    A condition that was known before the release counts; one that shows up after the window is over does not.
+    """
+    wanted = book.bits_of(criterion.conditions)
+    known_from = first_shown(ledger, wanted, book) if wanted else 0
+    if known_from is None:
+        return []
+    spans = []
+    for release in found:
+        if criterion.facility_types and release.facility_type not in criterion.facility_types:
+            continue
+        end = day_start(months_before(local_day(release.at), -criterion.months))
+        start = max(release.at, known_from)
+        if start < end:
+            spans.append((Span(start, end, release.key, release.at, RELEASE), release))
+    return spans
+
+
+def first_shown(ledger: Ledger, wanted: int, book: Rulebook) -> int | None:
+    """The arrival (ms UTC) of the first visit that shows one of the `wanted` value sets; None when none does."""
+    for visit in ledger.visits:
+        if visit.asserted and visit.diagnoses and book.conditions(visit.diagnoses, visit.day) & wanted:
+            return visit.start
+    return None

@@ -1,0 +1,142 @@
+"""A rule set made ready for judging: the same rules, indexed for the questions that every decision asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.rules import ANY_COUNTY, Criterion, Exclusion, RuleSet
+from domain.times import day_start
+
+FOREVER: Final = 253_402_300_799_000
+"""An instant after all others (the last second of the year 9999)."""
+_REMEMBERED: Final = 50_000
+
+
+class Validity(msgspec.Struct, frozen=True, gc=False):
+    """A criterion and the half-open stretch of instants [start, end) in which it is the rule."""
+
+    criterion: Criterion
+    start: int
+    end: int
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """All versions of one population's rule with one major version: their spans join into one line of candidates."""
+
+    population: str
+    major: int
+    kind: str
+    age: str
+    versions: tuple[Validity, ...]
+    least: int
+    """No span can open with fewer counted visits than this."""
+
+    @property
+    def name(self) -> str:
+        """What a row remembers: population and major version."""
+        return f"{self.population}/{self.major}"
+
+    def version_at(self, at: int) -> Criterion:
+        """The version that is the rule at an instant; the nearest one outside all of them."""
+        chosen = self.versions[0]
+        for version in self.versions:
+            if version.start <= at:
+                chosen = version
+        return chosen.criterion
+
+
+class Rulebook:
+    """Answers what the rules say about a code, a county, a programme. Pure; its caches only save work."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
+        self.practice = rules.practice
+        self.stamp = int(rules.hash.removeprefix("sha256:")[:12] or "0", 16)
+        """Names the rule set in a row: a row that was judged by another one is due at once."""
+        self.set_names = tuple(sorted(value_set.name for value_set in rules.value_sets))
+        self._bits = {name: 1 << index for index, name in enumerate(self.set_names)}
+        self._prefixes: dict[str, list[tuple[int, int | None, int | None]]] = {}
+        for value_set in rules.value_sets:
+            for code in value_set.codes:
+                entry = (self._bits[value_set.name], code.start, code.end)
+                self._prefixes.setdefault(code.prefix, []).append(entry)
+        self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}))
+        self._matches: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {}
+        self.lines = _lines(rules)
+        self._go_live = {(line.county, line.population): day_start(line.day) for line in rules.go_live}
+        self.exclusions: dict[str, Exclusion] = {exclusion.id: exclusion for exclusion in rules.exclusions}
+        self.month_spans = tuple(
+            sorted({months for line in self.lines for v in line.versions if (months := v.criterion.months)})
+        )
+        self.delivery = self._bits.get(self.practice.delivery_set, 0)
+        self.newborn = self._bits.get(self.practice.newborn_set, 0)
+
+    def go_live(self, population: str, county: str) -> int:
+        """The instant from which a population is served in a county; FOREVER when it is not."""
+        known = self._go_live.get((county, population))
+        return known if known is not None else self._go_live.get((ANY_COUNTY, population), FOREVER)
+
+    def conditions(self, diagnoses: tuple[str, ...], day: int) -> int:
+        """The value sets that hold one of the codes on `day` (ordinal), as bits of `set_names`."""
+        bits = 0
+        for code in diagnoses:
+            matches = self._matches.get(code)
+            if matches is None:
+                matches = self._match(code)
+            for bit, start, end in matches:
+                if (start is None or start <= day) and (end is None or day <= end):
+                    bits |= bit
+        return bits
+
+    def bits_of(self, names: tuple[str, ...]) -> int:
+        """The bits of value sets by name."""
+        bits = 0
+        for name in names:
+            bits |= self._bits[name]
+        return bits
+
+    def names_of(self, bits: int) -> tuple[str, ...]:
+        """The names of value sets by bits, in alphabetical order."""
+        return tuple(name for name in self.set_names if bits & self._bits[name]) if bits else ()
+
+    def _match(self, code: str) -> tuple[tuple[int, int | None, int | None], ...]:
+        found = [entry for length in self._lengths for entry in self._prefixes.get(code[:length], ())]
+        if len(self._matches) >= _REMEMBERED:
+            self._matches.clear()
+        matches = self._matches[code] = tuple(dict.fromkeys(found))
+        return matches
+
+
+def _lines(rules: RuleSet) -> tuple[Line, ...]:
+    grouped: dict[tuple[str, int], list[Criterion]] = {}
+    per_type = rules.practice.stay_mode == "per_type"
+    for criterion in map(_per_type, rules.criteria) if per_type else rules.criteria:
+        grouped.setdefault((criterion.population, criterion.major), []).append(criterion)
+    lines = []
+    for (population, major), criteria in sorted(grouped.items()):
+        criteria.sort(key=lambda c: (c.valid_from, c.id))
+        lines.append(
+            Line(
+                population=population,
+                major=major,
+                kind=criteria[0].kind,
+                age=criteria[0].age,
+                versions=tuple(
+                    Validity(c, day_start(c.valid_from), FOREVER if c.valid_to is None else day_start(c.valid_to + 1))
+                    for c in criteria
+                ),
+                least=min((limb.near or limb.at_least for c in criteria for limb in c.limbs), default=1),
+            )
+        )
+    return tuple(lines)
+
+
+def _per_type(criterion: Criterion) -> Criterion:
+    """The criterion with hospital and SNF stays asked for apart."""
+    limbs = []
+    for limb in criterion.limbs:
+        kinds = ("inpatient", "snf") if limb.of == "inpatient_or_snf" else (limb.of,)
+        limbs += [msgspec.structs.replace(limb, of=kind) for kind in kinds]
+    return msgspec.structs.replace(criterion, limbs=tuple(limbs))

@@ -1,0 +1,114 @@
+"""On which spans of time a criterion is true, and which spans belong together (semantics, section 3).
+
+Instants are milliseconds UTC; a span is half open. A count criterion is true from the arrival of the visit that reaches
+the number until the start of the day on which the count falls below it. Spans that lie no more than 30 days apart
+(setting) are one chain, known by what opened its first span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from domain.counting import Counted
+from domain.members import ED, SNF, STAY
+from domain.times import DAY, day_start, leaves_window
+
+GROUPS_OF: Final = {
+    "ed": (ED,),
+    "inpatient": (STAY,),
+    "snf": (SNF,),
+    "inpatient_or_snf": (STAY, SNF),
+}
+"""What a limb counts, in groups of visits."""
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """True on [start, end). `key` names the visit or custody record that opened it, at `opened`; `kind`, its class."""
+
+    start: int
+    end: int
+    key: str
+    opened: int
+    kind: str
+
+
+class Chain(msgspec.Struct, frozen=True, gc=False):
+    """Spans that belong together, in order; none overlap."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def opener(self) -> Span:
+        """The span that the chain is known by."""
+        return self.spans[0]
+
+    def live(self, at: int) -> bool:
+        """Whether `at` lies in one of the spans."""
+        return any(span.start <= at < span.end for span in self.spans)
+
+    def last_end(self, at: int) -> int | None:
+        """The latest end of a span that is not after `at`; None when none has ended."""
+        return max((span.end for span in self.spans if span.end <= at), default=None)
+
+
+def leaving(entry: Counted, months: int) -> int:
+    """The first day (ordinal) on which a look-back of `months` months no longer counts the visit."""
+    return min(leaves_window(entry.day, months), entry.until)
+
+
+def count_spans(entries: Iterable[Counted], at_least: int, months: int, keys: Sequence[str]) -> list[Span]:
+    """Where at least `at_least` of `entries` are in the window. `keys` gives the visit key of an entry's index."""
+    steps: list[tuple[int, int, str, Counted]] = []
+    for entry in entries:
+        end = day_start(leaving(entry, months))
+        if end > entry.start:
+            steps.append((entry.start, 1, keys[entry.index], entry))
+            steps.append((end, -1, "", entry))
+    if len(steps) < 2 * at_least:
+        return []
+    steps.sort(key=lambda step: step[:3])
+    spans: list[Span] = []
+    count, start, opener = 0, 0, ""
+    group = ""
+    for at, step, key, entry in steps:
+        count += step
+        if step > 0 and count == at_least:
+            start, opener, group = at, key, entry.group
+        elif step < 0 and count == at_least - 1:
+            spans.append(Span(start, at, opener, start, group))
+    return join(spans)
+
+
+def clip(spans: Iterable[Span], start: int, end: int) -> list[Span]:
+    """The parts of the spans that lie in [start, end); an opener stays what it was."""
+    return [
+        msgspec.structs.replace(span, start=max(span.start, start), end=min(span.end, end))
+        for span in spans
+        if max(span.start, start) < min(span.end, end)
+    ]
+
+
+def join(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, those that overlap or touch made one; the earlier opener holds, then the smaller key."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, s.opened, s.key)):
+        if joined and span.start <= joined[-1].end:
+            if span.end > joined[-1].end:
+                joined[-1] = msgspec.structs.replace(joined[-1], end=span.end)
+        else:
+            joined.append(span)
+    return joined
+
+
+def chains(spans: Iterable[Span], gap_days: int) -> list[Chain]:
+    """The spans in chains: a new chain begins where more than `gap_days` days passed since the last span ended."""
+    grouped: list[list[Span]] = []
+    for span in join(spans):
+        if grouped and span.start - grouped[-1][-1].end <= gap_days * DAY:
+            grouped[-1].append(span)
+        else:
+            grouped.append([span])
+    return [Chain(tuple(group)) for group in grouped]

@@ -1,0 +1,79 @@
+"""Which visits of different source patients are one stay (semantics, section 3: stitching).
+
+Two feeds may tell of the same stay under two patient numbers. Visits at the same facility, of the same class group,
+whose arrivals lie within two hours (setting) are one; so are two that bear the same visit number, as happens while an
+account moves between patients. One of them stands for all, chosen by content, never by the order of arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from domain.members import OTHER, WEAK, Held, digest
+from domain.times import MINUTE
+
+
+def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, int]]:
+    """(the visits, with what its duplicates know added to each that stands for several; duplicate -> that one).
+
+    `visits` are in row order; positions are kept.
+    """
+    first = visits[0].patient if visits else ""
+    if all(visit.patient == first for visit in visits):
+        return list(visits), {}
+    clusters: list[list[int]] = []
+    for index, visit in enumerate(visits):
+        if not visit.asserted or visit.arrived is None or visit.group == OTHER:
+            continue
+        home = next((c for c in clusters if _joins(visits, c, visit, minutes * MINUTE)), None)
+        if home is None:
+            clusters.append([index])
+        else:
+            home.append(index)
+    view, duplicates = list(visits), {}
+    for cluster in clusters:
+        if len(cluster) > 1:
+            cluster.sort(key=lambda index: _standing(visits[index]))
+            view[cluster[0]] = _merged([visits[index] for index in cluster])
+            duplicates.update(dict.fromkeys(cluster[1:], cluster[0]))
+    return view, duplicates
+
+
+def _joins(visits: Sequence[Held], cluster: Sequence[int], visit: Held, limit: int) -> bool:
+    if any(visits[index].patient == visit.patient for index in cluster):
+        return False
+    anchor = visits[cluster[0]]
+    if anchor.visit == visit.visit:
+        return True
+    assert anchor.arrived is not None
+    assert visit.arrived is not None
+    return (
+        anchor.facility == visit.facility != ""
+        and anchor.group == visit.group
+        and abs(anchor.arrived - visit.arrived) <= limit
+    )
+
+
+def _standing(visit: Held) -> tuple[int, int, str, str]:
+    """The smallest of these stands for its cluster: a numbered visit before a weak one, then the earlier."""
+    return (visit.marks & WEAK, visit.arrived or 0, visit.patient, visit.visit)
+
+
+def _merged(cluster: Sequence[Held]) -> Held:
+    """The visit that stands for a cluster, with the end, the diagnoses and the marks that only others know."""
+    chosen = cluster[0]
+    ended = next((visit for visit in cluster if visit.departed is not None), chosen)
+    diagnoses = tuple(sorted({code for visit in cluster for code in visit.diagnoses}))
+    marks = chosen.marks
+    for visit in cluster[1:]:
+        marks |= visit.marks & ~WEAK
+    return msgspec.structs.replace(
+        chosen,
+        departed=ended.departed,
+        to=ended.to,
+        diagnoses=diagnoses,
+        marks=marks,
+        face=digest((chosen.face, ended.departed)),
+    )

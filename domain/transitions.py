@@ -1,0 +1,188 @@
+"""What happened to a member that somebody should act on: arrivals, admissions, discharges, moves, releases.
+
+A transition is derived from one visit or custody record (and, for a few, from its neighbours in the ledger). It is
+asserted once it has happened; when its visit is cancelled, withdrawn or found to be another's duplicate, it is
+retracted. Kinds: semantics, section 3; meanings of dispositions: ecm-rules, 4.2 and 4.5.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from domain.counting import READMITTED, TRANSFERRED, Ledger
+from domain.members import (
+    BECAME_INPATIENT,
+    CUSTODY,
+    ED,
+    FROM_ED,
+    FROM_COURT,
+    FROM_NF,
+    OBSERVATION,
+    SNF,
+    STAY,
+    Held,
+    HeldCustody,
+)
+from domain.releases import custody_key
+from domain.rulebook import Rulebook
+from domain.times import DAY, day_start
+
+CLASS_OF: Final = {ED: "emergency", STAY: "inpatient", SNF: "snf", OBSERVATION: "observation", CUSTODY: "custody"}
+KINDS: Final = (
+    "ed_arrival", "admission", "discharge", "transfer", "readmission_30d", "nf_admission", "nf_discharge",
+    "hospital_to_nf", "nf_to_hospital", "nf_long_stay", "custody_booking", "custody_release_scheduled",
+    "custody_release", "into_custody", "death", "left_against_advice",
+)  # fmt: skip
+
+
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """One transition. `origin` and `to` say from where to where: a class of care, or a group of dispositions."""
+
+    kind: str
+    occurred: int
+    origin: str = ""
+    to: str = ""
+    confidence: str = "high"
+    scheduled: int | None = None
+
+
+def transition_id(member: str, kind: str, key: str) -> str:
+    """The ID of a transition: of the member, the kind, and the key of its visit or custody record."""
+    return "t_" + blake2b("\x1f".join((member, kind, key)).encode(), digest_size=12).hexdigest()
+
+
+def opening_kind(group: str) -> str:
+    """The kind of transition with which a visit of this group begins."""
+    return {ED: "ed_arrival", STAY: "admission", SNF: "nf_admission"}.get(group, "custody_release")
+
+
+def sight_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
+    """All that the transitions of a visit depend on, as one number: while it is the same, so are they.
+
+    Never negative; -1 for a visit that stands for several, whose transitions must be looked at each time.
+    """
+    visit = ledger.visits[index]
+    if not visit.asserted or index in ledger.duplicates:
+        return visit.revision << 8
+    if ledger.duplicates and index in ledger.duplicates.values():
+        return -1
+    bits = ledger.links.get(index, 0) | (4 if index == ledger.death else 0)
+    if visit.start <= now:
+        bits |= 8
+    if visit.arrived is not None and visit.arrived <= now:
+        bits |= 16
+    if visit.departed is not None and visit.departed <= now:
+        bits |= 32
+    if visit.group == SNF and _long_stay(visit, now, book) is not None:
+        bits |= 64
+    if visit.marks & FROM_NF and _left_nf(index, ledger):
+        bits |= 128
+    return visit.revision << 8 | bits
+
+
+def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> list[Transition]:
+    """The transitions of one visit that have happened by `now`; none for one that is not asserted or a duplicate."""
+    visit = ledger.visits[index]
+    if not visit.asserted or not visit.day or index in ledger.duplicates:
+        return []
+    found = list(_arrivals(index, visit, ledger)) + _departures(visit)
+    if visit.group == SNF:
+        long = _long_stay(visit, now, book)
+        if long is not None:
+            found.append(Transition("nf_long_stay", long, "snf", "snf"))
+    if index == ledger.death:
+        found.append(Transition("death", visit.departed if visit.departed is not None else visit.start))
+    return [transition for transition in found if transition.occurred <= now]
+
+
+def custody_transition(record: HeldCustody, now: int) -> Transition | None:
+    """The transition of a custody record, or None while it lies ahead."""
+    if record.at > now:
+        return None
+    if record.kind == "booked":
+        return Transition("custody_booking", record.at, "", "custody", record.confidence)
+    if record.kind == "scheduled":
+        return Transition("custody_release_scheduled", record.at, "custody", "", record.confidence, record.scheduled)
+    if record.kind == "released":
+        return Transition("custody_release", record.at, "custody", "", record.confidence)
+    return Transition("into_custody", record.at, "custody", "custody", record.confidence)
+
+
+def said_key(record: HeldCustody) -> str:
+    """Under which name a row remembers the transitions of a custody record."""
+    return custody_key(record.record_id)
+
+
+def due_of_visit(visit: Held, now: int, book: Rulebook) -> int | None:
+    """The next instant after `now` at which this visit has more to say by itself."""
+    times = [at for at in (visit.start, visit.arrived, visit.departed) if at is not None and at > now]
+    if visit.group == SNF and visit.asserted:
+        long = day_start(visit.day + book.practice.nf_long_stay_days)
+        if long > now and (visit.departed is None or visit.departed >= long):
+            times.append(long)
+    return min(times, default=None)
+
+
+def _arrivals(index: int, visit: Held, ledger: Ledger) -> list[Transition]:
+    group, found = visit.group, []
+    arrived = visit.arrived if visit.arrived is not None else visit.start
+    if group == ED or visit.marks & (BECAME_INPATIENT | FROM_ED):
+        found.append(Transition("ed_arrival", arrived, "", "emergency"))
+    if group == STAY:
+        origin = "emergency" if visit.marks & BECAME_INPATIENT else ""
+        found.append(Transition("admission", visit.start, origin, "inpatient"))
+        link = ledger.links.get(index, 0)
+        if link == TRANSFERRED:
+            found.append(Transition("transfer", visit.start, "inpatient", "inpatient"))
+        elif link == READMITTED:
+            found.append(Transition("readmission_30d", visit.start, "", "inpatient"))
+    elif group == SNF:
+        found.append(Transition("nf_admission", visit.start, "", "snf"))
+    elif group == CUSTODY:
+        found.append(Transition("custody_booking", arrived, "", "custody"))
+    if visit.marks & FROM_NF and group in (ED, STAY, OBSERVATION) and not _left_nf(index, ledger):
+        found.append(Transition("nf_to_hospital", arrived, "snf", CLASS_OF[group], "medium"))
+    return found
+
+
+def _departures(visit: Held) -> list[Transition]:
+    if visit.departed is None or visit.group not in CLASS_OF:
+        return []
+    at, to, group, origin = visit.departed, visit.to, visit.group, CLASS_OF[visit.group]
+    if group == CUSTODY:
+        released = to not in ("ACUTE_TRANSFER", "INTO_CUSTODY")
+        return [Transition("custody_release", at, origin, to)] if released else []
+    found = [Transition("nf_discharge" if group == SNF else "discharge", at, origin, to)]
+    if group == SNF and to == "ACUTE_TRANSFER":
+        found.append(Transition("nf_to_hospital", at, origin, to))
+    elif group != SNF and to == "TO_NF":
+        found.append(Transition("hospital_to_nf", at, origin, to))
+    if to == "AMA":
+        found.append(Transition("left_against_advice", at, origin, to))
+    elif to == "INTO_CUSTODY":
+        found.append(Transition("into_custody", at, origin, to))
+    elif to == "HOME" and visit.marks & FROM_COURT:
+        found.append(Transition("custody_release", at, origin, to, "medium"))
+    return found
+
+
+def _long_stay(visit: Held, now: int, book: Rulebook) -> int | None:
+    """When the stay had lasted 60 days (setting), if it did by `now`."""
+    long = day_start(visit.day + book.practice.nf_long_stay_days)
+    return long if long <= now and (visit.departed is None or visit.departed >= long) else None
+
+
+def _left_nf(index: int, ledger: Ledger) -> bool:
+    """Whether a nursing facility itself told that the patient left it for a hospital within a day of this arrival."""
+    arrived = ledger.visits[index].start
+    return any(
+        other.group == SNF
+        and other.asserted
+        and other.to == "ACUTE_TRANSFER"
+        and other.departed is not None
+        and abs(other.departed - arrived) <= DAY
+        for other in ledger.visits
+    )

@@ -1,0 +1,67 @@
+"""How often a member used which kind of care in the last 30 and 90 days, six and twelve months."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.counting import IN_OBSERVATION, Ledger
+from domain.members import ED, OBSERVATION, SNF, STAY
+from domain.times import day_start, leaves_window, months_before
+
+WINDOWS: Final = ("30d", "90d", "6mo", "12mo")
+CLASSES: Final = ("ed", "inpatient", "snf", "observation")
+_PLACE: Final = {ED: 0, STAY: 1, SNF: 2, OBSERVATION: 3}
+
+
+class Use(msgspec.Struct, frozen=True, gc=False):
+    """Counts by window and class (in the order of `WINDOWS` and `CLASSES`), the positions of the visits counted in the
+    longest window, and the instant (ms UTC) at which a count changes by itself, or None."""
+
+    counts: tuple[tuple[int, ...], ...]
+    visits: tuple[int, ...]
+    due: int | None
+
+
+def use(ledger: Ledger, now: int, today: int) -> Use:
+    """Counts as of `now`, which falls on day `today`. Visits count as they do for criteria; observation apart."""
+    first = (today - 30, today - 90, months_before(today, 6), months_before(today, 12))
+    counts = [[0, 0, 0, 0] for _ in WINDOWS]
+    visits: list[int] = []
+    oldest = [0, 0, 0, 0]
+    due = 0
+    entries = [(c.start, c.day, c.group, c.index, c.until) for c in ledger.counted]
+    entries += [
+        (v.start, v.day, OBSERVATION, index, v.day + 4_000)
+        for index, v in enumerate(ledger.visits)
+        if ledger.reasons[index] == IN_OBSERVATION
+    ]
+    for start, day, group, index, until in entries:
+        if start > now or day < first[3] or today >= until:
+            continue
+        visits.append(index)
+        place = _PLACE[group]
+        if group == SNF and until > today:
+            due = min(due or until, until)
+        for window in (3, 2, 1, 0):
+            if day < first[window]:
+                break
+            counts[window][place] += 1
+            if not oldest[window] or day < oldest[window]:
+                oldest[window] = day
+    leaves = [due] if due else []
+    if oldest[0]:
+        leaves.append(oldest[0] + 31)
+    if oldest[1]:
+        leaves.append(oldest[1] + 91)
+    if oldest[2]:
+        leaves.append(leaves_window(oldest[2], 6))
+    if oldest[3]:
+        leaves.append(leaves_window(oldest[3], 12))
+    visits.sort()
+    return Use(
+        counts=tuple(tuple(row) for row in counts),
+        visits=tuple(visits),
+        due=day_start(min(leaves)) if leaves else None,
+    )

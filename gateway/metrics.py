@@ -1,0 +1,38 @@
+"""What the doors count. Labels carry senders (profile names) and codes, never a person or a control ID."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MESSAGES: Final = Counter("handoff_messages", "Messages answered", ["sender", "code"])
+RESENDS: Final = Counter("handoff_resends", "Messages that were stored already and only answered again", ["sender"])
+ACK_SECONDS: Final = Histogram(
+    "handoff_ack_seconds",
+    "From a whole message to its answer",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0),
+)
+JUNK: Final = Counter("handoff_mllp_junk_bytes", "Bytes outside MLLP frames")
+CONNECTIONS: Final = Gauge("handoff_mllp_connections", "Open MLLP connections")
+TURNED_AWAY: Final = Counter("handoff_mllp_turned_away", "Connections closed at once, over a limit", ["why"])
+CUT_OFF: Final = Counter("handoff_mllp_cut_off", "Connections that we ended", ["why"])
+INCOMPLETE: Final = Counter("handoff_mllp_incomplete", "Connections that ended inside a message")
+SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the sender's last message, or our start", ["sender"])
+
+
+class Hearing:
+    """When each sender was last heard. A sender with a profile counts as silent from the start on."""
+
+    def __init__(self, senders: Iterable[str] = ()) -> None:
+        self._last: dict[str, float] = {}
+        for sender in senders:
+            self.heard(sender)
+
+    def heard(self, sender: str) -> None:
+        """A message came from this sender just now."""
+        if sender not in self._last:
+            SILENCE.labels(sender).set_function(lambda: time.monotonic() - self._last[sender])
+        self._last[sender] = time.monotonic()

@@ -1,0 +1,134 @@
+"""One MLLP connection: frames in, answers out, strictly one message in flight.
+
+While Kafka has not confirmed a message nothing is read from its connection, so TCP holds the sender back by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+import structlog
+
+from gateway import metrics
+from gateway.intake import Intake
+from parsers.mllp import LIMIT, Frame, FrameReader, frame
+
+_log = structlog.get_logger("gateway")
+_READ: Final = 65_536
+NEVER: Final = float("inf")
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long a connection may take for what, in seconds, and how long a message may be, in bytes."""
+
+    first_byte: float = 60.0
+    frame: float = 30.0
+    """From one byte of an unfinished message to the next."""
+    idle: float = 600.0
+    """Between messages."""
+    answer: float = 20.0
+    """For the other side to read an answer."""
+    pause: float = 0.25
+    """After so long a message that ends in FS without CR counts as whole."""
+    limit: int = LIMIT
+
+
+class Connection:
+    """One connection from its first byte to its end. `deadline` is watched by the listener (loop time)."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: str,
+        intake: Intake,
+        patience: Patience,
+    ) -> None:
+        self.peer = peer
+        self.busy = False
+        """A message is in flight: it is finished and answered before a stop closes the connection."""
+        self.waits_for = "first-byte"
+        self._loop = asyncio.get_running_loop()
+        self.deadline = self._loop.time() + patience.first_byte
+        self._reader, self._writer = reader, writer
+        self._intake, self._patience = intake, patience
+        self._stopping = False
+        self._frames = FrameReader(patience.limit)
+        self._junk = 0
+
+    def stop(self) -> None:
+        """End it: now when nothing is in flight, else after the answer."""
+        self._stopping = True
+        if not self.busy:
+            self._writer.close()
+
+    def cut_off(self) -> None:
+        """End it now, because it took too long."""
+        metrics.CUT_OFF.labels(self.waits_for).inc()
+        _log.info("connection cut off", why=self.waits_for)
+        self.deadline = NEVER
+        self._writer.transport.abort()
+
+    async def serve(self) -> None:
+        """Serves until the other side, a time-out or `stop` ends it. Never raises for the other side's sake."""
+        try:
+            while not self._stopping:
+                frames, ended = await self._next()
+                self._count_junk()
+                if not await self._answer_all(frames) or ended:
+                    break
+            if self._frames.mid_frame and not self._stopping:
+                metrics.INCOMPLETE.inc()
+        except OSError:
+            pass  # they are gone; what was not answered they will send again
+        finally:
+            self._count_junk()
+            self._wait("close", self._patience.answer)
+            self._writer.close()
+
+    async def _next(self) -> tuple[list[Frame], bool]:
+        """What the next bytes complete, and whether they were the last."""
+        frames = self._frames
+        if frames.mid_frame:
+            self._wait("frame", self._patience.frame)
+            try:
+                async with asyncio.timeout(self._patience.pause):
+                    data = await self._reader.read(_READ)
+            except TimeoutError:
+                if whole := frames.flush():
+                    return whole, False
+                data = await self._reader.read(_READ)
+        else:
+            data = await self._reader.read(_READ)
+        if not data:
+            return frames.flush(), True
+        return frames.feed(data), False
+
+    async def _answer_all(self, frames: list[Frame]) -> bool:
+        """Takes the messages one after another; False when the connection is to be closed."""
+        for message in frames:
+            if self._stopping:
+                return False
+            self.busy = True
+            self._wait("kafka", NEVER)
+            answer = await self._intake.accept(message.body, self.peer, message.oversize)
+            if answer.body:
+                self._wait("answer", self._patience.answer)
+                self._writer.write(frame(answer.body))
+                await self._writer.drain()
+            self.busy = False
+            if answer.close:
+                return False
+        self._wait("idle", self._patience.idle)
+        return True
+
+    def _wait(self, what: str, seconds: float) -> None:
+        self.waits_for = what
+        self.deadline = self._loop.time() + seconds
+
+    def _count_junk(self) -> None:
+        if self._frames.junk_bytes != self._junk:
+            metrics.JUNK.inc(self._frames.junk_bytes - self._junk)
+            self._junk = self._frames.junk_bytes

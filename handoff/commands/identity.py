@@ -1,0 +1,105 @@
+"""Whose a source patient is: look at the evidence, say otherwise, take that back."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from agents.links import TOPIC as LINKS
+from agents.links import Link, encode_link
+from agents.reconcile import CHANGELOG, read_row
+from agents.rows import CLOCK_KEY, body_of
+from agents.stage import Emit
+from domain.identity import read_cin
+from domain.ownership import owner
+from domain.patients import PatientRow
+from handoff import place
+from handoff.show import as_json, err, needs_kafka, out
+from streams.produce import NotConfirmed, produce_together
+from streams.reading import latest
+
+identity_app = typer.Typer(no_args_is_help=True, help="Whose a source patient is; an operator's word wins.")
+Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient key: AUTHORITY|NUMBER.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _row(patient: str) -> PatientRow:
+    for key, record in latest(place.kafka(), CHANGELOG).items():
+        if key != CLOCK_KEY and key.decode("utf-8", "replace") == patient:
+            return read_row(body_of(record.value or b""))
+    err.print("No message has named that patient. Patient keys are AUTHORITY|NUMBER, letter case included.")
+    raise typer.Exit(1)
+
+
+def _told(row: PatientRow) -> dict[str, Any]:
+    whose = owner(row)
+    return {
+        "patient": row.patient,
+        "member": whose.member,
+        "found_by": whose.method,
+        "merged_into": row.merged.value if row.merged is not None else None,
+        "absorbed": sorted(row.absorbed),
+        "cycle": whose.cycle,
+        "claims": {
+            "operator": row.operator.value if row.operator is not None else None,
+            "cin": row.cin.value if row.cin is not None else None,
+            "roster": {identifier: claim.value for identifier, claim in sorted(row.roster.items())},
+        },
+        "visits": sorted(row.visits),
+    }
+
+
+@identity_app.command("show")
+@needs_kafka
+def show(patient: Patient, json_: Json = False) -> None:
+    """Whose the patient is, how that was found, and every claim there is."""
+    told = _told(_row(patient))
+    if json_:
+        as_json(told)
+        return
+    for name, value in told.items():
+        out.print(f"{name:>12}  {value if value not in (None, [], {}) else '-'}", markup=False)
+
+
+@identity_app.command("assign")
+@needs_kafka
+def assign(
+    patient: Patient,
+    member: Annotated[str, typer.Argument(help="The member ID (CIN).")],
+    actor: Annotated[str, typer.Option(help="Who says so; kept with the statement.")],
+) -> None:
+    """Say whose the patient is. Wins over every other evidence until released."""
+    read = read_cin(member)
+    if read is None:
+        err.print("The member ID does not have the shape of a CIN: 9, seven digits, a letter.")
+        raise typer.Exit(2)
+    _say(Link("assign", patient, member=read, method="operator", actor=actor))
+
+
+@identity_app.command("release")
+@needs_kafka
+def release(patient: Patient, actor: Annotated[str, typer.Option(help="Who says so.")]) -> None:
+    """Take back an operator's word; the other evidence decides again."""
+    _say(Link("release", patient, method="operator", actor=actor))
+
+
+def _say(link: Link) -> None:
+    now = int(time.time() * 1000)
+    said = Link(
+        kind=link.kind,
+        patient=link.patient,
+        received=now,
+        member=link.member,
+        method=link.method,
+        rev=now,
+        actor=link.actor,
+    )
+    emit = Emit(LINKS, link.patient.encode(), encode_link(said), (("received", str(now).encode()),))
+    try:
+        produce_together(place.kafka(), [emit])
+    except NotConfirmed as error:
+        err.print(f"Kafka did not take it ({error.why}). Nothing was changed.")
+        raise typer.Exit(1) from error
+    out.print("Said. `handoff identity show` tells what follows, within a second or two.")

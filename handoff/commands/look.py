@@ -1,0 +1,260 @@
+"""Commands that look: candidates, one member, one candidate's proof, lag."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.panel import Panel
+
+from handoff import place
+from handoff.show import as_json, as_lines, day, needs_kafka, out, table
+from streams.lag import groups_of, measure
+from streams.reading import follow as follow_topics
+from streams.reading import latest, snapshot
+
+LIVE = ("raised", "amended")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def documents(topic: str) -> list[dict[str, Any]]:
+    """The current documents of a compacted topic."""
+    return [json.loads(record.value or b"{}") for record in latest(place.kafka(), topic).values()]
+
+
+@needs_kafka
+def candidates(
+    member: Annotated[str | None, typer.Option(help="Only this member's.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that lapsed, were withdrawn or closed.")
+    ] = False,
+    follow: Annotated[bool, typer.Option(help="Go on printing changes as they are committed, one a line.")] = False,
+    json_: Json = False,
+) -> None:
+    """Who needs Enhanced Care Management now: the referral candidates that stand."""
+    if follow:
+        _follow(member, json_)
+        return
+    found = [d for d in documents("ecm.candidates.v1") if _wanted(d, member, everything)]
+    found.sort(key=lambda d: (d["population"], d["member_id"], d["candidate_id"]))
+    if json_:
+        as_json(found)
+        return
+    candidates_table(found)
+
+
+def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates") -> None:
+    """The candidates as people read them."""
+    table(
+        title,
+        ("candidate", "member", "population", "state", "status", "why", "plan", "county", "since"),
+        (
+            (
+                d["candidate_id"],
+                d["member_id"],
+                d["population"],
+                d["state"].replace("_", " "),
+                d["status"],
+                why(d),
+                d["plan"],
+                d["county"],
+                day((d.get("trigger") or {}).get("occurred")),
+            )
+            for d in found
+        ),
+        "none stand. `handoff lag` shows whether the workers are behind, `--all` those that ended",
+    )
+
+
+def why(document: dict[str, Any]) -> str:
+    """The reason in a few words: "ED 5 of 5, stays 1 of 3 in 6 mo", or the release."""
+    counts = document.get("counts") or {}
+    required = counts.get("required") or {}
+    window = document.get("window") or {}
+    if required:
+        stays = sum(counts.get(name, 0) for name in ("inpatient", "snf"))
+        ed = f"ED {counts.get('ed', 0)}" + (f" of {required['ed']}" if "ed" in required else "")
+        rest = f"stays {stays}" + "".join(f" of {n}" for name, n in required.items() if name != "ed")
+        return f"{ed}, {rest} in {window.get('months', '?')} mo"
+    kind = (document.get("trigger") or {}).get("kind", "")
+    conditions = ", ".join(document.get("conditions") or ())
+    return f"{kind.replace('_', ' ')}{' with ' + conditions if conditions else ''}"
+
+
+def _wanted(document: dict[str, Any], member: str | None, everything: bool) -> bool:
+    return (member is None or document["member_id"] == member) and (everything or document["status"] in LIVE)
+
+
+def _follow(member: str | None, json_: bool) -> None:
+    try:
+        for record in follow_topics(place.kafka(), ["ecm.candidates.v1"]):
+            if record is None or record.value is None:
+                continue
+            document = json.loads(record.value)
+            if member is not None and document["member_id"] != member:
+                continue
+            if json_:
+                as_lines([document])
+            else:
+                out.print(
+                    f"{document['as_of'][:19]}  {document['status']:<9} {document['population']:<3} "
+                    f"{document['member_id']}  {why(document)}  {document['candidate_id']} r{document['revision']}"
+                )
+    except KeyboardInterrupt:
+        return
+
+
+@needs_kafka
+def member(
+    member_id: Annotated[str, typer.Argument(metavar="MEMBER", help="The member ID (CIN).")],
+    json_: Json = False,
+) -> None:
+    """One member: visits, counts, transitions, candidates."""
+    kafka = place.kafka()
+    key = member_id.encode()
+    visits: dict[tuple[str, str], dict[str, Any]] = {}
+    transitions: dict[str, dict[str, Any]] = {}
+    for record in snapshot(kafka, ["member.visits.v1", "member.transitions.v1"]):
+        if record.key != key or record.value is None:
+            continue
+        document = json.loads(record.value)
+        if record.topic == "member.transitions.v1":
+            transitions[document["transition_id"]] = document
+        else:
+            visits[document["patient"], document.get("visit") or document["record_id"]] = document
+    used = latest(kafka, "member.utilization.v1").get(key)
+    utilization = json.loads(used.value) if used is not None and used.value else None
+    mine = [d for d in documents("ecm.candidates.v1") if d["member_id"] == member_id]
+    if not visits and not transitions and not mine:
+        out.print(f"Nothing is known of member {member_id}.")
+        raise typer.Exit(1)
+    if json_:
+        as_json(
+            {
+                "member_id": member_id,
+                "visits": list(visits.values()),
+                "utilization": utilization,
+                "transitions": list(transitions.values()),
+                "candidates": mine,
+            }
+        )
+        return
+    _visits_table(visits.values())
+    if utilization:
+        table(
+            f"Counts as of {day(utilization['as_of'])}, complete since {utilization.get('complete_since') or '?'}",
+            ("window", "ED", "inpatient", "SNF", "observation"),
+            ((name, w["ed"], w["inpatient"], w["snf"], w["observation"]) for name, w in utilization["windows"].items()),
+        )
+    table(
+        "Transitions",
+        ("occurred", "kind", "facility", "to", "status"),
+        (
+            (day(t["occurred"]), t["kind"], t.get("facility"), t.get("to"), t["status"])
+            for t in sorted(transitions.values(), key=lambda t: t["occurred"] or "")
+        ),
+    )
+    candidates_table(mine)
+
+
+def _visits_table(visits: Iterable[dict[str, Any]]) -> None:
+    table(
+        "Visits and custody records",
+        ("arrived", "departed", "class or kind", "facility", "disposition", "status", "visit"),
+        (
+            (
+                day(v.get("arrived") or v.get("occurred") or v.get("scheduled")),
+                day(v.get("departed")),
+                v.get("class") or v.get("kind"),
+                v.get("facility"),
+                (v.get("disposition") or {}).get("group"),
+                v["status"],
+                v.get("visit") or v.get("record_id"),
+            )
+            for v in sorted(visits, key=lambda v: v.get("arrived") or v.get("occurred") or "")
+            if v["status"] != "withdrawn"
+        ),
+    )
+
+
+@needs_kafka
+def explain(
+    candidate: Annotated[str, typer.Argument(help="The candidate ID, or its beginning.")],
+    json_: Json = False,
+) -> None:
+    """Why a candidate stands: the rule, the window, every visit counted or not and why, and the messages."""
+    found = [d for d in documents("ecm.candidates.v1") if d["candidate_id"].startswith(candidate)]
+    if len(found) != 1:
+        out.print(f"{len(found)} candidates begin with {candidate}.")
+        raise typer.Exit(1)
+    document = found[0]
+    if json_:
+        as_json(document)
+        return
+    rule, window = document["rule"], document.get("window") or {}
+    lines = [
+        f"[bold]{document['population_name']}[/] (population {document['population']})",
+        f"member {document['member_id']}   plan {document['plan']}   county {document['county']}",
+        f"{document['status']}, {document['state'].replace('_', ' ')}, revision {document['revision']}"
+        + (f", because {document['reason']}" if document.get("reason") else ""),
+        f"rule {rule['id']} {rule['version']}: {rule['source']}",
+        why(document),
+    ]
+    if window.get("from"):
+        floor = window.get("complete_since")
+        lines.append(
+            f"window {window['from']} to {window['to']}" + (f" (ledger complete since {floor})" if floor else "")
+        )
+    for check in document.get("exclusions") or ():
+        lines.append(f"exclusion {check['programme']}: {check['finding']}")
+    if document.get("suspected"):
+        lines.append("suspected, not verified: " + ", ".join(str(s) for s in document["suspected"]))
+    route = document.get("route") or {}
+    if route:
+        lines.append(f"refer through {route.get('channel')}: {route.get('note', '')} ({route.get('source', '')})")
+    out.print(Panel("\n".join(lines), title=document["candidate_id"], title_align="left"))
+    table(
+        "Evidence",
+        ("arrived", "class", "facility", "counts", "reason", "messages"),
+        (
+            (
+                day(e.get("arrived")),
+                e.get("class"),
+                e.get("facility"),
+                "yes" if e["counted"] else "no",
+                e["reason"],
+                ", ".join(m["at"] for m in e.get("messages") or ()),
+            )
+            for e in document.get("evidence") or ()
+        ),
+    )
+
+
+@needs_kafka
+def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The application's name.")] = "handoff") -> None:
+    """How far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
+    found = measure(place.kafka(), groups_of(app), int(time.time() * 1000))
+    if json_:
+        as_json(
+            [
+                {
+                    "group": p.group,
+                    "topic": p.topic,
+                    "partition": p.partition,
+                    "committed": p.committed,
+                    "end": p.end,
+                    "lag": p.lag,
+                    "seconds": p.seconds,
+                }
+                for p in found
+            ]
+        )
+        return
+    table(
+        f"Lag: {sum(p.lag for p in found)} records",
+        ("group", "topic", "partition", "committed", "end", "lag", "seconds behind"),
+        ((p.group, p.topic, p.partition, p.committed, p.end, p.lag, p.seconds) for p in found),
+    )

@@ -1,0 +1,163 @@
+"""`up`, `down`, `status`: a handoff that stays on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domain.refusal import BadDeclaration
+from handoff import place
+from handoff.embedded.jars import JarsUnavailable
+from handoff.embedded.process import NotStarted
+from handoff.embedded.tether import started_at
+from handoff.show import as_json, err, out, table
+from handoff.supervisor import is_ready, read_state
+from handoff.system import System
+
+Data = Annotated[Path | None, typer.Option(help="Where its data lies (default: the user's state folder).")]
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Workers per stage.")] = 1,
+    data: Data = None,
+) -> None:
+    """Start Kafka, Redis, listener, directory and workers on this machine, and keep them running."""
+    folder = place.data_folder(data)
+    known = read_state(place.state_path(folder))
+    if known is not None and _alive(known):
+        err.print(f"A handoff already runs on {folder} (process {known['pid']}). `handoff down` stops it.")
+        raise typer.Exit(2)
+    if detach:
+        _detached(folder, workers)
+        return
+    settings = place.settings()
+    stop = _Stop()
+    try:
+        with System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system:
+            _print_addresses(read_state(place.state_path(folder)) or {})
+            last = 0.0
+            while not stop.asked:
+                system.tend()
+                if system.supervisor is not None and system.supervisor.failed:
+                    err.print(system.supervisor.failed)
+                    raise typer.Exit(2)
+                if time.monotonic() - last > 2:
+                    system.save()
+                    last = time.monotonic()
+                time.sleep(0.2)
+            err.print("stopping")
+    except BadDeclaration as wrong:
+        err.print("\n".join(wrong.faults))
+        raise typer.Exit(2) from wrong
+    except (NotStarted, JarsUnavailable) as reason:
+        err.print(str(reason))
+        raise typer.Exit(1) from reason
+
+
+class _Stop:
+    """Set by SIGTERM and SIGINT."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+
+def _detached(folder: Path, workers: int) -> None:
+    """Run `handoff up` in a session of its own; return when it is ready."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "up.log"
+    with log.open("ab") as sink:
+        start = sink.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "handoff", "up", "--workers", str(workers), "--data", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        state = read_state(place.state_path(folder))
+        if state is not None and state.get("pid") == child.pid and all(p["ready"] for p in state["processes"]):
+            _print_addresses(state)
+            return
+        if child.poll() is not None:
+            with log.open("rb") as source:
+                source.seek(start)
+                err.print(source.read().decode("utf-8", "replace").strip(), markup=False)
+            raise typer.Exit(child.returncode or 1)
+        time.sleep(0.2)
+    child.terminate()
+    err.print(f"Not ready in 180 s; {log} tells more.")
+    raise typer.Exit(1)
+
+
+def down(data: Data = None) -> None:
+    """Stop what `handoff up` or `handoff demo --keep` left running on this machine. Data stays."""
+    folder = place.data_folder(data)
+    state = read_state(place.state_path(folder))
+    if state is None or not _alive(state):
+        out.print("Nothing runs here.")
+        return
+    os.kill(state["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 90
+    while _alive(state):
+        if time.monotonic() > deadline:
+            err.print(f"Process {state['pid']} did not end in 90 s.")
+            raise typer.Exit(1)
+        time.sleep(0.1)
+    out.print("Stopped. The data stays; start again with `handoff up`.")
+
+
+def status(
+    data: Data = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
+    state = read_state(place.state_path(place.data_folder(data)))
+    if state is None or not _alive(state):
+        if json_:
+            as_json({"processes": []})
+        else:
+            out.print("Nothing runs here. `handoff up --detach` starts one.")
+        raise typer.Exit(1)
+    for process in state["processes"]:
+        process["ready"] = is_ready(process["health"])
+    told = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
+    if json_:
+        as_json(told)
+    else:
+        _print_addresses(state)
+        table(
+            "Processes",
+            ("role", "stage", "slot", "process", "ready", "restarts"),
+            (
+                (p["role"], p["stage"], p["slot"], p["pid"], "yes" if p["ready"] else "no", p["restarts"])
+                for p in state["processes"]
+            ),
+        )
+    if not all(process["ready"] for process in state["processes"]):
+        raise typer.Exit(1)
+
+
+def _alive(state: dict[str, Any]) -> bool:
+    pid, started = state.get("pid"), state.get("started")
+    return isinstance(pid, int) and started_at(pid) == started
+
+
+def _print_addresses(state: dict[str, Any]) -> None:
+    for name, label in (("mllp", "MLLP"), ("http", "HTTP"), ("console", "console"), ("bootstrap", "Kafka")):
+        if state.get(name):
+            out.print(f"{label:>8}  {state[name]}")

@@ -1,0 +1,258 @@
+"""Every setting, from the environment (`HANDOFF_SECTION__NAME`) or from secret files of the same names in lower case.
+
+Secret files are read from HANDOFF_SECRETS_DIR, else /run/secrets where that exists: `handoff_kafka__sasl_password`.
+The environment wins. `load_settings()` reports everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from domain.refusal import BadDeclaration
+from streams.clients import KafkaSettings
+
+PREFIX: Final = "HANDOFF_"
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+DEVELOPMENT_KEY: Final = b"handoff development key, not a secret"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RedisSettings(_Section):
+    """The member directory (`HANDOFF_REDIS__*`)."""
+
+    url: SecretStr = SecretStr("")
+
+
+class _Door(_Section):
+    """A listening socket, optionally with TLS; with `tls_client_ca`, callers must show a certificate of that CA."""
+
+    host: str = "127.0.0.1"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        missing = [
+            name
+            for name in ("tls_certificate", "tls_key", "tls_client_ca")
+            if (path := getattr(self, name)) is not None and not path.is_file()
+        ]
+        if missing:
+            raise ValueError(f"no such file: {', '.join(missing)}")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK
+
+
+class MllpSettings(_Door):
+    """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext` says that the network itself is encrypted (a VPN)."""
+
+    port: int = Field(default=2575, ge=0, le=65535)
+    plaintext: bool = False
+    max_connections: int = Field(default=500, ge=1)
+    max_message_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
+    idle_seconds: float = Field(default=600, gt=0)
+    frame_seconds: float = Field(default=30, gt=0)
+    ack_seconds: float = Field(default=20, gt=0)
+
+
+class _GuardedDoor(_Door):
+    """A door that other machines may knock at only with a token, or a client certificate."""
+
+    token: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _never_open_by_default(self) -> Self:
+        if not self.is_local and self.token is None and self.tls_client_ca is None:
+            raise ValueError(f"host {self.host} is open to other machines: set token or tls_client_ca")
+        return self
+
+
+class HttpSettings(_GuardedDoor):
+    """The gateway's HTTP door (`HANDOFF_HTTP__*`)."""
+
+    port: int = Field(default=8575, ge=0, le=65535)
+    max_body_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
+
+
+class ConsoleSettings(_GuardedDoor):
+    """The ops screen (`HANDOFF_CONSOLE__*`)."""
+
+    port: int = Field(default=8585, ge=0, le=65535)
+
+
+class HealthSettings(_Section):
+    """Where a worker or the directory answers /livez, /readyz and /metrics (`HANDOFF_HEALTH__*`)."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8595, ge=0, le=65535)
+
+
+class WorkSettings(_Section):
+    """The stages' workers (`HANDOFF_WORK__*`). Sessions shorter than Kafka's floor of 6 s are refused by the broker."""
+
+    slots: int = Field(default=1, ge=1, le=64)
+    chunk_max_records: int = Field(default=2000, ge=1, le=100_000)
+    linger_ms: int = Field(default=20, ge=0, le=10_000)
+    session_timeout_ms: int = Field(default=10_000, ge=6_000, le=300_000)
+    transaction_timeout_ms: int = Field(default=15_000, ge=1_000, le=900_000)
+    tick_seconds: float = Field(default=60, gt=0)
+    checkpoints: Path | None = None
+
+    @model_validator(mode="after")
+    def _a_transaction_outlives_a_session(self) -> Self:
+        if self.transaction_timeout_ms <= self.session_timeout_ms:
+            raise ValueError("transaction_timeout_ms must be above session_timeout_ms: a live worker would be cut off")
+        return self
+
+
+class DirectorySettings(_Section):
+    """Hashes of names and phone numbers (`HANDOFF_DIRECTORY__*`). After a change of key, load the roster anew."""
+
+    hash_key: SecretStr | None = None
+
+    def key(self) -> bytes:
+        """The key of the hashes; without one, a known key that only `dev` accepts."""
+        return self.hash_key.get_secret_value().encode() if self.hash_key is not None else DEVELOPMENT_KEY
+
+
+def data_folder() -> Path:
+    """Where rules, senders and topics.yaml lie: the repository in a checkout, else beside the installed package."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parent
+    return checkout if (checkout / "topics.yaml").exists() else package / "_data"
+
+
+class PathSettings(_Section):
+    """Declarations (`HANDOFF_PATHS__*`)."""
+
+    rules: Path = Field(default_factory=lambda: data_folder() / "rules")
+    senders: Path = Field(default_factory=lambda: data_folder() / "senders")
+    topics: Path = Field(default_factory=lambda: data_folder() / "topics.yaml")
+
+
+class Settings(BaseSettings):
+    """All of it. `environment` picks the block of topics.yaml, and `prod` tolerates no development defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    environment: Literal["dev", "prod"] = "dev"
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    mllp: MllpSettings = MllpSettings()
+    http: HttpSettings = HttpSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    health: HealthSettings = HealthSettings()
+    work: WorkSettings = WorkSettings()
+    directory: DirectorySettings = DirectorySettings()
+    paths: PathSettings = Field(default_factory=PathSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, dotenv_settings
+        folder = Path(os.environ.get("HANDOFF_SECRETS_DIR", "/run/secrets"))
+        if not folder.is_dir():
+            return init_settings, env_settings
+        secrets = NestedSecretsSettingsSource(
+            file_secret_settings, secrets_dir=folder, secrets_prefix=PREFIX, secrets_nested_delimiter="__"
+        )
+        return init_settings, env_settings, secrets
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process. `overrides` replace whole sections or fields by name.
+
+    Raises BadDeclaration with every fault; no fault shows a value.
+    """
+    faults = list(_unknown_variables())
+    settings: Settings | None = None
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        faults += [f"{variable_of(item['loc'])}: {_wording(item['type'], item['msg'])}" for item in error.errors()]
+    if settings is not None:
+        faults += _faults_across(settings)
+    if faults or settings is None:
+        raise BadDeclaration(tuple(dict.fromkeys(faults)))
+    return settings
+
+
+def _wording(kind: str, message: str) -> str:
+    return "no such setting" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+
+
+def variable_of(place: tuple[int | str, ...]) -> str:
+    """The environment variable of a field: ("kafka", "bootstrap") is HANDOFF_KAFKA__BOOTSTRAP."""
+    return PREFIX + "__".join(str(part) for part in place).upper()
+
+
+def variables(model: type[BaseModel] = Settings, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The place of every single setting."""
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from variables(annotation, (*place, name))
+        else:
+            yield (*place, name)
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """Every setting by its variable, as text for a person: secrets are only said to be set."""
+    told: dict[str, str] = {}
+    for place in variables():
+        value: Any = settings
+        for part in place:
+            value = getattr(value, part)
+        if isinstance(value, SecretStr):
+            value = "(set, hidden)" if value.get_secret_value() else ""
+        told[variable_of(place)] = "" if value is None else str(value)
+    return told
+
+
+def _unknown_variables() -> Iterator[str]:
+    """Misspelt variables would otherwise be passed over in silence, and their defaults used.
+
+    Names without a section (HANDOFF_CACHE, HANDOFF_DATA) belong to those who read them.
+    """
+    known = {variable_of(place) for place in variables()}
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and "__" in name and name.upper() not in known:
+            yield f"{name}: no such setting"
+
+
+def _faults_across(settings: Settings) -> Iterator[str]:
+    """What only the whole shows: production without what production needs."""
+    if settings.environment != "prod":
+        return
+    if not settings.mllp.is_local and settings.mllp.tls_certificate is None and not settings.mllp.plaintext:
+        yield "HANDOFF_MLLP__TLS_CERTIFICATE: prod needs TLS, or PLAINTEXT=true where the network is encrypted"
+    if settings.directory.hash_key is None:
+        yield "HANDOFF_DIRECTORY__HASH_KEY: prod needs one"
+    if not settings.kafka.bootstrap:
+        yield "HANDOFF_KAFKA__BOOTSTRAP: prod needs one"
+    if not settings.redis.url.get_secret_value():
+        yield "HANDOFF_REDIS__URL: prod needs one"

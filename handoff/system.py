@@ -1,0 +1,165 @@
+"""A whole handoff on this machine: Kafka and Redis (embedded unless the environment names them), topics, processes.
+
+`handoff up` and `handoff demo` are this with different beginnings and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka.admin import AdminClient
+
+from handoff.embedded.kafka import EmbeddedKafka
+from handoff.embedded.process import free_ports, is_free
+from handoff.embedded.redis import EmbeddedRedis
+from handoff.embedded.tether import started_at
+from handoff.place import state_path
+from handoff.settings import Settings
+from handoff.supervisor import Process, Supervisor, write_state
+from streams.clients import KafkaSettings
+from streams.topics import apply, cluster_state, load_topics, plan
+
+Say = Callable[[str], None]
+
+
+class System:
+    """Starts and stops it all. Use as a context manager; `tend` must be called a few times a second in between."""
+
+    def __init__(
+        self,
+        data: Path,
+        settings: Settings,
+        *,
+        workers: int = 1,
+        console: bool = True,
+        say: Say = lambda _: None,
+        tick_seconds: float | None = None,
+        quick: bool = False,
+    ) -> None:
+        self.data = data.resolve()
+        self._settings = settings
+        self._workers = workers
+        self._console = console
+        self._say = say
+        self._tick_seconds = tick_seconds
+        self._quick = quick
+        self.kafka: EmbeddedKafka | None = None
+        self.redis: EmbeddedRedis | None = None
+        self.supervisor: Supervisor | None = None
+        self.addresses: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Bring it up and wait until every process is ready. Raises NotStarted or JarsUnavailable."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(0o700)
+        bootstrap = self._settings.kafka.bootstrap
+        if not bootstrap:
+            self._say("Kafka")
+            self.kafka = EmbeddedKafka(self.data / "kafka", end_stale=True, quick=self._quick)
+            self.kafka.start()
+            bootstrap = self.kafka.bootstrap
+        redis_url = self._settings.redis.url.get_secret_value()
+        if not redis_url:
+            self._say("Redis")
+            self.redis = EmbeddedRedis(self.data / "redis", end_stale=True)
+            self.redis.start()
+            redis_url = self.redis.url
+        self._say("topics")
+        self._apply_topics(self._settings.kafka.model_copy(update={"bootstrap": bootstrap}))
+        self._addresses(bootstrap, redis_url)
+        processes = self._processes()
+        self.supervisor = Supervisor(self.data, processes, self.environment)
+        self._say("listener, directory, workers")
+        self.supervisor.start()
+        self.supervisor.wait_ready(90.0)
+        self.save()
+
+    def tend(self) -> None:
+        """Look after the processes once."""
+        if self.supervisor is not None:
+            self.supervisor.tend()
+
+    def save(self) -> None:
+        """Write what runs where, for the other commands."""
+        assert self.supervisor is not None
+        write_state(
+            state_path(self.data),
+            {
+                **self.addresses,
+                "pid": os.getpid(),
+                "started": started_at(os.getpid()),
+                "environment": self.environment,
+                "processes": self.supervisor.status(),
+            },
+        )
+
+    def stop(self) -> None:
+        """Doors first, then workers, then Redis and Kafka."""
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        if self.redis is not None:
+            self.redis.stop()
+        if self.kafka is not None:
+            self.kafka.stop()
+        state_path(self.data).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _apply_topics(self, kafka: KafkaSettings) -> None:
+        wanted = load_topics(self._settings.paths.topics).for_environment(self._settings.environment)
+        admin = AdminClient(kafka.librdkafka())
+        apply(admin, plan(wanted, cluster_state(admin)))
+
+    def _addresses(self, bootstrap: str, redis_url: str) -> None:
+        """Ports as set, or free ones where the usual ones are taken."""
+        wanted = (self._settings.mllp.port, self._settings.http.port, self._settings.console.port)
+        spare = free_ports(len(wanted))
+        mllp, http, console = (
+            port if port and is_free(port) else free for port, free in zip(wanted, spare, strict=True)
+        )
+        token = self._settings.http.token
+        self.environment = {
+            "HANDOFF_KAFKA__BOOTSTRAP": bootstrap,
+            "HANDOFF_REDIS__URL": redis_url,
+            "HANDOFF_MLLP__PORT": str(mllp),
+            "HANDOFF_HTTP__PORT": str(http),
+            "HANDOFF_HTTP__TOKEN": token.get_secret_value() if token else secrets.token_urlsafe(24),
+            "HANDOFF_CONSOLE__PORT": str(console),
+        }
+        if self._tick_seconds is not None:
+            self.environment["HANDOFF_WORK__TICK_SECONDS"] = str(self._tick_seconds)
+        self.addresses = {
+            "bootstrap": bootstrap,
+            "mllp": f"{self._settings.mllp.host}:{mllp}",
+            "http": f"http://{self._settings.http.host}:{http}",
+            "console": f"http://{self._settings.console.host}:{console}" if self._console else None,
+        }
+
+    def _processes(self) -> list[Process]:
+        roles: list[tuple[str, str | None, int | None, tuple[str, ...]]] = [("listen", None, None, ("listen",))]
+        if self._console:
+            roles.append(("console", None, None, ("console",)))
+        roles.append(("directory", None, None, ("directory",)))
+        for stage in ("reconcile", "refer"):
+            for slot in range(self._workers):
+                roles.append(("work", stage, slot, ("work", "--stage", stage, "--slot", str(slot))))
+        ports = free_ports(len(roles))
+        return [
+            Process(role=role, stage=stage, slot=slot, command=command, health=port)
+            for (role, stage, slot, command), port in zip(roles, ports, strict=True)
+        ]

@@ -1,0 +1,166 @@
+"""One ADT message, from bytes to an event (HL7 v2 chapter 3).
+
+The trigger is MSH-9.2, never EVN-1; the class is PV1-2, never the trigger. Every trigger is read; what one means is
+for the domain to say. Unknown segments, fields and codes never fail.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from domain.facts import DELETED, AdtEvent, Merge, When
+from domain.identity import patient_key
+from domain.refusal import Refusal
+from domain.times import DAY
+from parsers.codes import NO_PATIENT, NO_TIME, NO_TRIGGER, NOT_ADT
+from parsers.hl7 import Message
+from parsers.links import MERGES, PARTNERS, merges_in, partner_in
+from parsers.person import (
+    default_authority,
+    kept,
+    medicaid_in,
+    patient_in,
+    phone_number,
+    postal_code,
+)
+from parsers.profiles import SenderProfile
+from parsers.timestamps import birth_date, built, moment
+from parsers.visit import departure_of, visit_in
+
+_TRIGGER: Final = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
+_OF_PATIENTS: Final = frozenset({f"A{number:02d}" for number in range(1, 63)} - {"A20"})
+"""Triggers that cannot do without a patient (A20 is about a bed). An unknown trigger may be about anything."""
+_BLANK: Final = [""] * 64
+
+
+def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
+    """The event of one message. Raises nothing but `Refusal`, with a code of `parsers.codes`.
+
+    Times are ms UTC: a value's own offset counts, else that of MSH-7 (HL7 field MSH-7), else the profile's zone.
+    """
+    message = Message(raw, profile.encoding)
+    header, text = message.header, message.text
+    trigger = _trigger(header[8], message.delimiters.component)
+    evn = message.first("EVN") or _BLANK
+    notes = message.notes
+    named = evn[1]
+    if named != trigger and (named := text(named)) and named != trigger and named != DELETED:
+        notes.append("evn-1-differs")
+    zone = profile.zone
+    made, offset = built(text(header[6]), zone)
+    if offset is None:
+        notes.append("zone-from-profile")
+    occurred = moment(text(evn[6]), zone, offset, "EVN-6") if evn[6] else None
+    recorded = _recorded(moment(text(evn[2]), zone, offset, "EVN-2") if evn[2] else None, made, occurred)
+
+    default = default_authority(message, profile)
+    pid = message.first("PID") or _BLANK
+    chosen, identifiers = patient_in(message, pid, profile, default)
+    if chosen is None:
+        if trigger in _OF_PATIENTS:
+            raise Refusal(NO_PATIENT, "PID" if pid is _BLANK else "PID-3", "no patient number")
+        patient, authority = "", default
+    else:
+        authority = chosen.authority
+        patient = patient_key(authority, chosen.number)
+    cin, bad_cin = medicaid_in(message, pid, identifiers, profile)
+    anchor = recorded if occurred is None else occurred.at
+    visit = visit_in(message, profile, trigger, pid, patient, authority, offset, anchor)
+
+    merges: tuple[Merge, ...] = ()
+    if trigger in MERGES:
+        merges, complete = merges_in(message, profile, default)
+        if not complete:
+            notes.append("merge-incomplete")
+    died = None
+    if pid[29] or pid[30]:
+        own = departure_of(visit, occurred) if trigger == "A03" else occurred
+        died = _died(message, pid, profile, offset, own or When(recorded))
+    sequence = header[12].strip()
+    name = message.components(message.repetitions(pid[5])[0]) if pid[5] else _BLANK
+    # By position, in the order of the fields: naming the 26 of them costs a twentieth of the whole.
+    return AdtEvent(
+        trigger,
+        profile.name,
+        text(header[9]),
+        recorded if made is None else made,
+        recorded,
+        occurred,
+        patient,
+        int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 16 else None,
+        kept(identifiers),
+        cin,
+        bad_cin,
+        _born(text(pid[7])) if pid[7] else None,
+        (text(pid[8]).upper() or None) if pid[8] else None,
+        text(name[0]) or None,
+        (text(name[1]) or None) if len(name) > 1 else None,
+        postal_code(message, pid[11]) if pid[11] else None,
+        phone_number(message, pid[13]) if pid[13] else None,
+        died,
+        visit,
+        merges,
+        partner_in(message, profile, default) if trigger in PARTNERS else None,
+        tuple(notes),
+    )
+
+
+def patient_key_of(raw: bytes, profile: SenderProfile) -> str | None:
+    """The patient key that `read_adt` will find, without reading the rest; None when there is none to be found."""
+    try:
+        message = Message(raw, profile.encoding)
+    except Refusal:
+        return None
+    pid = message.first("PID")
+    if pid is None:
+        return None
+    chosen, _ = patient_in(message, pid, profile, default_authority(message, profile))
+    return None if chosen is None else patient_key(chosen.authority, chosen.number)
+
+
+@lru_cache(maxsize=1024)
+def _trigger(kind: str, component: str) -> str:
+    """MSH-9.2 of MSH-9 `kind`. Raises Refusal `not-adt` or `no-trigger`."""
+    parts = kind.split(component)
+    name = parts[0].strip().upper()
+    if name != "ADT":
+        raise Refusal(NOT_ADT if name else NO_TRIGGER, "MSH-9", "not an ADT message" if name else "")
+    trigger = parts[1].strip().upper() if len(parts) > 1 else ""
+    if not _TRIGGER.fullmatch(trigger):
+        raise Refusal(NO_TRIGGER, "MSH-9.2")
+    return trigger
+
+
+def _recorded(entered: When | None, made: int | None, occurred: When | None) -> int:
+    """When the message was entered: EVN-2, else MSH-7, else EVN-6. Raises Refusal `no-time` when none can be read.
+
+    An EVN-2 without a time of day that MSH-7 falls on orders nothing within that day: then MSH-7 does.
+    """
+    if entered is not None:
+        if entered.whole_day and made is not None and 0 <= made - entered.at < DAY:
+            return made
+        return entered.at
+    if made is not None:
+        return made
+    if occurred is not None:
+        return occurred.at
+    raise Refusal(NO_TIME, "EVN-2", "neither EVN-2 nor MSH-7 nor EVN-6 can be read")
+
+
+def _died(message: Message, pid: list[str], profile: SenderProfile, offset: int | None, own: When) -> When | None:
+    """PID-29, else the event's `own` time when PID-30 says yes. PID-30 = N takes a PID-29 back."""
+    when, flag = message.text(pid[29]), message.text(pid[30]).upper()
+    told = moment(when, profile.zone, offset, "PID-29") if when else None
+    if flag in ("N", "NO"):
+        if told is not None:
+            message.notes.append("death-contradicts")
+        return None
+    if told is None and flag in ("Y", "YES"):
+        return When(own.at, own.whole_day, "PID-30")
+    return told
+
+
+def _born(sent: str) -> str | None:
+    return DELETED if sent == DELETED else birth_date(sent)

@@ -1,0 +1,133 @@
+"""Custody records (bookings, releases, transfers) of jails, prisons and youth facilities: rows of files and JSON.
+
+California's plans get them in member information files, ADT does not carry them (a discharge to code 21 goes the other
+way). A record is corrected by sending it again under its `record_id`, and taken back with kind `deleted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from domain.identity import patient_key
+from domain.refusal import Refusal
+from domain.times import rfc3339
+from parsers.rows import Fault, Loaded, Row, rows_of
+
+FIELDS: Final = frozenset(
+    ("record_id", "kind", "facility", "facility_type", "occurred", "scheduled", "cin", "identifiers", "source")
+)
+KINDS: Final = frozenset({"booked", "scheduled", "released", "transferred", "deleted"})
+FACILITY_TYPES: Final = frozenset({"jail", "prison", "youth-facility", "psychiatric", "hospital", "other"})
+_TIME_OF: Final = {"booked": "occurred", "released": "occurred", "transferred": "occurred", "scheduled": "scheduled"}
+
+
+class CustodyRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `custody.raw.v1`, read. Times are ms UTC; `identifiers` are patient keys, `authority|number`."""
+
+    record_id: str
+    kind: str
+    """booked, scheduled, released, transferred, or deleted (the record is taken back)."""
+    occurred: int | None = None
+    scheduled: int | None = None
+    facility: str = ""
+    facility_type: str = ""
+    cin: str | None = None
+    identifiers: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        """The record's key on the topic: the first identifier, else `CIN|` and the CIN."""
+        return self.identifiers[0] if self.identifiers else f"CIN|{self.cin}"
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_custody(record: CustodyRecord) -> bytes:
+    """The JSON of a custody record (contracts: "custody"), times as RFC 3339."""
+    numbers = [key.partition("|") for key in record.identifiers]
+    return _ENCODER.encode(
+        {
+            "record_id": record.record_id,
+            "kind": record.kind,
+            "facility": record.facility,
+            "facility_type": record.facility_type,
+            "occurred": None if record.occurred is None else rfc3339(record.occurred),
+            "scheduled": None if record.scheduled is None else rfc3339(record.scheduled),
+            "cin": record.cin,
+            "identifiers": [{"authority": authority, "number": number} for authority, _, number in numbers],
+            "source": record.source,
+        }
+    )
+
+
+def read_custody(value: bytes) -> CustodyRecord:
+    """A custody record from its JSON. Raises Refusal `bad-custody`; its place is the first field that is wrong."""
+    try:
+        values = _DECODER.decode(value)
+    except msgspec.MsgspecError as error:
+        raise Refusal("bad-custody", "", "not a JSON object") from error
+    row = Row(1, values)
+    record = _record(row)
+    if record is None:
+        raise Refusal("bad-custody", row.faults[0].field, row.faults[0].reason)
+    return record
+
+
+def load_custody(data: bytes, mapping: Mapping[str, str] | None = None, source: str = "file") -> Loaded[CustodyRecord]:
+    """The records of a custody file, and all that is wrong with it (see `parsers.rows.rows_of` for the forms).
+
+    `source` names where a record comes from that does not say so itself.
+    """
+    rows, faults, ignored = rows_of(data, FIELDS, mapping)
+    records: list[CustodyRecord] = []
+    for row in rows:
+        record = _record(row, source)
+        if record is not None:
+            records.append(record)
+        faults += row.faults
+    if not records and not faults:
+        faults.append(Fault(1, "", "no rows"))
+    return Loaded(tuple(records), tuple(sorted(faults, key=lambda fault: fault.line)), ignored)
+
+
+def _record(row: Row, source: str = "") -> CustodyRecord | None:
+    kind = row.word("kind", KINDS)
+    if not kind and not row.text("kind"):
+        row.fault("kind", "missing")
+    cin = row.cin("cin")
+    identifiers = tuple(patient_key(each.authority, each.number) for each in row.identifiers("identifiers"))
+    if not identifiers and not row.text("cin") and not row.items("identifiers"):
+        row.fault("identifiers", "missing, and no cin either: the record names nobody")
+    occurred, scheduled = row.instant("occurred"), row.instant("scheduled")
+    wanted = _TIME_OF.get(kind)
+    if wanted and not row.text(wanted):
+        row.fault(wanted, f"missing (a record of kind {kind} needs it)")
+    record = CustodyRecord(
+        record_id=row.text("record_id"),
+        kind=kind,
+        occurred=occurred,
+        scheduled=scheduled,
+        facility=row.text("facility"),
+        facility_type=row.word("facility_type", FACILITY_TYPES),
+        cin=cin,
+        identifiers=identifiers,
+        source=row.text("source") or source,
+    )
+    if kind == "deleted" and not record.record_id:
+        row.fault("record_id", "missing (a record is taken back by its own)")
+    if row.faults:
+        return None
+    return record if record.record_id else msgspec.structs.replace(record, record_id=_own_id(record))
+
+
+def _own_id(record: CustodyRecord) -> str:
+    """An ID for a record that came without one: the same content has the same, so that a repeat changes nothing."""
+    content = (record.key, record.kind, record.facility, record.occurred, record.scheduled)
+    return "r_" + sha256(repr(content).encode()).hexdigest()[:20]

@@ -1,0 +1,81 @@
+"""The code dialects that sender profiles name: what senders write -> the words of `domain.facts`.
+
+A profile names one of these tables per field and adds its site's own codes over it. Keys are upper case.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOTHING: Final = ""
+"""A class code that says nothing (U unknown, N not applicable: the filler PV1 of person events, HL7 field PV1-2)."""
+
+CLASSES: Final[dict[str, dict[str, str]]] = {
+    # HL7 table 0004, with the codes that feeds add for observation and the words they write out.
+    "hl7": {
+        "E": "emergency", "EMER": "emergency", "EMERGENCY": "emergency", "ED": "emergency", "ER": "emergency",
+        "I": "inpatient", "IMP": "inpatient", "INPATIENT": "inpatient", "IP": "inpatient",
+        "O": "outpatient", "AMB": "outpatient", "OUTPATIENT": "outpatient", "OP": "outpatient",
+        "OBS": "observation", "OBV": "observation", "OBSERVATION": "observation", "OBSENC": "observation",
+        "V": "observation",
+        "P": "preadmit", "PREADMIT": "preadmit", "PRENC": "preadmit",
+        "R": "recurring", "RECURRING": "recurring",
+        "B": "obstetrics", "OBSTETRICS": "obstetrics",
+        "NB": "newborn", "NEWBORN": "newborn",
+        "SNF": "snf",
+        "C": "other",
+        "N": NOTHING, "U": NOTHING,
+    },
+    # Every class a nursing facility sends is a nursing-facility stay; day programmes are not.
+    "nursing-facility": {"I": "snf", "R": "snf", "SNF": "snf", "O": "outpatient", "P": "preadmit", "N": NOTHING,
+                         "U": NOTHING},
+    # Nothing but custody happens in custody.
+    "custody": {"P": "preadmit", "N": NOTHING},
+}  # fmt: skip
+"""PV1-2 -> patient class."""
+
+ADMISSION_TYPES: Final[dict[str, dict[str, str]]] = {
+    # NUBC digits as they are; HL7 table 0007's letters brought to them (L, labor and delivery, has no digit).
+    "common": {
+        **{digit: digit for digit in "123459"},
+        **{"0" + digit: digit for digit in "123459"},
+        "A": "1", "E": "1", "U": "2", "C": "3", "R": "3", "N": "4", "L": "L",
+        "EL": "3", "ELECTIVE": "3", "ER": "1", "EMERGENCY": "1", "URGENT": "2", "NEWBORN": "4", "TRAUMA": "5",
+    },
+    "nubc": {**{digit: digit for digit in "123459"}, **{"0" + digit: digit for digit in "123459"}},
+}  # fmt: skip
+"""PV1-4 -> NUBC type of admission."""
+
+SOURCES: Final[dict[str, dict[str, str]]] = {
+    # NUBC point of origin (FL 15) as it is; 7 (emergency room) was retired but is still sent.
+    "nubc": {
+        **{code: code for code in ("1", "2", "4", "5", "6", "7", "8", "9", "D", "E", "F")},
+        **{"0" + digit: digit for digit in "12456789"},
+        "ER": "7", "ED": "7",
+    },
+    # HL7 table 0023: 1 physician, 2 clinic and 3 plan referral are NUBC's 2 (clinic or physician's office).
+    "hl7": {**dict.fromkeys(("1", "2", "3", "01", "02", "03"), "2"),
+            **{digit: digit for digit in "456789"}, **{"0" + digit: digit for digit in "456789"}},
+}  # fmt: skip
+"""PV1-14 -> NUBC point of origin."""
+
+_NUBC_STATUS: Final = (
+    "01", "02", "03", "04", "05", "06", "07", "09", "20", "21", "30", "40", "41", "42", "43", "50", "51", "61", "62",
+    "63", "64", "65", "66", "69", "70", *map(str, range(81, 96)),
+)  # fmt: skip
+_PADDED: Final = {**{code: code for code in _NUBC_STATUS}, **{code[1]: code for code in _NUBC_STATUS if code[0] == "0"}}
+
+DISPOSITIONS: Final[dict[str, dict[str, str]]] = {
+    # NUBC patient discharge status (UB-04 FL 17): what HL7 field PV1-36 tells senders in the US to use.
+    "nubc": {
+        **_PADDED,
+        "H": "01", "HOME": "01", "HOM": "01", "SNF": "03", "AMA": "07",
+        "EXP": "20", "EXPIRED": "20", "DEAD": "20", "DECEASED": "20", "DIED": "20",
+    },
+    # HL7 table 0112: 10-19 are discharges and 20-29 deaths that each State defines, so 21 is not custody here.
+    "hl7": {
+        **{code: value for code, value in _PADDED.items() if code not in ("21", "87")},
+        **{str(code): "20" for code in range(21, 30)},
+    },
+}  # fmt: skip
+"""PV1-36 -> NUBC patient discharge status, two digits."""

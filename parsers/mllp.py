@@ -1,0 +1,107 @@
+"""MLLP frames, without a socket: VT, the message, FS CR (HL7 v2 transport, minimal lower layer protocol)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+VT: Final = 0x0B
+FS: Final = 0x1C
+CR: Final = 0x0D
+LIMIT: Final = 1_048_576
+"""The longest body that is taken, in bytes, unless told otherwise."""
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """What was between VT and FS. When `oversize`, `body` is its first `limit` bytes and the rest was dropped."""
+
+    body: bytes
+    oversize: bool = False
+
+
+def frame(body: bytes) -> bytes:
+    """`body` as one frame on the wire."""
+    return b"\x0b" + body + b"\x1c\r"
+
+
+class FrameReader:
+    """Finds frames in a stream of bytes that comes in arbitrary pieces; how it is cut never changes what is found.
+
+    A frame begins at VT; every byte outside a frame is counted in `junk_bytes` and skipped. It ends at FS CR; FS alone
+    ends it when a VT follows, or when the peer pauses (`flush`). An FS before any other byte belongs to the body. A
+    body longer than `limit` bytes is given back once, cut and marked, as soon as that is certain; the rest of it is
+    skipped up to its end. Work is linear in the input and at most `limit` bytes plus one piece are held.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self.junk_bytes = 0
+        """Bytes seen outside frames since the connection opened."""
+        self._held = bytearray()
+        self._seen = 0
+        """How many of the held bytes are known to be body (the search for FS goes on from there)."""
+        self._inside = False
+        self._skipping = False
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return self._inside
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Takes the next bytes of the stream; gives the frames that they complete, in order."""
+        self._held += data
+        frames: list[Frame] = []
+        while self._held:
+            if not self._inside and not self._find_start():
+                break
+            if not self._find_end(frames):
+                break
+        return frames
+
+    def flush(self) -> list[Frame]:
+        """The peer paused: a body that ends in a lone FS is whole. Anything else stays as it is."""
+        frames: list[Frame] = []
+        if self._inside and len(self._held) == self._seen + 1 and self._held[-1] == FS:
+            self._end(self._seen, self._seen + 1, frames)
+        return frames
+
+    def _find_start(self) -> bool:
+        start = self._held.find(VT)
+        if start < 0:
+            self.junk_bytes += len(self._held)
+            self._held.clear()
+            return False
+        self.junk_bytes += start
+        del self._held[: start + 1]
+        self._inside = True
+        self._seen = 0
+        return True
+
+    def _find_end(self, frames: list[Frame]) -> bool:
+        """Looks for the end of the open frame; False when more bytes are needed."""
+        held = self._held
+        while True:
+            at = held.find(FS, self._seen)
+            self._seen = len(held) if at < 0 else at
+            if not self._skipping and self._seen > self.limit:
+                frames.append(Frame(bytes(held[: self.limit]), oversize=True))
+                self._skipping = True
+            if self._skipping:
+                del held[: self._seen]
+                self._seen = 0
+            if at < 0 or len(held) == self._seen + 1:
+                return False
+            after = held[self._seen + 1]
+            if after in (CR, VT):
+                self._end(self._seen, self._seen + 2 if after == CR else self._seen + 1, frames)
+                return True
+            self._seen += 1
+
+    def _end(self, body: int, consumed: int, frames: list[Frame]) -> None:
+        if not self._skipping:
+            frames.append(Frame(bytes(self._held[:body])))
+        del self._held[:consumed]
+        self._seen = 0
+        self._inside = self._skipping = False

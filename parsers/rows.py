@@ -1,0 +1,244 @@
+"""Rows of a file that people make (CSV, or JSON lines), checked field by field; every fault is kept with its line.
+
+Faults name fields and say what is wrong, never what was there: they are printed and logged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from domain.facts import Identifier
+from domain.identity import read_cin
+from domain.times import CALIFORNIA, instant
+
+T = TypeVar("T")
+LIST_SEPARATOR: Final = ";"
+_EARLIEST_YEAR: Final = 1880
+_DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
+_LOCAL_FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M")
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong with one line (from 1) of a file; `field` is "" when it is the whole line."""
+
+    line: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.field + ': ' if self.field else ''}{self.reason}"
+
+
+class Loaded(msgspec.Struct, Generic[T], frozen=True):
+    """What a file holds. Nothing of it may be used unless `faults` is empty: none is half-loaded."""
+
+    documents: tuple[T, ...]
+    faults: tuple[Fault, ...]
+    ignored: tuple[str, ...] = ()
+    """Columns or keys that mean nothing to us, each once."""
+
+
+class Row:
+    """One row under examination. Each method reads one field; what cannot be read becomes a fault and None (or empty).
+
+    A field may be text (CSV, where lists are separated by `;`) or what JSON makes of it.
+    """
+
+    def __init__(self, line: int, values: Mapping[str, Any]) -> None:
+        self.line = line
+        self.values = values
+        self.faults: list[Fault] = []
+
+    def fault(self, field: str, reason: str) -> None:
+        """Notes that `field` is wrong."""
+        self.faults.append(Fault(self.line, field, reason))
+
+    def text(self, field: str) -> str:
+        """A text, trimmed; "" when there is none."""
+        value = self.values.get(field)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            self.fault(field, "not a text")
+            return ""
+        value = value.strip()
+        if not value.isprintable():
+            self.fault(field, "holds control characters")
+            return ""
+        return value
+
+    def word(self, field: str, among: frozenset[str]) -> str:
+        """One of a closed set, in lower case; "" when there is none."""
+        value = self.text(field).lower()
+        if value and value not in among:
+            self.fault(field, f"not one of {', '.join(sorted(among))}")
+            return ""
+        return value
+
+    def day(self, field: str) -> str | None:
+        """A day as YYYY-MM-DD; YYYYMMDD and MM/DD/YYYY are read too."""
+        value = self.text(field)
+        if not value:
+            return None
+        for form in _DAY_FORMS:
+            try:
+                day = datetime.strptime(value, form).date()  # noqa: DTZ007 - a day, not a time
+            except ValueError:
+                continue
+            if day.year < _EARLIEST_YEAR:
+                break
+            return day.isoformat()
+        self.fault(field, "not a day (YYYY-MM-DD)")
+        return None
+
+    def instant(self, field: str) -> int | None:
+        """A time in ms UTC: RFC 3339 with an offset, else a wall time or a day (its first moment) in California."""
+        value = self.text(field)
+        if not value:
+            return None
+        try:
+            return instant(value)
+        except ValueError:
+            pass
+        for form in (*_LOCAL_FORMS, *_DAY_FORMS):
+            try:
+                local = datetime.strptime(value, form)  # noqa: DTZ007 - given its zone below
+            except ValueError:
+                continue
+            if local.year >= _EARLIEST_YEAR:
+                return int(local.replace(tzinfo=CALIFORNIA).timestamp() * 1000)
+        self.fault(field, "not a time (RFC 3339, or a day)")
+        return None
+
+    def cin(self, field: str) -> str | None:
+        """A Medi-Cal client index number, cut to its nine characters."""
+        value = self.text(field)
+        if not value:
+            return None
+        cin = read_cin(value)
+        if cin is None:
+            self.fault(field, "not a CIN: 9, seven digits, and a letter that is none of B I J K L O P Q R S")
+        return cin
+
+    def items(self, field: str) -> list[Any]:
+        """A list: of JSON as it is, of CSV the parts between semicolons, blank ones left out."""
+        value = self.values.get(field)
+        if value is None:
+            return []
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(LIST_SEPARATOR) if part.strip()]
+        if not isinstance(value, list):
+            self.fault(field, "not a list")
+            return []
+        return value
+
+    def words(self, field: str) -> tuple[str, ...]:
+        """A list of texts, in upper case, each once."""
+        found: dict[str, None] = {}
+        for item in self.items(field):
+            if isinstance(item, str) and item.strip().isprintable():
+                found[item.strip().upper()] = None
+            else:
+                self.fault(field, "an item that is no text")
+        return tuple(found)
+
+    def identifiers(self, field: str) -> tuple[Identifier, ...]:
+        """Patient numbers: `authority|number` in CSV, `{"authority": …, "number": …}` in JSON; each once."""
+        found: dict[tuple[str, ...], Identifier] = {}
+        for item in self.items(field):
+            parts: tuple[Any, Any] = ("", "")
+            if isinstance(item, str):
+                authority, _, number = item.rpartition("|")
+                parts = (authority, number)
+            elif isinstance(item, dict):
+                parts = (item.get("authority"), item.get("number"))
+            texts = tuple(part.strip() for part in parts if isinstance(part, str) and part.isprintable())
+            if len(texts) != 2 or not all(texts):
+                self.fault(field, "an identifier without authority and number (AUTHORITY|NUMBER)")
+                continue
+            found[texts] = Identifier(*texts)
+        return tuple(found.values())
+
+
+def rows_of(
+    data: bytes, fields: frozenset[str], mapping: Mapping[str, str] | None = None
+) -> tuple[list[Row], list[Fault], tuple[str, ...]]:
+    """The rows of a file, faults of lines that are none, and the columns that are not in `fields`.
+
+    JSON lines when the first character is a brace, else CSV with a header. `mapping` says for a field of ours which
+    column of theirs holds it; a field that it leaves out is looked for under its own name.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return [], [Fault(data.count(b"\n", 0, error.start) + 1, "", "not UTF-8")], ()
+    source = _json_rows(text) if text.lstrip()[:1] == "{" else _csv_rows(text)
+    ours = {theirs.strip().lower(): name for name, theirs in (mapping or {}).items()}
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    ignored: dict[str, None] = {}
+    for found in source:
+        if isinstance(found, Fault):
+            faults.append(found)
+            continue
+        line, raw = found
+        values: dict[str, Any] = {}
+        for name, value in raw.items():
+            key = ours.get(name.strip().lower(), name.strip().lower())
+            if key in fields:
+                values[key] = value
+            else:
+                ignored[name.strip()] = None
+        rows.append(Row(line, values))
+    if mapping and rows:
+        faults += [
+            Fault(1, name, "the mapping names a column that the file does not have")
+            for name in mapping
+            if not any(name in row.values for row in rows)
+        ]
+    return rows, faults, tuple(ignored)
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first and "," not in first else ",")
+    try:
+        header = [name.strip() for name in next(reader)]
+    except StopIteration:
+        yield Fault(1, "", "empty file")
+        return
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        yield Fault(1, "", f"columns given twice: {', '.join(twice)}")
+        return
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield Fault(line, "", "not CSV")
+            return
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            yield Fault(line, "", f"{len(cells)} cells where the header has {len(header)}")
+            continue
+        yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
+
+
+def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    for line, row in enumerate(text.split("\n"), 1):
+        if row.strip():
+            try:
+                yield line, decode(row)
+            except msgspec.MsgspecError:
+                yield Fault(line, "", "not a JSON object")

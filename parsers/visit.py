@@ -1,0 +1,148 @@
+"""What a message says about a visit: PV1, DG1, the facility, the homelessness flag, and the keys that name it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain.facts import DELETED, VisitStatement, When
+from domain.identity import patient_key
+from domain.times import iso_day, local_day
+from parsers.hl7 import Message
+from parsers.person import authority_in
+from parsers.places import facility_of, value_at
+from parsers.profiles import SenderProfile
+from parsers.timestamps import moment
+
+_CUSTODY: Final = frozenset({"jail", "prison", "youth-facility"})
+_NURSING: Final = frozenset({"snf", "icf"})
+
+
+def visit_key(message: Message, value: str, profile: SenderProfile, authority: str) -> str | None:
+    """The key of a visit or account number (CX: PV1-19, PID-18, MRG-3, MRG-5), or None when there is none."""
+    if not value:
+        return None
+    number = message.text(value)
+    if not number or number == DELETED:
+        return None
+    parts = message.components(value)
+    own = authority_in(message, parts[3], profile) if len(parts) > 3 and parts[3] else ""
+    return patient_key(own or authority, number)
+
+
+def visit_in(
+    message: Message,
+    profile: SenderProfile,
+    trigger: str,
+    pid: list[str],
+    patient: str,
+    authority: str,
+    offset: int | None,
+    anchor: int,
+) -> VisitStatement | None:
+    """The statement of a message's first PV1; None when it has no PV1.
+
+    `patient` is the patient's key and `authority` who assigned that number: a visit number that names no authority is
+    of the same (semantics, section 2). `offset` is MSH-7's. `anchor` (ms UTC; EVN-6, else when the message was
+    recorded) is the day of a weak key where PV1-44 gives none.
+    """
+    pv1 = message.first("PV1")
+    if pv1 is None:
+        return None
+    text = message.text
+    admitted = moment(text(pv1[44]), profile.zone, offset, "PV1-44") if pv1[44] else None
+    departed = moment(text(pv1[45]), profile.zone, offset, "PV1-45") if pv1[45] else None
+    facility = facility_of(message, profile)
+    patient_class = _class_in(message, profile, text(pv1[2]), facility.type)
+    key = visit_key(message, pv1[19], profile, authority)
+    numbered = key is not None
+    if key is None:
+        key = visit_key(message, pid[18], profile, authority)
+        if key is None:
+            key = visit_key(message, pv1[50], profile, authority)
+    weak = key is None
+    if key is None:
+        at = anchor if admitted is None else admitted.at
+        key = f"{patient}~{facility.id}~{iso_day(local_day(at))}~{patient_class or ''}"
+    return VisitStatement(
+        key,
+        weak,
+        patient_class,
+        facility.id or None,
+        admitted,
+        departed,
+        _code(text(pv1[4]), profile.admission_types) if pv1[4] else None,
+        _code(text(pv1[14]), profile.sources) if pv1[14] else None,
+        _code(text(pv1[36]), profile.dispositions) if pv1[36] else None,
+        (text(pv1[37]) or None) if pv1[37] else None,
+        _diagnoses(message),
+        _homeless(message, profile, pid[11]),
+        _prior_visit(message, profile, authority) if trigger in ("A06", "A07") else None,
+        numbered,
+        facility.type or None,
+    )
+
+
+def _code(sent: str, dialect: dict[str, str]) -> str | None:
+    """A code in the profile's common dialect, the code as sent when that does not know it, None for an empty one."""
+    return dialect.get(sent) or dialect.get(sent.upper()) or sent or None
+
+
+def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type: str) -> str | None:
+    """The patient class, never from the trigger. Where the facility is a nursing facility or a jail, that decides."""
+    if not sent or sent == DELETED:
+        known = profile.class_empty
+    else:
+        known = profile.classes.get(sent.upper(), profile.class_otherwise)
+    place = profile.observation_place
+    if place is not None and (code := value_at(message, place)) and code.upper() in profile.observation_codes:
+        known = "observation"
+    if known and facility_type in _CUSTODY:
+        return "custody"
+    if known == "inpatient" and facility_type in _NURSING:
+        return "snf"
+    return known or None
+
+
+def _diagnoses(message: Message) -> tuple[str, ...] | None:
+    """All DG1-3 codes of a message, in order, each once; a segment that deletes (DG1-21 is D) does not count."""
+    lines = message.all("DG1")
+    if not lines:
+        return None
+    codes: dict[str, None] = {}
+    for line in lines:
+        code = message.field_at(line, 3)
+        if code and code != DELETED and message.field_at(line, 21) != "D":
+            codes[code.replace(".", "").upper()] = None
+    return tuple(codes)
+
+
+def _homeless(message: Message, profile: SenderProfile, address: str) -> bool | None:
+    """The registration's homelessness flag where the profile says it is, else a hint in the address (PID-11)."""
+    if profile.homeless_place is not None:
+        flag = value_at(message, profile.homeless_place).upper()
+        if flag in profile.homeless_yes:
+            return True
+        if flag in profile.homeless_no:
+            return False
+    if address:
+        address = address.upper()
+        for word in profile.homeless_addresses:
+            if word in address:
+                return True
+    return None
+
+
+def _prior_visit(message: Message, profile: SenderProfile, authority: str) -> str | None:
+    """The number a visit had before its class changed (A06, A07): MRG-5, else the account in MRG-3."""
+    for line in message.all("MRG"):
+        fields = message.fields(line)
+        for position in (5, 3):
+            key = visit_key(message, fields[position], profile, authority)
+            if key is not None:
+                return key
+    return None
+
+
+def departure_of(visit: VisitStatement | None, occurred: When | None) -> When | None:
+    """When the patient left, of a message that says so: PV1-45, else EVN-6."""
+    return visit.departed if visit is not None and visit.departed is not None else occurred

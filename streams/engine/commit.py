@@ -1,0 +1,121 @@
+"""One transaction: changed rows, emits and the input's position, all or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from agents.rows import CLOCK_KEY, ChunkResult, seal_clock
+from agents.stage import Stage
+from streams.clients import KafkaSettings, producer_config
+from streams.engine.consume import on_client_error
+from streams.engine.crash import crash
+from streams.engine.killpoints import reach
+from streams.engine.metrics import TRANSACTIONS
+from streams.engine.options import EngineOptions
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What one poll's chunks came to, by partition, and where the input stands after them."""
+
+    results: dict[int, ChunkResult]
+    positions: dict[tuple[str, int], int]
+    metadata: Any
+    oldest: dict[int, int]
+    """Append time (ms UTC) of each chunk's oldest record."""
+
+
+def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) -> Producer:
+    """The transactional producer of a slot: who starts later under the same `instance` fences who came before."""
+    limit = int(options.transaction * 1000)
+    return Producer(
+        producer_config(
+            kafka,
+            **{
+                "transactional.id": instance,
+                "transaction.timeout.ms": limit,
+                "message.timeout.ms": limit,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.kbytes": 1_048_576,
+                "delivery.report.only.error": True,
+                "error_cb": on_client_error,
+            },
+        )
+    )
+
+
+class Transactions:
+    """Writes transactions, one at a time, from one thread. Any failure that is not passing ends the process."""
+
+    def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
+        self._stage, self._producer, self._options = stage, producer, options
+
+    def begin_service(self) -> None:
+        """Fence the slot's predecessor and have its open transaction aborted. Must come before the group is joined."""
+        self._insist("init", lambda: self._producer.init_transactions(10.0), self._options.start)
+
+    def write(self, decided: Decided) -> None:
+        """Write and commit. Returns only if all of it is in Kafka."""
+        began = time.monotonic()
+        limit = self._options.transaction
+        producer = self._producer
+        self._insist("begin", producer.begin_transaction, limit)
+        reach("after-begin")
+        try:
+            self._produce(decided)
+        except KafkaException as error:
+            crash("produce-failed", stage=self._stage.name, code=error.args[0].name())
+        reach("after-produce", producer.flush)
+        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in decided.positions.items()]
+        self._insist("offsets", lambda: producer.send_offsets_to_transaction(offsets, decided.metadata, limit), limit)
+        reach("after-offsets", producer.flush)
+        self._insist("commit", lambda: producer.commit_transaction(limit), limit)
+        reach("after-commit")
+        TRANSACTIONS.observe(time.monotonic() - began)
+
+    def _produce(self, decided: Decided) -> None:
+        produce, changelog = self._send, self._stage.changelog
+        for partition, result in decided.results.items():
+            for key, row in result.changed.items():
+                produce(changelog, row, key.encode(), partition)
+            produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition)
+            for emit in result.emits:
+                produce(
+                    emit.topic,
+                    emit.value,
+                    emit.key,
+                    -1 if emit.partition is None else emit.partition,
+                    headers=list(emit.headers) if emit.headers else None,
+                )
+
+    def _send(self, *args: Any, headers: list[tuple[str, bytes]] | None = None) -> None:
+        producer = self._producer
+        while True:
+            try:
+                if headers is None:
+                    producer.produce(*args)
+                else:
+                    producer.produce(*args, headers=headers)
+                return
+            except BufferError:
+                # The queue is full: wait for it to drain. The transaction's time-out bounds how long.
+                producer.poll(0.05)
+
+    def _insist(self, step: str, call: Callable[[], object], seconds: float) -> None:
+        """Call, again while the failure is one that librdkafka calls retriable, for `seconds` at most."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as failure:
+                error = failure.args[0]
+                if error.fatal() or error.txn_requires_abort() or not error.retriable():
+                    crash("transaction-failed", stage=self._stage.name, step=step, code=error.name())
+                if time.monotonic() > deadline:
+                    crash("transaction-overdue", stage=self._stage.name, step=step, code=error.name())

@@ -1,0 +1,51 @@
+"""Places where a test may have the process killed: `HANDOFF_KILL_AT=before-commit:3` kills at the third passage.
+
+A point is a step of the protocol at which a power cut would leave something half done. Unless the variable is set,
+reaching one does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+POINTS: Final = (
+    "after-consume",
+    "after-decide",
+    "after-begin",
+    "after-produce",
+    "after-offsets",
+    "after-commit",
+    "after-fold",
+    "during-restore",
+)
+
+
+def _unarmed(point: str, before: Callable[[], Any] | None = None) -> None:
+    """No test has armed a point."""
+
+
+def _arm(order: str) -> Callable[..., None]:
+    name, _, nth = order.partition(":")
+    if name not in POINTS:
+        raise ValueError(f"HANDOFF_KILL_AT names no kill point; there are: {', '.join(POINTS)}")
+    left = int(nth or 1)
+
+    def reach(point: str, before: Callable[[], Any] | None = None) -> None:
+        nonlocal left
+        if point != name:
+            return
+        left -= 1
+        if left == 0:
+            if before is not None:
+                before()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reach
+
+
+_order = os.environ.get("HANDOFF_KILL_AT")
+reach: Final[Callable[..., None]] = _arm(_order) if _order else _unarmed
+"""`reach(point, before)`: the process has come to `point`. `before` runs ahead of the kill (to have records sent)."""

@@ -1,0 +1,40 @@
+"""How a worker runs: sizes and time limits, with the values that were measured to serve."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes in records and bytes, times in seconds."""
+
+    max_records: int = 2_000
+    """Records one poll takes at most."""
+    linger: float = 0.02
+    """How long a poll that has a record waits for more."""
+    idle: float = 0.25
+    """How long a poll waits for its first record."""
+    tick_every: float | None = 60.0
+    """How often the owner of a partition produces a tick; None: somebody else does."""
+    session: float = 10.0
+    """Kafka takes the partitions of a worker that it has not heard from for so long."""
+    transaction: float = 15.0
+    """Kafka aborts a transaction that has been open for so long."""
+    start: float = 60.0
+    """How long a start waits for the cluster before it gives up."""
+    chunk_deadline: float = 30.0
+    """A chunk that an agent has not handed back by then ends the worker."""
+    stall_deadline: float = 60.0
+    """No progress for so long while the lag grows ends the worker."""
+    lookup_deadline: float = 2.0
+    """The directory counts as away after so long."""
+    row_limit: int = 512 * 1024
+    """Bytes a row may take."""
+    health_host: str = "127.0.0.1"
+    health_port: int | None = None
+    """Port of the health server; 0 takes a free one, None starts none."""
+
+    @property
+    def drain(self) -> float:
+        """How long a revoked partition may take to finish its open transaction."""
+        return self.session / 2

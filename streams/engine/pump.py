@@ -1,0 +1,133 @@
+"""The pump: poll, have decided, commit, fold. One per stage and worker.
+
+While a transaction is being committed the next batch is already decided, on top of what is being committed. At most one
+commit is outstanding. Rows change only when Kafka holds the transaction; whatever goes wrong before ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from agents.chunk import questions
+from agents.stage import Stage
+from streams.engine.assignment import Assignment
+from streams.engine.commit import Decided, Transactions
+from streams.engine.consume import Batch, Intake
+from streams.engine.crash import crash
+from streams.engine.handover import Chunk
+from streams.engine.killpoints import reach
+from streams.engine.lookup import Lookup, ask
+from streams.engine.options import EngineOptions
+from streams.engine.report import report
+
+Send = Callable[[Chunk], Awaitable[None]]
+
+
+class Pump:
+    """`run` until `stop`. Lives in the event loop; polls and commits on a thread each."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        options: EngineOptions,
+        intake: Intake,
+        transactions: Transactions,
+        send: Send,
+        lookup: Lookup | None,
+    ) -> None:
+        self.assignment: Assignment | None = None
+        self.committed = 0
+        """Records committed since the start."""
+        self.positions: dict[tuple[str, int], int] = {}
+        """Where the input stands by topic and partition, as far as this worker has moved it."""
+        self.beat = time.monotonic()
+        """When the pump last came round."""
+        self.handed_out: float | None = None
+        """Since when chunks are with the agent, or None."""
+        self._stage, self._options, self._intake, self._transactions = stage, options, intake, transactions
+        self._send, self._lookup = send, lookup
+        self._busy = asyncio.Lock()
+        self._open: tuple[Decided, asyncio.Future[None]] | None = None
+        self._stopping = False
+        self._polling = ThreadPoolExecutor(1, "poll")
+        self._committing = ThreadPoolExecutor(1, "commit")
+
+    def stop(self) -> None:
+        """Take in nothing more; `run` returns when all that was decided is committed."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Pump until stopped."""
+        poll = self._poll()
+        while not self._stopping:
+            batch = await poll
+            poll = self._poll()
+            self.beat = time.monotonic()
+            async with self._busy:
+                if self._open is not None and self._open[1].done():
+                    await self._settle()
+                if batch is not None:
+                    await self._turn(batch)
+        await poll
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Return when no decision and no transaction is under way."""
+        async with self._busy:
+            await self._settle()
+
+    async def call_polling(self, act: Callable[[], None]) -> None:
+        """Run `act` on the thread that polls."""
+        await asyncio.get_running_loop().run_in_executor(self._polling, act)
+
+    def _poll(self) -> asyncio.Future[Batch | None]:
+        return asyncio.get_running_loop().run_in_executor(self._polling, self._intake.poll)
+
+    async def _turn(self, batch: Batch) -> None:
+        """Have one batch decided, and begin its transaction as soon as the one before is done."""
+        assignment = self.assignment
+        assert assignment is not None
+        under = self._open[0].results if self._open is not None else {}
+        asked = [question for records in batch.chunks.values() for question in questions(self._stage, records)]
+        lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
+        self.handed_out = time.monotonic()
+        chunks = []
+        for partition, records in batch.chunks.items():
+            rows = assignment.ready.get(partition)
+            if rows is None:
+                crash("record-of-no-partition-of-ours", stage=self._stage.name, source=records[0].coordinates)
+            chunk = Chunk(self._stage, partition, records, rows, under.get(partition), lookups, self._options.row_limit)
+            await self._send(chunk)
+            chunks.append(chunk)
+        try:
+            results = {chunk.partition: await chunk.result for chunk in chunks}
+        except Exception as bug:
+            crash("decision-failed", stage=self._stage.name, error=type(bug).__name__)
+        self.handed_out = None
+        reach("after-decide")
+        oldest = {partition: records[0].timestamp for partition, records in batch.chunks.items()}
+        decided = Decided(results, batch.positions, assignment.metadata, oldest)
+        await self._settle()
+        writing = asyncio.get_running_loop().run_in_executor(self._committing, self._transactions.write, decided)
+        self._open = decided, writing
+
+    async def _settle(self) -> None:
+        """Wait for the outstanding commit and fold what it wrote into the rows."""
+        if self._open is None:
+            return
+        decided, writing = self._open
+        try:
+            await writing
+        except Exception as bug:
+            crash("commit-failed", stage=self._stage.name, error=type(bug).__name__)
+        assert self.assignment is not None
+        for partition, result in decided.results.items():
+            self.assignment.ready[partition].fold(result)
+            self.committed += result.records
+        self.positions.update(decided.positions)
+        self._open = None
+        reach("after-fold")
+        report(self._stage.name, decided, self.assignment.ready, time.time() * 1000)

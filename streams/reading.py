@@ -1,0 +1,117 @@
+"""Reading topics from outside the workers: whole, as they stand now, or on and on. Always `read_committed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from agents.stage import Record
+from streams.clients import KafkaSettings
+
+_BATCH = 2000
+_SILENT_SECONDS = 15.0
+
+
+class TopicMissing(Exception):
+    """The cluster does not have this topic."""
+
+
+def _consumer(kafka: KafkaSettings) -> Consumer:
+    return Consumer(
+        {
+            **kafka.librdkafka(),
+            "group.id": "handoff-reading",  # never joined: partitions are assigned by hand and nothing is committed
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        }
+    )
+
+
+def record_of(message: Message) -> Record:
+    """A consumed message as a Record."""
+    headers = message.headers() or []
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=message.key(),  # type: ignore[arg-type]
+        value=message.value(),  # type: ignore[arg-type]
+        timestamp=message.timestamp()[1],
+        headers={name: value for name, value in headers if isinstance(value, bytes)},
+    )
+
+
+def partitions_of(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
+    """Every partition of the topics. Raises TopicMissing."""
+    known = consumer.list_topics(timeout=10).topics
+    missing = [topic for topic in topics if topic not in known or known[topic].error is not None]
+    if missing:
+        raise TopicMissing(", ".join(missing))
+    return [TopicPartition(topic, number, 0) for topic in topics for number in known[topic].partitions]
+
+
+def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
+    """Every committed record of the topics up to their ends as they are now; order holds within a partition.
+
+    Raises TopicMissing, or KafkaException when the cluster does not answer.
+    """
+    consumer = _consumer(kafka)
+    try:
+        waiting = partitions_of(consumer, topics)
+        consumer.assign(waiting)
+        open_partitions = {(part.topic, part.partition) for part in waiting}
+        while open_partitions:
+            messages = consumer.consume(_BATCH, timeout=_SILENT_SECONDS)
+            if not messages:
+                raise KafkaException(
+                    KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read")
+                )
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield record_of(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard((message.topic() or "", message.partition() or 0))
+                else:
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+
+
+def latest(kafka: KafkaSettings, topic: str) -> dict[bytes, Record]:
+    """The last record of each key, tombstoned keys left out: a compacted topic as a table."""
+    table: dict[bytes, Record] = {}
+    for record in snapshot(kafka, [topic]):
+        key = record.key or b""
+        if record.value is None:
+            table.pop(key, None)
+        else:
+            table[key] = record
+    return table
+
+
+def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = True) -> Iterator[Record | None]:
+    """Records as they are committed, for ever; None now and then when there are none, so that the caller can stop."""
+    consumer = _consumer(kafka)
+    try:
+        parts = partitions_of(consumer, topics)
+        if not from_start:
+            for part in parts:
+                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]  # type: ignore[index]
+        consumer.assign(parts)
+        while True:
+            messages = consumer.consume(_BATCH, timeout=0.25)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield record_of(message)
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+            if not messages:
+                yield None
+    finally:
+        consumer.close()

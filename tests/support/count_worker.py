@@ -1,0 +1,50 @@
+"""A worker of the counting stage, as a process: `python -m tests.support.count_worker '{"bootstrap": ...}'`.
+
+Prints one JSON line per event on stdout: `{"health": port}` and `{"ready": true}`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+import structlog
+
+from streams.clients import KafkaSettings
+from streams.engine.options import EngineOptions
+from streams.worker import run_worker
+from tests.support.counting import counting_stage
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How to run it."""
+
+    bootstrap: str
+    suffix: str
+    slot: int = 0
+    ticks: bool = False
+    partitions_ticked: bool = False
+    options: EngineOptions = EngineOptions()
+
+
+def say(**what: object) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def main() -> int:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    order = msgspec.json.decode(sys.argv[1], type=Order)
+    return run_worker(
+        counting_stage(order.suffix, ticks=order.ticks, partitions_ticked=order.partitions_ticked),
+        KafkaSettings(bootstrap=order.bootstrap),
+        slot=order.slot,
+        app_id="t",
+        options=order.options,
+        on_ready=lambda: say(ready=True),
+        on_health=lambda port: say(health=port),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

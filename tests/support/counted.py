@@ -1,0 +1,286 @@
+"""Running the counting stage on a real Kafka: topics, facts, worker processes, and what must have come of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from agents.chunk import decide_chunk
+from agents.rows import ChunkResult, PartitionRows, decoded
+from agents.stage import TICKS, Record, Stage
+from streams.clients import KafkaSettings, producer_config
+from streams.engine.consume import batch_of
+from streams.engine.options import EngineOptions
+from streams.engine.restore import restore
+from tests.support.count_worker import Order
+from tests.support.counting import Row, counting_stage, fact
+from tests.support.kafka import make_topics
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+COMPACT: Final = {"cleanup.policy": "compact"}
+
+
+class Counted:
+    """One test's topics, workers and expectations. Use as a context manager: it ends its workers."""
+
+    def __init__(self, bootstrap: str, *, partitions: int = 4, partitions_ticked: bool = False) -> None:
+        self.bootstrap = bootstrap
+        self.partitions = partitions
+        self.suffix = uuid4().hex[:8]
+        self.partitions_ticked = partitions_ticked
+        self.stage: Stage = counting_stage(self.suffix, partitions_ticked=partitions_ticked)
+        self.kafka = KafkaSettings(bootstrap=bootstrap)
+        self.facts, self.counts = f"facts.{self.suffix}", f"counts.{self.suffix}"
+        self.letters = self.stage.dead_letters
+        self.workers: list[WorkerProcess] = []
+        self.crashed = 0
+        self.made = 0
+        shape = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
+        make_topics(bootstrap, {**shape, self.stage.changelog: (partitions, COMPACT)})
+        self._producer = Producer(producer_config(self.kafka))
+
+    def __enter__(self) -> Counted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.end()
+
+    def produce(self, count: int, *, keys: int = 50, **more: Any) -> None:
+        """Produce `count` plain facts, ids going on from the last, and wait until they are written."""
+        for _ in range(count):
+            key = f"k{self.made % keys}"
+            self._producer.produce(self.facts, fact(self.made, key, **more), key.encode())
+            self.made += 1
+        assert self._producer.flush(30) == 0
+
+    def produce_values(self, values: Iterable[tuple[str, bytes | None]], headers: Mapping[str, bytes] = {}) -> None:
+        """Produce values as given, by key, to the facts."""
+        for key, value in values:
+            self._producer.produce(self.facts, value, key.encode(), headers=list(headers.items()))
+        assert self._producer.flush(30) == 0
+
+    def tick(self, at: int) -> None:
+        """Tell all partitions the time."""
+        for partition in range(self.partitions):
+            value = msgspec.json.encode({"at": at})
+            self._producer.produce(TICKS, value, str(partition).encode(), partition)
+        assert self._producer.flush(30) == 0
+
+    def worker(self, slot: int = 0, *, kill_at: str | None = None, **options: Any) -> WorkerProcess:
+        """Start a worker process."""
+        chosen = EngineOptions(**{"tick_every": None, "health_port": 0, **options})
+        order = Order(self.bootstrap, self.suffix, slot, options=chosen, partitions_ticked=self.partitions_ticked)
+        worker = WorkerProcess(order, kill_at)
+        self.workers.append(worker)
+        return worker
+
+    def keep_running(self, slots: Mapping[int, WorkerProcess], until: Callable[[], bool], seconds: float) -> None:
+        """Supervise: start again whatever ends, until `until()`. AssertionError after `seconds`."""
+        running = dict(slots)
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, f"not done after {seconds} s: {self.progress()}"
+            for slot, worker in running.items():
+                if worker.code() is not None:
+                    self.crashed += 1
+                    running[slot] = self.worker(slot, **msgspec.structs.asdict(worker.order.options))
+            time.sleep(0.05)
+
+    def positions(self) -> dict[int, int]:
+        """The group's committed position in the facts, by partition."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"t.{self.stage.name}"})
+        places = [TopicPartition(self.facts, partition) for partition in range(self.partitions)]
+        found = {place.partition: max(0, place.offset) for place in consumer.committed(places, timeout=30)}
+        consumer.close()
+        return found
+
+    def done(self) -> bool:
+        """Whether every fact has been committed as read."""
+        ends = {p: len(records) for p, records in self.read(self.facts).items()} if self._ends is None else self._ends
+        return all(self.positions()[partition] >= end for partition, end in ends.items())
+
+    _ends: dict[int, int] | None = None
+
+    def mark_ends(self) -> None:
+        """Nothing more will be produced to the facts: `done` compares with what is there now."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "ends"})
+        self._ends = {
+            partition: consumer.get_watermark_offsets(TopicPartition(self.facts, partition), 10)[1]
+            for partition in range(self.partitions)
+        }
+        consumer.close()
+
+    def progress(self) -> str:
+        """For a failure's message."""
+        return f"positions {self.positions()} of {self._ends}"
+
+    def read(self, topic: str) -> dict[int, list[Record]]:
+        """All committed records of a topic, by partition, in log order."""
+        return read_committed(self.bootstrap, topic, self.partitions)
+
+    def rows(self) -> dict[int, PartitionRows]:
+        """Rows and clocks as a restore finds them."""
+        found: dict[int, PartitionRows] = {}
+        restore(self.stage, self.kafka, range(self.partitions), found.__setitem__, cancelled=Event())
+        return found
+
+    def expected(self) -> tuple[dict[int, dict[str, Row]], Counter[bytes]]:
+        """A single-threaded replay of the facts: rows by partition, and every output with how often it must be there."""
+        rows: dict[int, dict[str, Row]] = {}
+        outputs: Counter[bytes] = Counter()
+        for partition, records in self.read(self.facts).items():
+            state = PartitionRows()
+            result: ChunkResult = decide_chunk(self.stage, state, records)
+            state.fold(result)
+            rows[partition] = decoded(state, self.stage.decode)
+            outputs.update(emit.value or b"" for emit in result.emits if emit.topic == self.counts)
+        return rows, outputs
+
+    def check(self, what: str, rounds: int) -> None:
+        """Outputs and rows are those of the replay, each once. Prints the figures."""
+        rows, outputs = self.expected()
+        found = Counter(record.value or b"" for records in self.read(self.counts).values() for record in records)
+        lost, repeated = outputs - found, found - outputs
+        print(
+            f"{what}: rounds {rounds}, worker deaths {self.crashed}, records checked {outputs.total()}, "
+            f"lost {lost.total()}, repeated {repeated.total()}"
+        )
+        assert not lost
+        assert not repeated
+        assert {p: decoded(state, self.stage.decode) for p, state in self.rows().items()} == rows
+
+
+class WorkerProcess:
+    """A worker as a process of its own."""
+
+    def __init__(self, order: Order, kill_at: str | None) -> None:
+        self.order = order
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment.pop("HANDOFF_KILL_AT", None)
+        if kill_at is not None:
+            environment["HANDOFF_KILL_AT"] = kill_at
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.count_worker", msgspec.json.encode(order).decode()],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._said: Queue[dict[str, Any]] = Queue()
+        self.logged: list[str] = []
+        self._readers = [Thread(target=self._listen, daemon=True), Thread(target=self._read_log, daemon=True)]
+        for reader in self._readers:
+            reader.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.put(json.loads(line))
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        self.logged.extend(self._process.stderr)
+
+    def code(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for the end; the exit code."""
+        code = self._process.wait(seconds)
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def _wait_said(self, name: str, seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                said = self._said.get(timeout=0.1)
+            except Empty:
+                assert self.code() is None, f"ended with {self.code()}: {''.join(self.logged)}"
+                assert time.monotonic() < deadline, f"no {name} in {seconds} s: {''.join(self.logged)}"
+                continue
+            if name in said:
+                return said[name]
+
+    def wait_ready(self, seconds: float = 40.0) -> WorkerProcess:
+        """Wait until its partitions are restored."""
+        self._wait_said("ready", seconds)
+        return self
+
+    def health(self, path: str, port: int) -> tuple[int, str]:
+        """Ask its health server."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def wait_health_port(self, seconds: float = 20.0) -> int:
+        """The port of its health server."""
+        return int(self._wait_said("health", seconds))
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def stop(self) -> int:
+        """Stop it cleanly; the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def end(self) -> None:
+        """Make sure it is gone."""
+        if self.code() is None:
+            self._process.kill()
+        self.wait()
+
+
+def read_committed(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Record]]:
+    """All committed records of a topic by partition."""
+    return {partition: list(_read_partition(bootstrap, topic, partition)) for partition in range(partitions)}
+
+
+def _read_partition(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    deadline = time.monotonic() + 60
+    try:
+        while True:
+            assert time.monotonic() < deadline, f"{topic}/{partition} could not be read to its end"
+            messages = consumer.consume(10_000, 0.2)
+            ended = [m for m in messages if m.error() is not None and m.error().code() == KafkaError._PARTITION_EOF]
+            good = [message for message in messages if message.error() is None]
+            for chunk in batch_of(good).chunks.values():
+                yield from chunk
+            if ended:
+                return
+    finally:
+        consumer.close()

@@ -1,0 +1,71 @@
+"""A whole patient stage in memory: records in, rows and emits out, links fed back until it is quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from agents.chunk import decide_chunk
+from agents.reconcile import LINKS, RAW, stage
+from agents.rows import PartitionRows
+from agents.stage import Emit, Record, Stage
+from agents.wire import decode
+from domain.snapshots import CustodySnapshot, VisitSnapshot
+from parsers.profiles import Profiles, SenderProfile
+
+HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
+
+
+class PatientStage:
+    """Runs `agents.reconcile` with one record a chunk (or all at once), as the engine would."""
+
+    def __init__(self, lookups: dict[str, str | None] | None = None, *, away: bool = False) -> None:
+        self.stage: Stage = stage(Profiles([HOSPITAL]))
+        self.rows = PartitionRows()
+        self.emits: list[Emit] = []
+        self.lookups = None if away else (lookups or {})
+        self.offset = 0
+        self.faults: list[str] = []
+
+    def take(self, topic: str, key: str, value: bytes, received: int = 1_000) -> list[Emit]:
+        """One record, and whatever links follow from it."""
+        self.offset += 1
+        headers = {"sender": b"general", "received": str(received).encode()}
+        record = Record(topic, 0, self.offset, key.encode(), value, received, headers)
+        result = decide_chunk(self.stage, self.rows, [record], lookups=self.lookups)
+        self.rows.fold(result)
+        self.faults += [fault.code for fault in result.faults]
+        self.emits += result.emits
+        out = list(result.emits)
+        for emit in result.emits:
+            if emit.topic == LINKS:
+                assert emit.key is not None
+                assert emit.value is not None
+                assert self.offset < 5_000, "the links never end"
+                out += self.take(LINKS, emit.key.decode(), emit.value, received)
+        return out
+
+    def message(self, key: str, hl7: str, received: int = 1_000) -> list[Emit]:
+        """One ADT message (segments separated by newlines here)."""
+        return self.take(RAW, key, hl7.strip().replace("\n", "\r").encode(), received)
+
+    def told(self, emits: Iterable[Emit] | None = None) -> list[tuple[str, VisitSnapshot | CustodySnapshot]]:
+        """(member, snapshot) of all that was published."""
+        chosen = self.emits if emits is None else emits
+        return [decode(e.value) for e in chosen if e.topic == "member.visits.v1" and e.value is not None]
+
+    def ledgers(self) -> dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]]:
+        """Member -> what stands with them, as the member stage would hold it; revision, receipt and offsets aside."""
+        held: dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]] = {}
+        for member, snapshot in self.told():
+            name = snapshot.record_id if isinstance(snapshot, CustodySnapshot) else snapshot.visit
+            ledger = held.setdefault(member, {})
+            if snapshot.status == "withdrawn":
+                ledger.pop((snapshot.patient, name), None)
+            else:
+                sources = tuple(msgspec.structs.replace(source, at="") for source in snapshot.messages)
+                ledger[snapshot.patient, name] = msgspec.structs.replace(
+                    snapshot, revision=0, received=0, messages=sources
+                )
+        return {member: ledger for member, ledger in held.items() if ledger}
