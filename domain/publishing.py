@@ -13,13 +13,16 @@ from typing import Final
 import msgspec
 
 from domain.patients import CustodyStatement, PatientRow, Published
-from domain.snapshots import CustodySnapshot, VisitSnapshot
+from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.statements import Statement, union_of
 from domain.visits import read
 
 Snapshot = VisitSnapshot | CustodySnapshot
 
 _WITHDRAWN: Final = b"withdrawn"
+_CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
+_PART: Final = "#"
+"""Between the key of a stay in custody and which end of it a record is about."""
 
 
 def publish(
@@ -60,14 +63,15 @@ def _current(
     everything = everything or before is None or row.ties is not before.ties or row.impaired != before.impaired
     for key in sorted(visits):
         if everything or row.weak is not before.weak or visits[key] is not before.visits.get(key):  # type: ignore[union-attr]
-            yield key, _snapshot(row, key, visits[key], received)
+            yield from _of_visit(row, key, visits[key], received)
     for key in sorted(row.custody):
         if everything or row.custody[key] is not before.custody.get(key):  # type: ignore[union-attr]
             statement = row.custody[key]
             yield key, None if statement.deleted else _custody(row, key, statement, received)
     if everything:
         for key in sorted(row.published.keys() - visits.keys() - row.custody.keys()):
-            yield key, None
+            if key.partition(_PART)[0] not in visits:
+                yield key, None
 
 
 def _next(
@@ -157,10 +161,57 @@ def _custody(row: PatientRow, record_id: str, statement: CustodyStatement, recei
     )
 
 
+def _of_visit(
+    row: PatientRow, key: str, statements: tuple[Statement, ...], received: int
+) -> Iterator[tuple[str, Snapshot | None]]:
+    """A visit as itself; a stay in a jail, prison or youth facility as a booking and a release.
+
+    Such a stay's end is a release unless the person went to a hospital or to other custody (disposition groups
+    ACUTE_TRANSFER, INTO_CUSTODY). It is believed less than a plan's own file: confidence "high", not "confirmed".
+    """
+    visit = _snapshot(row, key, statements, received)
+    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in _CUSTODIAL)
+    yield key, None if custody else visit
+    for kind in ("booked", "released"):
+        name = f"{key}{_PART}{kind}"
+        if not custody or visit is None:
+            if name in row.published:
+                yield name, None
+            continue
+        at = visit.arrived if kind == "booked" else visit.departed
+        elsewhere = kind == "released" and visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY")
+        standing = visit.status in ("open", "closed") and at is not None
+        yield (
+            name,
+            CustodySnapshot(
+                patient=row.patient,
+                record_id=name,
+                revision=0,
+                status="asserted",
+                kind="transferred" if elsewhere else kind,
+                received=received,
+                occurred=at,
+                facility=visit.facility,
+                facility_type=visit.facility_type,
+                confidence="high",
+                messages=_about(visit.messages, statements, departure=kind == "released"),
+            )
+            if standing
+            else None,
+        )
+
+
+def _about(messages: tuple[Source, ...], statements: tuple[Statement, ...], *, departure: bool) -> tuple[Source, ...]:
+    """Those of a stay's messages that are about its end, or about its beginning."""
+    ends = {statement.source for statement in statements if statement.trigger in ("A03", "A13")}
+    return tuple(source for source in messages if (source in ends) is departure)
+
+
 def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snapshot:
     """What tells a former owner that a visit or custody record is no longer its own: nothing of it but its name."""
-    if key in row.custody:
-        return CustodySnapshot(row.patient, key, revision, "withdrawn", row.custody[key].kind, received)
+    if key in row.custody or _PART in key:
+        kind = row.custody[key].kind if key in row.custody else key.partition(_PART)[2]
+        return CustodySnapshot(row.patient, key, revision, "withdrawn", kind, received)
     return VisitSnapshot(row.patient, key, revision, "withdrawn", "other", received)
 
 

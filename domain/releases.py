@@ -59,7 +59,14 @@ def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
             continue
         found.append(
             Release(
-                visit.departed, visit.visit, confidence, visit.facility, kind, visit.messages, visit.face, visit.received
+                visit.departed,
+                visit.visit,
+                confidence,
+                visit.facility,
+                kind,
+                visit.messages,
+                visit.face,
+                visit.received,
             )
         )
     if len(found) > 1:

@@ -11,6 +11,7 @@ from domain.times import day_start
 
 FOREVER: Final = 253_402_300_799_000
 """An instant after all others (the last second of the year 9999)."""
+HOMELESS_SET: Final = "HOMELESS"
 _REMEMBERED: Final = 50_000
 
 
@@ -71,6 +72,8 @@ class Rulebook:
             sorted({months for line in self.lines for v in line.versions if (months := v.criterion.months)})
         )
         self.delivery = self._bits.get(self.practice.delivery_set, 0)
+        self.homeless = self._bits.get(HOMELESS_SET, 0)
+        """A visit with the homelessness flag shows this set, whatever its codes."""
         self.newborn = self._bits.get(self.practice.newborn_set, 0)
 
     def go_live(self, population: str, county: str) -> int:

@@ -16,6 +16,7 @@ from domain.refusal import Refusal
 from parsers.ack import GOOD, read_ack
 from parsers.adt import patient_key_of
 from parsers.envelope import read_envelope
+from parsers.hl7 import unescape
 from parsers.mllp import FrameReader, frame
 from parsers.profiles import SenderProfile
 
@@ -143,10 +144,12 @@ class MllpClient:
 
 
 def _control_id(message: bytes) -> str:
+    """MSH-10 as an answer repeats it: the whole field."""
     try:
-        return read_envelope(message).control_id
+        envelope = read_envelope(message)
     except Refusal:
         return ""
+    return unescape(envelope.fields[9], envelope.delimiters).strip()
 
 
 async def send(target: Target, messages: Iterable[bytes], told: Callable[[Outcome], None] | None = None) -> Sent:

@@ -1,4 +1,4 @@
-"""The HTTP door: `POST /hl7`, `POST /custody`, `PUT /roster/{member}`. A bearer token is required, always.
+"""The HTTP door: `POST /hl7`, `POST /custody`, `PUT /roster/{member}`. Never open: a bearer token, or mutual TLS.
 
 The promises are those of MLLP: 200 means that Kafka has confirmed it, 503 that it has to be sent again, 422 that it is
 no use (and, for HL7, that its bytes are among the dead letters).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -34,7 +35,10 @@ Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
 class HttpDoor(msgspec.Struct, frozen=True):
-    """Where to listen. Port 0 takes a free one; `token` may not be empty; `limit` is for one body, in bytes."""
+    """Where to listen. Port 0 takes a free one; `limit` is for one body, in bytes.
+
+    `token` may be empty only where `tls` asks for the client's certificate.
+    """
 
     token: str
     host: str = "127.0.0.1"
@@ -43,16 +47,19 @@ class HttpDoor(msgspec.Struct, frozen=True):
     tls: Tls | None = None
 
 
-def http_app(intake: Intake, token: str, limit: int) -> Starlette:
-    """The door as an ASGI application. Raises ValueError without a token."""
-    if not token:
-        raise ValueError("the HTTP door needs a token")
+def http_app(intake: Intake, token: str, limit: int, certified: bool = False) -> Starlette:
+    """The door as an ASGI application. `certified`: callers have shown a certificate by now.
+
+    Raises ValueError when it would be open to all.
+    """
+    if not token and not certified:
+        raise ValueError("the HTTP door needs a token or client certificates")
     expected = f"Bearer {token}".encode()
 
     def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             given = request.headers.get("authorization", "").encode("utf-8", "replace")
-            if not hmac.compare_digest(given, expected):
+            if token and not hmac.compare_digest(given, expected):
                 return _said(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
             body = await _body(request, limit)
             if body is None:
@@ -125,9 +132,10 @@ class _Server(uvicorn.Server):
 
 
 def http_server(intake: Intake, door: HttpDoor) -> uvicorn.Server:
-    """A server whose `serve()` runs in this loop until `should_exit` is set."""
+    """A server whose `serve()` runs in this loop until `should_exit` is set. Raises ValueError as `http_app` does."""
+    certified = door.tls is not None and door.tls.client_ca is not None
     config = uvicorn.Config(
-        http_app(intake, door.token, door.limit),
+        http_app(intake, door.token, door.limit, certified),
         host=door.host,
         port=door.port,
         log_level="warning",
@@ -137,7 +145,7 @@ def http_server(intake: Intake, door: HttpDoor) -> uvicorn.Server:
         timeout_graceful_shutdown=10,
         ssl_certfile=None if door.tls is None else str(door.tls.certificate),
         ssl_keyfile=None if door.tls is None else str(door.tls.key),
-        ssl_ca_certs=None if door.tls is None or door.tls.client_ca is None else str(door.tls.client_ca),
-        ssl_cert_reqs=2 if door.tls is not None and door.tls.client_ca is not None else 0,
+        ssl_ca_certs=str(door.tls.client_ca) if door.tls is not None and certified else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if certified else ssl.CERT_NONE,
     )
     return _Server(config)

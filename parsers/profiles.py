@@ -7,7 +7,7 @@ HL7 leaves all of this open (PV1-2 has no consistent industry-wide definition, s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -122,7 +122,7 @@ class Profiles:
         self.refuse_unknown = refuse_unknown
         self._remembered: dict[tuple[str, str, str | None], SenderProfile | None] = {}
 
-    def __iter__(self) -> Iterable[SenderProfile]:
+    def __iter__(self) -> Iterator[SenderProfile]:
         return iter(self._named.values())
 
     def named(self, name: str) -> SenderProfile:

@@ -124,9 +124,9 @@ def built(text: str, zone: tzinfo) -> tuple[int | None, int | None]:
 
 def _read(text: str, zone: tzinfo, offset: int | None) -> tuple[int, int, int | None] | None:
     """Any form: the instant (ms UTC), how many digits of date and time it had, the offset it carried."""
+    text = text.strip()
     size = 14
-    if text[10:14] not in _REST or (tail := _tail(text[14:])) is None:
-        text = text.strip()
+    if len(text) <= 14 or text[10:14] not in _REST or (tail := _tail(text[14:])) is None:
         spelled = _ISO.fullmatch(text)
         if spelled is not None:
             text = "".join(part or "" for part in spelled.groups())

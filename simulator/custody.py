@@ -12,8 +12,8 @@ from simulator.world import DAY, Custody, at, months_back, rfc3339
 def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
     """One or two times in custody over the last thirteen months, for those whose life it is.
 
-    A second booking comes more than forty days after the first release, and lasts less than thirty. Some are let go on
-    the very day a twelve-month look-back begins, or on the day before.
+    A second booking comes more than forty days after the first release, and lasts less than thirty. Some are let go a day
+    inside or outside a twelve-month look-back.
     """
     if person.persona != "justice" or not person.member:
         return []
@@ -21,7 +21,7 @@ def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
     facility, kind = ("cedar-county-jail", "jail") if adult else ("camp-alder", "youth-facility")
     edge = rng.random()
     if edge < 0.15:
-        released = months_back(end_day, 12)
+        released = months_back(end_day, 12) + 1
     elif edge < 0.3:
         released = months_back(end_day, 12) - 1
     else:

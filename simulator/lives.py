@@ -23,7 +23,7 @@ _GAPS: Final = {
     "quiet": 500.0,
     "frequent": 52.0,
     "complex": 110.0,
-    "justice": 150.0,
+    "justice": 90.0,
     "elective": 250.0,
     "mother": 200.0,
 }
@@ -47,7 +47,7 @@ class Life:
         self.hospitals = near if self.adult else ("poppy-childrens", *near[:1])
         self.clear_until = 0
         self.homeless = rng.random() < 0.08
-        self.listed = rng.random() < (0.5 if person.persona == "justice" else 0.3)
+        self.listed = rng.random() < (0.7 if person.persona == "justice" else 0.3)
 
     def run(self) -> list[Visit]:
         """The visits, in order of arrival."""

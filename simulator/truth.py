@@ -283,18 +283,24 @@ def _from(found: list[Span], day: int) -> list[Span]:
     ]
 
 
-def watched(person: Person, tallies: list[Tally], end_day: int, candidates: list[dict[str, Any]]) -> list[str]:
-    """The populations (2a or 2c) that a member is one visit short of on `end_day`, and is no candidate of."""
-    adult = end_day >= birthday(person, 21)
-    population, months, emergencies, stays = ("2a", 6, 5, 3) if adult else ("2c", 12, 3, 2)
-    if end_day < go_live(population, person.county) or any(each["population"] == population for each in candidates):
-        return []
-    if not enrolled(person, end_day) or precluded(person, end_day) is not None:
-        return []
-    count = counts(tallies, months, end_day)
-    attended, stayed = count["ed"], count["inpatient"] + count["snf"]
-    near = (attended == emergencies - 1 or stayed == stays - 1) and attended < emergencies and stayed < stays
-    return [population] if near else []
+def watched(person: Person, tallies: list[Tally], end_day: int) -> list[str]:
+    """The populations (2a, 2c) that a member is one visit short of on `end_day`: their criterion is nearly met."""
+    grown = birthday(person, 21)
+    found: list[str] = []
+    for population, months, emergencies, stays in (("2a", 6, 5, 3), ("2c", 12, 3, 2)):
+        met = spans(tallies, person, months, emergencies, stays, end_day)
+        near = spans(tallies, person, months, emergencies - 1, stays - 1, end_day)
+        if population == "2a":
+            met, near = _from(met, grown), _from(near, grown)
+        else:
+            met, near = ([span for span in each if span.first < grown] for each in (met, near))
+        opens = go_live(population, person.county)
+        live = standing(_from(near, opens), end_day)
+        if live is None or standing(_from(met, opens), end_day) is not None:
+            continue
+        if enrolled(person, live.first) and precluded(person, end_day) is None:
+            found.append(population)
+    return found
 
 
 def counts(tallies: list[Tally], months: int, end_day: int) -> dict[str, int]:
@@ -320,7 +326,7 @@ def judge(world: World, conditions: Iterable[str] = FALLBACK) -> dict[str, Any]:
         live = candidates_of(person, tallies, events.get(person.index, []), end_day, conditions)
         truth["candidates"] += live
         truth["near_threshold"] += [
-            {"member": person.member, "population": each} for each in watched(person, tallies, end_day, live)
+            {"member": person.member, "population": each} for each in watched(person, tallies, end_day)
         ]
         truth["members"].append(
             {

@@ -148,7 +148,7 @@ class Pen:
         if found is not None:
             return found
         dialect, end = self.dialect, self.dialect.line_end
-        told = person.found_by == "cin" and (number == person.number(dialect.sender) or person.index % 4 == 0)
+        told = person.found_by == "cin" and (number == person.number(dialect.sender) or person.index % 4 == 3)
         cin = person.cin if told else ""
         numbers, insurance = f"{number}^^^{dialect.authority}^MR", ""
         if cin and dialect.cin == "insurance":

@@ -51,19 +51,21 @@ def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything; every finding is yielded, good or bad, and none raises."""
     yield Finding("settings", True, f"environment {settings.environment}")
-    yield from _declared("topics.yaml", lambda: f"{len(load_topics(settings.paths.topics).names)} topics")
-    yield from _declared("senders", lambda: f"loaded from {load_senders(settings.paths.senders) and 'senders'}")
-    yield from _declared("rules", lambda: f"loaded from {load_rules(settings.paths.rules) and 'rules'}")
+    yield from _declared("topics.yaml", lambda: load_topics(settings.paths.topics))
+    yield from _declared("senders", lambda: load_senders(settings.paths.senders))
+    yield from _declared("rules", lambda: load_rules(settings.paths.rules))
     yield from _kafka(settings) if settings.kafka.bootstrap else _embedded_kafka()
     yield _redis(settings) if settings.redis.url.get_secret_value() else _embedded_redis()
 
 
-def _declared(what: str, load: Callable[[], str]) -> Iterator[Finding]:
+def _declared(what: str, load: Callable[[], object]) -> Iterator[Finding]:
     try:
-        yield Finding(what, True, load())
+        load()
     except BadDeclaration as wrong:
         for fault in wrong.faults:
             yield Finding(what, False, fault)
+    else:
+        yield Finding(what, True, "no fault")
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ def up(
         _detached(folder, workers)
         return
     settings = place.settings()
-    stop = _Stop()
+    stop = Stop()
     try:
         with System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system:
             _print_addresses(read_state(place.state_path(folder)) or {})
@@ -62,7 +62,7 @@ def up(
         raise typer.Exit(1) from reason
 
 
-class _Stop:
+class Stop:
     """Set by SIGTERM and SIGINT."""
 
     def __init__(self) -> None:

@@ -10,8 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from random import SystemRandom
+from typing import Final
 
 from handoff.embedded.tether import end, started_at, tie
+
+SERVER_PORTS: Final = range(20_000, 32_000)
 
 
 class NotStarted(Exception):
@@ -19,14 +23,23 @@ class NotStarted(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports of 127.0.0.1 that nothing listens on at this moment."""
+    """Distinct TCP ports of 127.0.0.1 that nothing listens on at this moment. Raises NotStarted when there are none.
+
+    From below the range that systems give to outgoing connections: a server takes its port seconds after it was chosen,
+    and any client could have it by then.
+    """
+    ports: list[int] = []
     with ExitStack() as held:
-        ports: list[int] = []
-        for _ in range(count):
+        for port in SystemRandom().sample(SERVER_PORTS, len(SERVER_PORTS)):
+            if len(ports) == count:
+                return ports
             listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
-        return ports
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+    raise NotStarted("no free TCP port on 127.0.0.1")
 
 
 def is_free(port: int) -> bool:

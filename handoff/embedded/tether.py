@@ -37,6 +37,7 @@ def end(pid: int, started: float, grace: float = GRACE_SECONDS) -> None:
         process.wait(grace)
     except psutil.TimeoutExpired:
         process.kill()
+        process.wait(grace)
     except psutil.NoSuchProcess:
         return
 

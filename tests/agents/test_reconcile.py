@@ -36,6 +36,12 @@ def adt(
     return "\n".join(lines)
 
 
+JAILED = (
+    "MSH|^~\\&|JMS|JAIL|HUB|PLAN|{1}||ADT^{0}|{0}{1}|P|2.5.1\nEVN|{0}|{1}\n"
+    "PID|1||7^^^JAIL^MR~91234567A^^^MEDI-CAL^MA||Sample^Person\nPV1|1|I|||||||||||||||||B1^^^JAIL|||||||||||||||||{2}"
+)
+
+
 def key(number: str) -> str:
     return f"GENHOSP|{number}"
 
@@ -225,6 +231,31 @@ def test_custody_records_reach_the_member_and_a_later_version_replaces() -> None
     assert isinstance(snapshot, CustodySnapshot)
     assert (snapshot.kind, snapshot.confidence, snapshot.facility_type) == ("released", "confirmed", "jail")
     assert stage.faults == []
+
+
+def test_a_jails_own_feed_is_a_booking_and_a_release_and_both_can_be_taken_back() -> None:
+    stage = PatientStage()
+    stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
+    [(member, booked)] = stage.told()
+    assert isinstance(booked, CustodySnapshot)
+    assert (member, booked.kind, booked.confidence, booked.facility_type) == (ANN, "booked", "high", "jail")
+    emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "01"))
+    [(_, released)] = stage.told(emits)
+    assert isinstance(released, CustodySnapshot)
+    assert (released.kind, released.record_id) == ("released", "JAIL|B1#released")
+    emits = stage.message("JAIL|7", JAILED.format("A13", "20260310100000", ""))
+    assert [(s.status, s.record_id) for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == [
+        ("withdrawn", "JAIL|B1#released")
+    ]
+    stage.message("JAIL|7", JAILED.format("A11", "20260310100100", ""))
+    assert stage.ledgers() == {}
+
+
+def test_leaving_a_jail_for_a_hospital_is_no_release() -> None:
+    stage = PatientStage()
+    stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
+    emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "02"))
+    assert [s.kind for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == ["transferred"]
 
 
 @pytest.mark.parametrize(

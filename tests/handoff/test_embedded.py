@@ -69,11 +69,31 @@ def test_transactions_hold_and_data_outlives_a_kill(tmp_path: Path) -> None:
         produce(address, "t", b"after", commit=True, transactional_id="one")
         assert read(address, "t", "read_committed", b"after") == [b"committed", b"after"]
 
+        kafka.pause()
+        producer = Producer({"bootstrap.servers": address, "message.timeout.ms": 60_000})
+        producer.produce("t", b"late", partition=0)
+        assert producer.flush(0.5) == 1
+        kafka.resume()
+        assert producer.flush(30) == 0
+
         with pytest.raises(NotStarted, match="still works on"):
             EmbeddedKafka(tmp_path / "kafka", quick=True).start()
         pid = kafka.pids[0]
     assert pid is not None
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
+    with EmbeddedKafka(tmp_path / "kafka", brokers=3, quick=True) as kafka:
+        make_topics(kafka.bootstrap, {"t": (1, {"min.insync.replicas": "2"})}, replication=3)
+        produce(kafka.bootstrap, "t", b"before", commit=True, transactional_id="one")
+        kafka.kill(0)
+        assert [pid is None for pid in kafka.pids] == [True, False, False]
+        produce(kafka.bootstrap, "t", b"meanwhile", commit=True, transactional_id="one")
+        kafka.start(0)
+        assert read(kafka.bootstrap, "t", "read_committed", b"meanwhile") == [b"before", b"meanwhile"]
 
 
 @pytest.mark.kafka

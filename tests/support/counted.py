@@ -48,11 +48,12 @@ class Counted:
         self.facts, self.counts = f"facts.{self.suffix}", f"counts.{self.suffix}"
         self.letters = self.stage.dead_letters
         self.workers: list[WorkerProcess] = []
-        self.crashed = 0
+        self.deaths: list[int] = []
         self.made = 0
         shape = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
         make_topics(bootstrap, {**shape, self.stage.changelog: (partitions, COMPACT)})
         self._producer = Producer(producer_config(self.kafka))
+        self._watcher = Consumer({"bootstrap.servers": bootstrap, "group.id": f"t.{self.stage.name}"})
 
     def __enter__(self) -> Counted:
         return self
@@ -60,6 +61,7 @@ class Counted:
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:
             worker.end()
+        self._watcher.close()
 
     def produce(self, count: int, *, keys: int = 50, **more: Any) -> None:
         """Produce `count` plain facts, ids going on from the last, and wait until they are written."""
@@ -90,45 +92,42 @@ class Counted:
         self.workers.append(worker)
         return worker
 
-    def keep_running(self, slots: Mapping[int, WorkerProcess], until: Callable[[], bool], seconds: float) -> None:
-        """Supervise: start again whatever ends, until `until()`. AssertionError after `seconds`."""
-        running = dict(slots)
+    def supervise(self, slots: dict[int, WorkerProcess], until: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Start again whatever ends, in `slots`, until `until()`. AssertionError after `seconds`."""
         deadline = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < deadline, f"not done after {seconds} s: {self.progress()}"
-            for slot, worker in running.items():
+            for slot, worker in slots.items():
                 if worker.code() is not None:
-                    self.crashed += 1
-                    running[slot] = self.worker(slot, **msgspec.structs.asdict(worker.order.options))
-            time.sleep(0.05)
+                    self.deaths.append(worker.wait())
+                    slots[slot] = self.worker(slot, **msgspec.structs.asdict(worker.order.options))
+            time.sleep(0.02)
+
+    def finish(self, slots: dict[int, WorkerProcess], seconds: float = 60.0) -> None:
+        """Supervise until every fact produced so far has been committed as read."""
+        ends = self.ends()
+        self.supervise(slots, lambda: self.positions() == ends, seconds)
 
     def positions(self) -> dict[int, int]:
         """The group's committed position in the facts, by partition."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"t.{self.stage.name}"})
         places = [TopicPartition(self.facts, partition) for partition in range(self.partitions)]
-        found = {place.partition: max(0, place.offset) for place in consumer.committed(places, timeout=30)}
-        consumer.close()
-        return found
+        return {place.partition: max(0, place.offset) for place in self._watcher.committed(places, timeout=30)}
 
-    def done(self) -> bool:
-        """Whether every fact has been committed as read."""
-        ends = {p: len(records) for p, records in self.read(self.facts).items()} if self._ends is None else self._ends
-        return all(self.positions()[partition] >= end for partition, end in ends.items())
+    def read_so_far(self) -> int:
+        """Facts committed as read."""
+        return sum(self.positions().values())
 
-    _ends: dict[int, int] | None = None
-
-    def mark_ends(self) -> None:
-        """Nothing more will be produced to the facts: `done` compares with what is there now."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "ends"})
-        self._ends = {
-            partition: consumer.get_watermark_offsets(TopicPartition(self.facts, partition), 10)[1]
+    def ends(self) -> dict[int, int]:
+        """The end of the facts, by partition."""
+        return {
+            partition: self._watcher.get_watermark_offsets(TopicPartition(self.facts, partition), 10)[1]
             for partition in range(self.partitions)
         }
-        consumer.close()
 
     def progress(self) -> str:
         """For a failure's message."""
-        return f"positions {self.positions()} of {self._ends}"
+        logs = "".join(line for worker in self.workers[-2:] for line in worker.logged[-20:])
+        return f"positions {self.positions()} of {self.ends()}\n{logs}"
 
     def read(self, topic: str) -> dict[int, list[Record]]:
         """All committed records of a topic, by partition, in log order."""
@@ -158,7 +157,7 @@ class Counted:
         found = Counter(record.value or b"" for records in self.read(self.counts).values() for record in records)
         lost, repeated = outputs - found, found - outputs
         print(
-            f"{what}: rounds {rounds}, worker deaths {self.crashed}, records checked {outputs.total()}, "
+            f"{what}: rounds {rounds}, worker deaths {len(self.deaths)}, records checked {outputs.total()}, "
             f"lost {lost.total()}, repeated {repeated.total()}"
         )
         assert not lost

@@ -15,13 +15,14 @@ from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.profiles import Profiles, SenderProfile
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
+JAIL = SenderProfile(name="jail", authority="JAIL", facility_type="jail")
 
 
 class PatientStage:
     """Runs `agents.reconcile` with one record a chunk (or all at once), as the engine would."""
 
     def __init__(self, lookups: dict[str, str | None] | None = None, *, away: bool = False) -> None:
-        self.stage: Stage = stage(Profiles([HOSPITAL]))
+        self.stage: Stage = stage(Profiles([HOSPITAL, JAIL]))
         self.rows = PartitionRows()
         self.emits: list[Emit] = []
         self.lookups = None if away else (lookups or {})
@@ -31,7 +32,8 @@ class PatientStage:
     def take(self, topic: str, key: str, value: bytes, received: int = 1_000) -> list[Emit]:
         """One record, and whatever links follow from it."""
         self.offset += 1
-        headers = {"sender": b"general", "received": str(received).encode()}
+        sender = b"jail" if key.startswith("JAIL") else b"general"
+        headers = {"sender": sender, "received": str(received).encode()}
         record = Record(topic, 0, self.offset, key.encode(), value, received, headers)
         result = decide_chunk(self.stage, self.rows, [record], lookups=self.lookups)
         self.rows.fold(result)

@@ -1,0 +1,253 @@
+"""Which candidates and watches stand at a moment: a pure function of the row's facts and of now.
+
+A candidate is a chain of spans (`domain.spans`); it is live while now lies in one of them. What was emitted before is
+looked at only to say what became of it. Rules: semantics, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from domain.counting import Ledger
+from domain.members import Disposition, MemberRow
+from domain.releases import Release, release_spans, releases
+from domain.rulebook import FOREVER, Line, Rulebook, Validity
+from domain.rules import ADULT, YOUTH
+from domain.snapshots import RosterFacts
+from domain.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
+from domain.standing import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
+from domain.times import day_of, day_start, local_day, months_before
+
+LIVE: Final = "live"
+LAPSED: Final = "lapsed"
+WITHDRAWN: Final = "withdrawn"
+CLOSED: Final = "closed"
+CANDIDATE: Final = "c"
+WATCH: Final = "w"
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What is to be said of one candidate or watch. `at`: the instant (ms UTC) as of which its document speaks.
+
+    `always`: to be said even if it was never raised (somebody answered it, so it existed).
+    """
+
+    id: str
+    line: Line
+    status: str
+    at: int
+    reason: str | None = None
+    chain: Chain | None = None
+    answer: Disposition | None = None
+    always: bool = False
+
+    @property
+    def watch(self) -> bool:
+        """Whether it belongs on the watch list."""
+        return self.id.startswith(WATCH)
+
+
+class Judgement(msgspec.Struct, frozen=True, gc=False):
+    """The verdicts, the member's standing (None without a roster row), the releases, and the next due time or None."""
+
+    verdicts: list[Verdict]
+    standing: Standing | None
+    releases: list[Release]
+    due: int | None
+
+
+class Ages(msgspec.Struct, frozen=True, gc=False):
+    """The instants (ms UTC) at which a member turns 18, 21 and 26."""
+
+    eighteen: int
+    adult: int
+    foster_end: int
+
+
+def candidate_id(prefix: str, member: str, line: Line, key: str) -> str:
+    """The ID of a candidate (or watch): of member, population, rule major version, and what opened the first span."""
+    name = "\x1f".join((prefix, member, line.population, str(line.major), key))
+    return f"{prefix}_" + blake2b(name.encode(), digest_size=12).hexdigest()
+
+
+@lru_cache(maxsize=65_536)
+def ages_of(birth_date: str) -> Ages:
+    """A person born on 29 February comes of age on 28 February of a common year."""
+    born = day_of(birth_date)
+    return Ages(*(day_start(months_before(born, -12 * years)) for years in (18, 21, 26)))
+
+
+def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook) -> Judgement:
+    """All verdicts at `now`. A chain that is not live and was never raised has none."""
+    roster = row.roster
+    if roster is None:
+        gone = [_gone(row, member, name, book, now, "left_roster") for name in _live_names(row)]
+        return Judgement([verdict for verdict in gone if verdict is not None], None, [], None)
+    found = releases(row.custody, ledger)
+    possible = [line for line in book.lines if len(ledger.counted if line.kind == "count" else found) >= line.least]
+    if not possible and not row.emitted:
+        return Judgement([], None, found, None)
+    standing = stand(roster, ledger, now, local_day(now), book)
+    verdicts: list[Verdict] = []
+    edges: list[int] = []
+    if roster.birth_date is not None:
+        ages = ages_of(roster.birth_date)
+        for line in possible:
+            met, near = _spans(line, ledger, found, roster, ages, book)
+            for span in (*met, *near):
+                edges += (span.start, span.end)
+            lines = chains(met, book.practice.chain_gap_days)
+            verdicts += _candidates(row, member, line, lines, standing, now, book)
+            if near:
+                hidden = any(chain.live(now) for chain in lines)
+                watched = chains(near, book.practice.chain_gap_days)
+                verdicts += _watches(row, member, line, watched, standing, now, hidden)
+    said = {verdict.id for verdict in verdicts}
+    for name in _live_names(row):
+        if name not in said:
+            verdict = _gone(row, member, name, book, now, "facts_changed")
+            if verdict is not None:
+                verdicts.append(verdict)
+    if verdicts or edges:
+        edges += standing_dues(row, book)
+        edges += _window_edges(ledger, book)
+    due = min((edge for edge in edges if now < edge < FOREVER), default=None)
+    return Judgement(verdicts, standing, found, due)
+
+
+def _spans(
+    line: Line, ledger: Ledger, found: list[Release], roster: RosterFacts, ages: Ages, book: Rulebook
+) -> tuple[list[Span], list[Span]]:
+    """(where the line's criterion is met, where it is met or nearly so), over all its versions."""
+    met: list[Span] = []
+    near: list[Span] = []
+    live_from = book.go_live(line.population, roster.county)
+    swept: dict[tuple[str, int, int], list[Span]] = {}
+    for version in line.versions:
+        start, end = max(version.start, live_from), version.end
+        if line.kind == "release":
+            met += clip(_of_age(_release_spans(version, ledger, found, roster, ages, book), line, ages), start, end)
+            continue
+        met += clip(_of_age(_counted(version, ledger, swept, near=False), line, ages), start, end)
+        near += clip(_of_age(_counted(version, ledger, swept, near=True), line, ages), start, end)
+    return met, near
+
+
+def _counted(
+    version: Validity, ledger: Ledger, swept: dict[tuple[str, int, int], list[Span]], *, near: bool
+) -> list[Span]:
+    """The spans of any limb of one version; a sweep that an earlier version needed too is not done again."""
+    spans: list[Span] = []
+    for limb in version.criterion.limbs:
+        number = limb.near if near else limb.at_least
+        if not number:
+            continue
+        name = (limb.of, number, version.criterion.months)
+        if name not in swept:
+            groups = GROUPS_OF[limb.of]
+            entries = [entry for entry in ledger.counted if entry.group in groups]
+            swept[name] = (
+                count_spans(entries, number, version.criterion.months, [visit.visit for visit in ledger.visits])
+                if len(entries) >= number
+                else []
+            )
+        spans += swept[name]
+    return join(spans) if len(spans) > 1 else spans
+
+
+def _release_spans(
+    version: Validity, ledger: Ledger, found: list[Release], roster: RosterFacts, ages: Ages, book: Rulebook
+) -> list[Span]:
+    criterion = version.criterion
+    spans = [span for span, _ in release_spans(found, criterion, ledger, book)]
+    if criterion.age != YOUTH:
+        return spans
+    foster = any(code in roster.aid_codes for code in criterion.foster_aid_codes)
+    return [s for s in spans if s.opened < ages.adult or (foster and ages.eighteen <= s.opened < ages.foster_end)]
+
+
+def _of_age(spans: Iterable[Span], line: Line, ages: Ages) -> list[Span]:
+    """An adult's spans begin with the 21st birthday; a youth's must have opened before it and are kept whole."""
+    if line.age == ADULT:
+        return clip(spans, ages.adult, FOREVER)
+    if line.kind == "release":
+        return list(spans)
+    return [span for span in spans if span.opened < ages.adult]
+
+
+def _candidates(
+    row: MemberRow, member: str, line: Line, found: list[Chain], standing: Standing, now: int, book: Rulebook
+) -> list[Verdict]:
+    remembered = bool(row.dispositions) or any(known.line == line.name for known in row.emitted.values())
+    if not remembered:
+        found = [chain for chain in found if chain.live(now)]
+    names = {candidate_id(CANDIDATE, member, line, chain.opener.key): chain for chain in found}
+    known = {name for name, emitted in row.emitted.items() if emitted.line == line.name} | set(names)
+    verdicts = []
+    for name, chain in names.items():
+        if now < chain.opener.start:
+            continue
+        verdicts.append(_verdict(row, name, line, chain, standing, known - {name}, now, book))
+    return verdicts
+
+
+def _verdict(
+    row: MemberRow, name: str, line: Line, chain: Chain, standing: Standing, others: set[str], now: int, book: Rulebook
+) -> Verdict:
+    assert row.roster is not None
+    live = chain.live(now)
+    ended = chain.last_end(now)
+    at = now if live or ended is None else ended
+    answer = answer_to(row, name)
+    if answer is not None and answer.at > now:
+        answer = None
+    outside = not_a_member(row.roster, local_day(chain.opener.start))
+    if outside is not None:
+        return Verdict(name, line, WITHDRAWN, at, outside, chain)
+    if answer is not None and answer.status in CLOSING:
+        return Verdict(name, line, CLOSED, at, answer.status, chain, answer, always=True)
+    if not live:
+        return Verdict(name, line, LAPSED, at, "no_longer_met", chain, answer)
+    bar = standing.bar or rests(row, chain, others, now, book)
+    if bar is not None:
+        return Verdict(name, line, CLOSED, at, bar, chain, answer)
+    return Verdict(name, line, LIVE, at, None, chain, answer)
+
+
+def _watches(
+    row: MemberRow, member: str, line: Line, found: list[Chain], standing: Standing, now: int, hidden: bool
+) -> list[Verdict]:
+    assert row.roster is not None
+    verdicts = []
+    for chain in found:
+        if not chain.live(now):
+            continue
+        name = candidate_id(WATCH, member, line, chain.opener.key)
+        over = hidden or standing.bar is not None
+        over = over or not_a_member(row.roster, local_day(chain.opener.start)) is not None
+        verdicts.append(Verdict(name, line, LAPSED if over else LIVE, now, None, chain))
+    return verdicts
+
+
+def _gone(row: MemberRow, member: str, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:
+    """The verdict on something live that the facts no longer show. None when its rule is gone too."""
+    emitted = row.emitted[name]
+    line = next((line for line in book.lines if line.name == emitted.line), None)
+    if line is None:
+        return None
+    status = CLOSED if reason == "left_roster" else WITHDRAWN
+    return Verdict(name, line, status, now, reason)
+
+
+def _live_names(row: MemberRow) -> list[str]:
+    return sorted(name for name, known in row.emitted.items() if known.status == LIVE)
+
+
+def _window_edges(ledger: Ledger, book: Rulebook) -> list[int]:
+    """Where windows lose a visit: documents show the window as of the last of these."""
+    return [day_start(leaving(entry, months)) for entry in ledger.counted for months in book.month_spans]

@@ -1,0 +1,268 @@
+"""What a candidate or a watch shows of itself: its window, its counts, and the proof, visit by visit.
+
+The window of a count criterion is anchored on the last day on which its count could have changed (a counted visit came
+in, or one left), so that a case says the same whenever it is asked for in between. Law 7: recounting the proof gives
+the counts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.candidates import LIVE, Judgement, Verdict
+from domain.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
+from domain.members import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held, MemberRow
+from domain.releases import RELEASE, SURE, Release
+from domain.rulebook import Rulebook
+from domain.rules import Criterion, Route, Support
+from domain.spans import Span, leaving
+from domain.transitions import opening_kind, transition_id
+from domain.times import local_day, months_before
+
+CONDITION: Final = "condition"
+"""The reason of a visit that is not counted but shows a condition which the rule asks for."""
+_SHOWN_CLASS: Final = {SNF: "snf"}
+_NO_ROUTE: Final = Route("", "plan-of-record", "No route is declared for this plan.", "")
+
+
+class Proof(msgspec.Struct, frozen=True, gc=False):
+    """One line of evidence: a visit or a release, and the one reason for which it counts or does not."""
+
+    key: str
+    kind: str
+    facility: str
+    arrived: int | None
+    departed: int | None
+    reason: str
+    messages: bytes
+    face: bytes
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is one of those that the rule counts."""
+        return self.reason == COUNTED
+
+
+class Case(msgspec.Struct, frozen=True, gc=False):
+    """Everything that a document says about one verdict, times of receipt aside. Days are ordinals, `first` and `last`
+    the window's, both included."""
+
+    verdict: Verdict
+    state: str
+    criterion: Criterion
+    first: int
+    last: int
+    counts: tuple[int, int, int, int]
+    """ED, inpatient, SNF, releases."""
+    proofs: tuple[Proof, ...]
+    conditions: tuple[str, ...]
+    opener: Span | None
+    opener_kind: str
+    opener_facility: str
+    transition: str
+    decision_by: int | None
+    followup_by: int | None
+    supports: tuple[Support, ...]
+    route: Route
+    impaired: bool
+
+
+def build_case(
+    verdict: Verdict, judgement: Judgement, row: MemberRow, member: str, ledger: Ledger, book: Rulebook
+) -> Case:
+    """The case of a verdict. Its document depends on nothing else but the roster row."""
+    line, chain, at = verdict.line, verdict.chain, verdict.at
+    criterion = line.version_at(at if verdict.status == LIVE else at - 1)
+    if line.kind == "release":
+        first, last, proofs, sure = _release_proofs(verdict, judgement.releases, criterion, ledger, book)
+    else:
+        first, last, proofs = _visit_proofs(verdict, criterion, ledger, book)
+        sure = True
+    bits = _conditions(ledger, at, book)
+    opener = chain.opener if chain is not None else None
+    visit = None if opener is None else _visit_of(opener.key, ledger)
+    kind = "" if opener is None else opening_kind(opener.kind)
+    stays = [p for p in proofs if p.counted and p.kind in ("inpatient", "snf", "newborn")]
+    discharged = max((p.departed for p in stays if p.departed is not None and p.departed <= at), default=None)
+    conditions = book.names_of(bits)
+    return Case(
+        verdict=verdict,
+        state="near_threshold" if verdict.watch else "meets_criteria" if sure else "needs_review",
+        criterion=criterion,
+        first=first,
+        last=last,
+        counts=recount(proofs),
+        proofs=proofs,
+        conditions=conditions,
+        opener=opener,
+        opener_kind=kind,
+        opener_facility=_facility(opener, visit, judgement.releases),
+        transition="" if opener is None else transition_id(member, kind, opener.key),
+        decision_by=None if opener is None else _working_days_after(opener.start, book.practice.decision_working_days),
+        followup_by=None if discharged is None else local_day(discharged) + book.practice.followup_days,
+        supports=_supports(line.population, conditions, line.kind, discharged, book),
+        route=_route(row, line.kind, book),
+        impaired=row.impaired or any(visit.marks & IMPAIRED for visit in ledger.visits),
+    )
+
+
+def recount(proofs: tuple[Proof, ...]) -> tuple[int, int, int, int]:
+    """(ED, inpatient, SNF, releases) that the evidence itself shows as counted."""
+    counts = [0, 0, 0, 0]
+    for proof in proofs:
+        if proof.counted:
+            counts[_COLUMN[proof.kind]] += 1
+    return (counts[0], counts[1], counts[2], counts[3])
+
+
+_COLUMN: Final = {"emergency": 0, "observation": 0, "inpatient": 1, "newborn": 1, "snf": 2, RELEASE: 3}
+
+
+def complete_since(row: MemberRow) -> int | None:
+    """The first day (ordinal) of which the row knows anything: a count over a longer look-back is a floor."""
+    days = [record_day for record_day in (visit.day for visit in row.visits if visit.asserted) if record_day][:1]
+    days += [local_day(record.at) for record in row.custody[:1]]
+    return min(days, default=None)
+
+
+def _visit_proofs(
+    verdict: Verdict, criterion: Criterion, ledger: Ledger, book: Rulebook
+) -> tuple[int, int, tuple[Proof, ...]]:
+    at, months = verdict.at, criterion.months
+    today = local_day(at)
+    last = 0
+    for entry in ledger.counted:
+        if entry.start <= at:
+            left = leaving(entry, months)
+            last = max(last, left if left <= today else entry.day)
+    last = last or today
+    first = months_before(last, months)
+    until = {entry.index: entry.until for entry in ledger.counted}
+    proofs = []
+    for index, visit in enumerate(ledger.visits):
+        if visit.group not in COUNTABLE or not visit.day or visit.start > at:
+            continue
+        reason = reason_in(ledger.reasons[index], visit.day, until.get(index, EVER), first, last)
+        if visit.day >= first or (reason == OUTSIDE and visit.day >= first - book.practice.outside_days):
+            proofs.append(_proof(visit, reason))
+    return first, last, tuple(proofs)
+
+
+def _release_proofs(
+    verdict: Verdict, found: list[Release], criterion: Criterion, ledger: Ledger, book: Rulebook
+) -> tuple[int, int, tuple[Proof, ...], bool]:
+    """Releases of the chain and the visits that show a condition; whether one that counts needs no human to believe."""
+    at = (
+        verdict.at
+        if verdict.status == LIVE or verdict.chain is None or verdict.chain.live(verdict.at)
+        else verdict.at - 1
+    )
+    today = local_day(at)
+    since = verdict.chain.opener.opened if verdict.chain is not None else at
+    proofs, days, sure = [], [], False
+    for release in found:
+        if not since <= release.at <= at:
+            continue
+        if criterion.facility_types and release.facility_type not in criterion.facility_types:
+            continue
+        day = local_day(release.at)
+        holds = today < months_before(day, -criterion.months)
+        if holds:
+            days.append(day)
+            sure = sure or release.confidence in SURE
+        proofs.append(
+            Proof(
+                release.key,
+                RELEASE,
+                release.facility,
+                None,
+                release.at,
+                COUNTED if holds else OUTSIDE,
+                release.messages,
+                release.face,
+            )
+        )
+    wanted = book.bits_of(criterion.conditions)
+    for visit in ledger.visits:
+        shows = visit.asserted and visit.start <= at and book.conditions(visit.diagnoses, visit.day) & wanted
+        if shows:
+            proofs.append(_proof(visit, CONDITION))
+    first = min(days, default=today)
+    last = months_before(max(days, default=today), -criterion.months) - 1 if days else today
+    return first, last, tuple(proofs), sure
+
+
+def _proof(visit: Held, reason: str) -> Proof:
+    return Proof(
+        visit.visit,
+        _SHOWN_CLASS.get(visit.group, visit.patient_class),
+        visit.facility,
+        visit.arrived,
+        visit.departed,
+        reason,
+        visit.messages,
+        visit.face,
+    )
+
+
+def _conditions(ledger: Ledger, at: int, book: Rulebook) -> int:
+    bits = 0
+    for visit in ledger.visits:
+        if visit.asserted and visit.start <= at:
+            if visit.diagnoses:
+                bits |= book.conditions(visit.diagnoses, visit.day)
+            if visit.marks & HOMELESS:
+                bits |= book.homeless
+    return bits
+
+
+def _visit_of(key: str, ledger: Ledger) -> Held | None:
+    return next((visit for visit in ledger.visits if visit.visit == key), None)
+
+
+def _facility(opener: Span | None, visit: Held | None, found: list[Release]) -> str:
+    if opener is None:
+        return ""
+    if visit is not None:
+        return visit.facility
+    return next((release.facility for release in found if release.key == opener.key), "")
+
+
+def _supports(
+    population: str, conditions: tuple[str, ...], kind: str, discharged: int | None, book: Rulebook
+) -> tuple[Support, ...]:
+    """Hints at community supports: the plan decides which exist and who gets them (ecm-rules, 7)."""
+    events = {"", "release"} if kind == "release" else {""} if discharged is None else {"", "discharge"}
+    return tuple(
+        support
+        for support in book.rules.supports
+        if support.after in events
+        and (not support.populations or population in support.populations)
+        and (not support.conditions or any(name in conditions for name in support.conditions))
+    )
+
+
+def _route(row: MemberRow, kind: str, book: Rulebook) -> Route:
+    """How the member's plan takes a referral that a hospital or a jail brought about; the first that fits."""
+    roster = row.roster
+    if roster is None:
+        return _NO_ROUTE
+    trigger = "custody" if kind == "release" else "hospital"
+    for route in book.rules.routes:
+        fits = route.plan == roster.plan and route.trigger in ("any", trigger)
+        if fits and route.delegate in ("", roster.delegate):
+            return route
+    return msgspec.structs.replace(_NO_ROUTE, plan=roster.plan)
+
+
+def _working_days_after(at: int, days: int) -> int:
+    """The day that many working days (Monday to Friday) after the California day of `at`."""
+    day = local_day(at)
+    while days:
+        day += 1
+        # Ordinal 1 was a Monday.
+        if (day - 1) % 7 < 5:
+            days -= 1
+    return day

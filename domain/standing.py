@@ -1,0 +1,163 @@
+"""Whether a member may be a candidate at all: plan, programmes, ECM, death, and what care management answered.
+
+Verified enrolment in a programme that excludes ECM keeps a candidate in; a suspicion is only noted (ecm-rules, 2). All
+of it is judged on a California day.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from domain.counting import Ledger
+from domain.members import Disposition, MemberRow
+from domain.rulebook import Rulebook
+from domain.snapshots import EcmStatus, RosterFacts
+from domain.spans import Chain
+from domain.times import DAY, day_of, day_start, local_day
+
+CLOSING: Final = frozenset({"enrolled", "declined", "unreachable", "not_eligible", "closed"})
+"""Answers after which there is nothing more to propose."""
+RESTING: Final = frozenset({"declined", "unreachable"})
+ANSWERS: Final = CLOSING | {"received", "accepted", "outreach"}
+_ENDED: Final = frozenset({"ended", "disenrolled", "discontinued"})
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """How the member stands today. `bar`: what keeps every candidate from going out, or None. `findings`: each
+    programme that excludes ECM, and clear, suspected or verified."""
+
+    bar: str | None
+    findings: tuple[tuple[str, str], ...]
+    suspected: tuple[str, ...]
+
+
+def stand(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Standing:
+    """The member's standing at `now` (ms UTC), which falls on `today`."""
+    findings: list[tuple[str, str]] = []
+    verified = ""
+    for exclusion in book.exclusions.values():
+        if not _holds(exclusion.valid_from, exclusion.valid_to, today):
+            continue
+        finding = "clear"
+        for programme in roster.programmes:
+            if programme.id == exclusion.id and _holds(_day(programme.start), _day(programme.end), today):
+                finding = "verified" if programme.verified or finding == "verified" else "suspected"
+        if finding == "clear" and exclusion.disposition_group and _left_to(exclusion.disposition_group, ledger, now):
+            finding = "suspected"
+        if finding == "verified" and not verified:
+            verified = exclusion.id
+        findings.append((exclusion.id, finding))
+    bar = None
+    if died_by(ledger, now):
+        bar = "died"
+    elif verified:
+        bar = f"excluded:{verified}"
+    elif roster.ecm is not None and enrolled_on(roster.ecm, today):
+        bar = "enrolled"
+    return Standing(bar, tuple(findings), tuple(name for name, finding in findings if finding == "suspected"))
+
+
+def not_a_member(roster: RosterFacts, day: int) -> str | None:
+    """Why the member was in no managed care plan on `day`, or None when it was."""
+    if not roster.plan:
+        return "no_plan"
+    return None if _holds(_day(roster.enrolled_from), _day(roster.enrolled_to), day) else "not_enrolled"
+
+
+def enrolled_on(ecm: EcmStatus, day: int) -> bool:
+    """Whether the member was in ECM on `day`. An end without a beginning covers nothing."""
+    if ecm.status in _ENDED and (ecm.start is None or ecm.end is None):
+        return False
+    return (ecm.status == "enrolled" or ecm.status in _ENDED) and _holds(_day(ecm.start), _day(ecm.end), day)
+
+
+def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebook) -> str | None:
+    """Why a population rests: ECM ended, or another of its candidates was declined, less than 90 days (setting) ago.
+
+    What opened after ECM ended is new and does not rest; what opened before a candidate was declined is not held by it.
+    """
+    rest, opened = book.practice.rest_days, chain.opener.start
+    roster = row.roster
+    if roster is not None and roster.ecm is not None and roster.ecm.end is not None:
+        ecm, after = roster.ecm, day_start(day_of(roster.ecm.end) + 1)
+        if ecm.status == "enrolled" or ecm.status in _ENDED:
+            ended = after <= now < day_start(day_of(roster.ecm.end) + 1 + rest)
+            if ended and opened < after:
+                return "ecm_ended"
+    for other in others:
+        answer = row.dispositions.get(other)
+        if answer is not None and answer.status in RESTING and answer.at <= opened and now < answer.at + rest * DAY:
+            return "rests"
+    return None
+
+
+def answer_to(row: MemberRow, candidate: str) -> Disposition | None:
+    """The answer to a candidate, or to the one that it superseded."""
+    seen: set[str] = set()
+    name: str | None = candidate
+    while name is not None and name not in seen:
+        seen.add(name)
+        answer = row.dispositions.get(name)
+        if answer is not None:
+            return answer
+        known = row.emitted.get(name)
+        name = known.supersedes if known is not None else None
+    return None
+
+
+def standing_dues(row: MemberRow, book: Rulebook) -> list[int]:
+    """All instants (ms UTC), past and to come, at which the standing changes by itself."""
+    rest, dues = book.practice.rest_days, [a.at + book.practice.rest_days * DAY for a in row.dispositions.values()]
+    dues += [answer.at for answer in row.dispositions.values()]
+    roster = row.roster
+    if roster is None:
+        return dues
+    for programme in roster.programmes:
+        dues += _edges(programme.start, programme.end)
+    if roster.ecm is not None:
+        dues += _edges(roster.ecm.start, roster.ecm.end)
+        if roster.ecm.end is not None:
+            dues.append(day_start(day_of(roster.ecm.end) + 1 + rest))
+    for exclusion in book.exclusions.values():
+        if exclusion.valid_from is not None:
+            dues.append(day_start(exclusion.valid_from))
+        if exclusion.valid_to is not None:
+            dues.append(day_start(exclusion.valid_to + 1))
+    return dues
+
+
+def died_by(ledger: Ledger, now: int) -> bool:
+    """Whether the member had died by `now`, as far as the visits tell."""
+    if ledger.death < 0:
+        return False
+    visit = ledger.visits[ledger.death]
+    return (visit.departed if visit.departed is not None else visit.start) <= now
+
+
+def enrolled_at(roster: RosterFacts | None, at: int) -> str | None:
+    """The ECM provider ("" when none is named) of a member who was in ECM at the instant `at`; None for no ECM."""
+    if roster is None or roster.ecm is None or not enrolled_on(roster.ecm, local_day(at)):
+        return None
+    return roster.ecm.provider
+
+
+def _left_to(group: str, ledger: Ledger, now: int) -> bool:
+    return any(
+        visit.to == group and visit.asserted and visit.departed is not None and visit.departed <= now
+        for visit in ledger.visits
+    )
+
+
+def _edges(start: str | None, end: str | None) -> list[int]:
+    edges = [] if start is None else [day_start(day_of(start))]
+    return edges if end is None else [*edges, day_start(day_of(end) + 1)]
+
+
+def _day(text: str | None) -> int | None:
+    return None if text is None else day_of(text)
+
+
+def _holds(start: int | None, end: int | None, day: int) -> bool:
+    return (start is None or start <= day) and (end is None or day <= end)

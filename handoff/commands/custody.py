@@ -1,0 +1,39 @@
+"""`custody load`: bookings, releases and transfers, from a file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from agents.reconcile import CUSTODY
+from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
+from handoff.show import needs_kafka
+from parsers.custody import FIELDS, encode_custody, load_custody
+
+custody_app = typer.Typer(no_args_is_help=True, help="Custody records of jails, prisons and youth facilities.")
+
+
+@custody_app.callback()
+def _group() -> None:
+    """Keeps `load` a command of its own while there is only one."""
+
+
+@custody_app.command()
+@needs_kafka
+def load(
+    file: File,
+    mapping: Mapping = None,
+    source: Annotated[str, typer.Option(help="Where records come from that do not say so themselves.")] = "file",
+    dry_run: DryRun = False,
+    json_: Json = False,
+) -> None:
+    """Check every row, then write all records or none. Exit 2 with every bad row by its line.
+
+    A row needs kind (booked, scheduled, released, transferred, deleted), its time, and a cin or identifiers.
+    """
+    loaded = load_custody(content(file), mapping_of(mapping, FIELDS), source)
+    write(
+        loaded, "custody records", CUSTODY, lambda each: each.key, encode_custody,
+        file=file, dry_run=dry_run, json_=json_,
+    )  # fmt: skip

@@ -1,0 +1,36 @@
+"""`directory`: the process that keeps the member directory in Redis."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import typer
+
+from handoff import place
+from handoff.logs import configure
+from streams.directory import DirectoryKeeper
+from streams.engine.health import HealthServer
+
+
+def directory() -> None:
+    """Keep the member directory until SIGTERM. Exactly one should run. Exit 0 stopped, 2 settings are wrong."""
+    settings = place.settings()
+    configure()
+    url = settings.redis.url.get_secret_value()
+    for name, value in (("KAFKA__BOOTSTRAP", settings.kafka.bootstrap), ("REDIS__URL", url)):
+        if not value:
+            typer.echo(f"HANDOFF_{name}: not set", err=True)
+            raise typer.Exit(2)
+    keeper = DirectoryKeeper(settings.kafka, url)
+
+    def stop(*_: Any) -> None:
+        keeper.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    health = HealthServer(settings.health.host, settings.health.port, keeper.alive, keeper.ready)
+    try:
+        keeper.run()
+    finally:
+        health.stop()

@@ -1,0 +1,123 @@
+"""What `roster load` and `custody load` share: the file, its faults by line, and writing all of it or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.progress import Progress
+
+from agents.stage import Emit
+from domain.refusal import BadDeclaration
+from handoff import place
+from handoff.show import as_json, err, out
+from parsers.rows import Fault, Loaded
+from streams.declarations import read_declaration
+from streams.produce import NotConfirmed, produce_together
+
+T = TypeVar("T")
+_SHOWN = 50
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - is standard input.")]
+Mapping = Annotated[
+    Path | None, typer.Option("--mapping", help="YAML: our field -> the file's column, where names differ.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check only; write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Key = Callable[[T], str]
+
+
+def content(file: str) -> bytes:
+    """The bytes of the file. Exits with 2 when it cannot be read."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        err.print(f"{file}: {error.strerror or error}", markup=False)
+        raise typer.Exit(2) from error
+
+
+def mapping_of(path: Path | None, fields: frozenset[str]) -> dict[str, str]:
+    """The mapping in a file. Exits with 2 and every fault."""
+    if path is None:
+        return {}
+    try:
+        document = read_declaration(path)
+        if not isinstance(document.data, dict):
+            raise BadDeclaration((document.fault((), "wants one line for each field, `field: column`"),))
+        faults = [document.fault((name,), "no such field") for name in document.data if name not in fields]
+        faults += [
+            document.fault((name,), "wants the name of a column")
+            for name, column in document.data.items()
+            if not isinstance(column, str)
+        ]
+        if faults:
+            raise BadDeclaration(tuple(faults))
+    except BadDeclaration as wrong:
+        for fault in wrong.faults:
+            err.print(fault, markup=False)
+        raise typer.Exit(2) from wrong
+    return dict(document.data)
+
+
+def write(
+    loaded: Loaded[T],
+    what: str,
+    topic: str,
+    key: Callable[[T], str],
+    value: Callable[[T], bytes],
+    *,
+    file: str,
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """Writes all documents in one transaction, or, if anything is wrong with the file, nothing.
+
+    Exits with 2 and every fault by its line; with 1 when Kafka does not confirm.
+    """
+    account: dict[str, Any] = {
+        "file": file,
+        "rows": len(loaded.documents),
+        "written": 0,
+        "ignored": list(loaded.ignored),
+        "faults": [{"line": each.line, "field": each.field, "reason": each.reason} for each in loaded.faults],
+    }
+    if loaded.faults:
+        _tell_faults(account, loaded.faults, file, json_)
+        raise typer.Exit(2)
+    if not dry_run:
+        stamp = (("received", str(time.time_ns() // 1_000_000).encode()),)
+        emits = (Emit(topic, key(each).encode(), value(each), stamp) for each in loaded.documents)
+        try:
+            with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+                task = bar.add_task(f"writing {what}", total=len(loaded.documents))
+                account["written"] = produce_together(
+                    place.kafka(), emits, lambda count: bar.update(task, completed=count)
+                )
+        except NotConfirmed as error:
+            err.print(
+                f"Kafka did not take it ({error.why}): nothing was written. `handoff doctor` checks the settings."
+            )
+            raise typer.Exit(1) from error
+    if json_:
+        as_json(account)
+        return
+    done = "no fault, nothing written (--dry-run)" if dry_run else f"written to {topic}"
+    out.print(f"{file}: {len(loaded.documents)} {what}, {done}", markup=False)
+    if loaded.ignored:
+        out.print(f"Columns that mean nothing here: {', '.join(loaded.ignored)}", style="dim", markup=False)
+
+
+def _tell_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:
+    if json_:
+        as_json(account)
+        return
+    for fault in faults[:_SHOWN]:
+        err.print(f"{file}: {fault}", markup=False)
+    if len(faults) > _SHOWN:
+        err.print(f"and {len(faults) - _SHOWN} more (--json lists all)")
+    rows = len({fault.line for fault in faults})
+    err.print(f"{len(faults)} faults on {rows} lines: nothing was written.")

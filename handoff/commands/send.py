@@ -1,0 +1,126 @@
+"""`send`: HL7 files over MLLP, every answer counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from ssl import SSLError
+from typing import Annotated, Any
+
+import typer
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.client import Outcome, Sent, Target
+from gateway.client import send as send_all
+from gateway.tls import client_context
+from handoff import place
+from handoff.inputs import BadInput, messages
+from handoff.show import as_json, err, out, table
+
+_RETRIES = 100
+
+
+def send(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="HL7 files, folders, .jsonl, or - (stdin).")],
+    to: Annotated[
+        str | None, typer.Option(help="host:port (default: the handoff that runs here, else port 2575).")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Messages a second in all; 0: as fast as answers come.")] = 0,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="A patient's messages stay on one of them.")] = 1,
+    retry: Annotated[bool, typer.Option("--retry", help="Send again after AR or a lost connection.")] = False,
+    wait: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")] = 30,
+    ca: Annotated[Path | None, typer.Option(help="TLS: the authority of the listener's certificate (PEM).")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS: our certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="TLS: its key (PEM).")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
+) -> None:
+    """Send messages over MLLP and count the answers. Exit 1 if any was not accepted, 2 if an input cannot be read."""
+    host, port = _address(to)
+    try:
+        found = [message.raw for message in messages(paths)]
+        tls = client_context(ca, cert, key) if ca or cert else None
+    except BadInput as error:
+        err.print(str(error), markup=False)
+        raise typer.Exit(2) from error
+    except (OSError, SSLError) as error:
+        err.print(f"TLS files: {error}", markup=False)
+        raise typer.Exit(2) from error
+    if not found:
+        err.print("The inputs hold no message.")
+        raise typer.Exit(2)
+    target = Target(
+        host=host,
+        port=port,
+        connections=connections,
+        rate=rate,
+        retries=_RETRIES if retry else 0,
+        answer_seconds=wait,
+        tls=tls,
+        server_name=host,
+    )
+    with _progress(len(found)) as told:
+        sent = asyncio.run(send_all(target, found, told))
+    _report(sent, f"{host}:{port}", json_)
+    if sent.good < len(found):
+        raise typer.Exit(1)
+
+
+def _address(given: str | None) -> tuple[str, int]:
+    state = place.running() if given is None else None
+    text = given or str((state or {}).get("mllp") or "127.0.0.1:2575")
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        err.print("--to wants host:port", markup=False)
+        raise typer.Exit(2)
+    return host.strip("[]"), int(port)
+
+
+class _progress:
+    """A bar on stderr for people; nothing where stderr is not a terminal."""
+
+    def __init__(self, total: int) -> None:
+        columns = (
+            TextColumn("sending"),
+            *Progress.get_default_columns()[1:2],
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, TextColumn("{task.fields[wrong]}"), console=err, disable=not err.is_terminal)
+        self._task = self._bar.add_task("", total=total, wrong="")
+        self._wrong = 0
+
+    def __enter__(self) -> Callable[[Outcome], None]:
+        self._bar.start()
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._wrong += not outcome.good
+        self._bar.update(self._task, advance=1, wrong=f"{self._wrong} not accepted" if self._wrong else "")
+
+
+def account(sent: Sent) -> dict[str, Any]:
+    """The account of a run, as data. Latencies are those of the answers, in milliseconds."""
+    latency = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    return {
+        "messages": sent.total,
+        "accepted": sent.good,
+        "codes": dict(sorted(sent.codes.items())),
+        "sent_again": sent.retried,
+        "seconds": round(sent.elapsed, 3),
+        "rate": round(sent.total / sent.elapsed, 1) if sent.elapsed else 0.0,
+        "latency_ms": {name: round(1000 * sent.percentile(share), 2) for name, share in latency.items()},
+    }
+
+
+def _report(sent: Sent, where: str, json_: bool) -> None:
+    said = account(sent)
+    if json_:
+        as_json({"to": where, **said})
+        return
+    table(f"Answers of {where}", ("code", "messages"), said["codes"].items())
+    latency = ", ".join(f"{name} {value} ms" for name, value in said["latency_ms"].items())
+    out.print(f"{said['messages']} messages in {said['seconds']} s ({said['rate']}/s); answers: {latency}")

@@ -1,0 +1,159 @@
+"""The demo's way: a simulated county through the real thing, and what came of it.
+
+Used by `handoff demo`, by the integration tests and by `bench/pipeline`: one piece of code shows, proves and measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer
+
+from agents.chunk import Tick, write_tick
+from agents.reconcile import CUSTODY
+from agents.stage import TICKS, Emit, Record
+from gateway.client import Outcome, Sent, Target, send
+from handoff.system import System
+from parsers.custody import encode_custody, load_custody
+from parsers.roster import encode_roster, load_roster
+from streams.clients import KafkaSettings
+from streams.lag import groups_of, measure
+from streams.produce import produce_together
+from streams.reading import latest, snapshot
+
+ROSTER = "members.roster.v1"
+CANDIDATES = "ecm.candidates.v1"
+Tend = Callable[[], None]
+
+
+class NotDrained(Exception):
+    """The workers did not catch up in time."""
+
+
+def now_ms() -> int:
+    """The time, ms UTC."""
+    return int(time.time() * 1000)
+
+
+def kafka_of(system: System) -> KafkaSettings:
+    """The Kafka of a running system."""
+    return KafkaSettings(bootstrap=system.addresses["bootstrap"])
+
+
+def feed_roster(kafka: KafkaSettings, data: bytes) -> int:
+    """Loads a roster file; gives the number of members. Raises ValueError when the file has faults."""
+    loaded = load_roster(data)
+    if loaded.faults:
+        raise ValueError(f"{len(loaded.faults)} faults in the roster")
+    return _together(kafka, ((ROSTER, d.member_id, encode_roster(d)) for d in loaded.documents))
+
+
+def feed_custody(kafka: KafkaSettings, data: bytes) -> int:
+    """Loads a custody file; gives the number of records. Raises ValueError when the file has faults."""
+    if not data.strip():
+        return 0
+    loaded = load_custody(data)
+    if loaded.faults:
+        raise ValueError(f"{len(loaded.faults)} faults in the custody file")
+    return _together(kafka, ((CUSTODY, r.key, encode_custody(r)) for r in loaded.documents))
+
+
+def _together(kafka: KafkaSettings, rows: Iterable[tuple[str, str, bytes]]) -> int:
+    stamp = (("received", str(now_ms()).encode()),)
+    return produce_together(kafka, [Emit(topic, key.encode(), value, stamp) for topic, key, value in rows])
+
+
+def send_messages(
+    system: System,
+    messages: list[bytes],
+    connections: int,
+    told: Callable[[Outcome], None] | None = None,
+    rate: float = 0.0,
+) -> Sent:
+    """Sends over MLLP while looking after the system's processes; a connection that is lost is made again."""
+    host, _, port = system.addresses["mllp"].rpartition(":")
+    target = Target(host, int(port), connections=connections, rate=rate, retries=20)
+
+    async def both() -> Sent:
+        async def tend() -> None:
+            while True:
+                await asyncio.to_thread(system.tend)
+                await asyncio.sleep(0.2)
+
+        tending = asyncio.create_task(tend())
+        try:
+            return await send(target, messages, told)
+        finally:
+            tending.cancel()
+
+    return asyncio.run(both())
+
+
+def lag_of(kafka: KafkaSettings) -> int:
+    """Records that the workers have not committed yet."""
+    return sum(part.lag for part in measure(kafka, groups_of(), now_ms()))
+
+
+def drain(system: System, seconds: float, told: Callable[[int], None] = lambda _: None) -> None:
+    """Returns when the workers have caught up (seen twice in a row). Raises NotDrained."""
+    kafka = kafka_of(system)
+    deadline = time.monotonic() + seconds
+    calm = 0
+    while calm < 2:
+        system.tend()
+        lag = lag_of(kafka)
+        told(lag)
+        calm = calm + 1 if lag == 0 else 0
+        if time.monotonic() > deadline:
+            raise NotDrained(f"{lag} records were left after {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def tick(kafka: KafkaSettings, at: int) -> None:
+    """Tells every partition of the member stage that it is `at` (ms UTC)."""
+    consumer = Consumer({**kafka.librdkafka(), "group.id": "handoff-tick"})
+    partitions = consumer.list_topics(TICKS, timeout=10).topics[TICKS].partitions
+    consumer.close()
+    stamp = (("received", str(at).encode()),)
+    value = write_tick(Tick(at))
+    produce_together(kafka, [Emit(TICKS, str(p).encode(), value, stamp, p) for p in sorted(partitions)])
+
+
+def candidates(kafka: KafkaSettings) -> list[dict[str, Any]]:
+    """The current document of every candidate there ever was."""
+    return [json.loads(record.value or b"{}") for record in latest(kafka, CANDIDATES).values()]
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Milliseconds from the gateway's receipt of a message to the append of a candidate that it changed."""
+
+    count: int
+    p50: float
+    p99: float
+
+
+def candidate_latency(kafka: KafkaSettings, since: int) -> Timing:
+    """Over all candidate records whose message was received after `since` (ms UTC)."""
+    waits = sorted(_waits(snapshot(kafka, [CANDIDATES]), since))
+    if not waits:
+        return Timing(0, 0.0, 0.0)
+    return Timing(len(waits), waits[len(waits) // 2], waits[min(len(waits) - 1, int(len(waits) * 0.99))])
+
+
+def _waits(records: Iterable[Record], since: int) -> Iterable[float]:
+    for record in records:
+        stamp = record.headers.get("received", b"")
+        if stamp.isdigit() and int(stamp) >= since:
+            yield max(0.0, float(record.timestamp - int(stamp)))
+
+
+def read_messages(folder: Path) -> list[bytes]:
+    """The messages of a simulated county in order of delivery."""
+    with (folder / "messages.jsonl").open("rb") as lines:
+        return [msgspec.json.decode(line)["hl7"].encode() for line in lines]

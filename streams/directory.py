@@ -1,0 +1,295 @@
+"""The member directory in Redis: the process that keeps it, and the look-up that workers ask.
+
+One process reads the roster and the unattributed patients, works out what changes (`agents.directory`), and writes that
+to Redis together with how far it has read, in one transaction. Links are stored beside them first and produced second,
+so a crash in between repeats them and loses none; they are statements with revisions, so a repeat changes nothing.
+Redis must be written before a link is produced: a worker that has read the link and asks must get the new answer.
+
+Redis holds nothing that Kafka does not: when it comes back empty, or belongs to another cluster, all is read anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+import redis
+import redis.asyncio
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from agents.directory import ROSTER, UNATTRIBUTED, Directory, answer_in, identifier_key, keys_of, take
+from agents.links import TOPIC as LINKS
+from agents.stage import Emit, Record
+from domain.refusal import Refusal
+from streams.clients import KafkaSettings, producer_config
+from streams.engine.health import Detail
+from streams.reading import partitions_of, record_of
+
+PREFIX: Final = "handoff:directory:"
+"""Of every key. Redis must not evict any (`maxmemory-policy noeviction`, its default)."""
+POSITIONS: Final = PREFIX + "positions"
+"""Hash: `topic/partition` -> next offset, and `cluster` -> the Kafka cluster's ID."""
+PENDING: Final = PREFIX + "pending"
+CAUGHT_UP: Final = PREFIX + "caught-up"
+"""When (ms UTC) the directory had read all there was. Until then it cannot say "nobody"."""
+GROUP: Final = "handoff.directory"
+_BATCH: Final = 1000
+_WAIT_SECONDS: Final = 0.2
+_AGAIN_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
+_log = structlog.get_logger("directory")
+_emits = msgspec.msgpack.Decoder(list[Emit])
+
+
+class RedisLookup:
+    """Answers whose an identifier is: `member`, a unit separator, the revision; or None.
+
+    `ask` gives None altogether when Redis does not answer within `seconds`, or does not know the whole roster yet.
+    """
+
+    def __init__(self, url: str, seconds: float = 1.0) -> None:
+        self._seconds = seconds
+        self._redis = redis.asyncio.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            retry=Retry(NoBackoff(), 1),  # one: for a connection that Redis closed while nobody asked
+        )
+
+    async def ask(self, questions: list[str]) -> dict[str, str | None] | None:
+        """The answers to `authority|number` questions, in one round trip."""
+        keys = [CAUGHT_UP, *(PREFIX + identifier_key(question) for question in questions)]
+        try:
+            async with asyncio.timeout(self._seconds):
+                told: Any = await self._redis.mget(keys)
+        except (redis.RedisError, OSError, TimeoutError):
+            return None
+        if told[0] is None:
+            return None
+        return {question: answer_in(text) for question, text in zip(questions, told[1:], strict=True)}
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._redis.aclose()
+
+
+class _RedisStore:
+    """The store of one batch: reads through to Redis, keeps changes until they are written."""
+
+    def __init__(self, client: redis.Redis, keys: Iterable[str]) -> None:
+        self._client = client
+        self.changed: dict[str, str | None] = {}
+        wanted = list(dict.fromkeys(keys))
+        self._known: dict[str, str | None] = dict(zip(wanted, self._fetch(wanted), strict=True)) if wanted else {}
+
+    def get(self, key: str) -> str | None:
+        if key not in self._known:
+            self._known[key] = self._fetch([key])[0]
+        return self._known[key]
+
+    def put(self, key: str, value: str | None) -> None:
+        self._known[key] = self.changed[key] = value
+
+    def _fetch(self, keys: list[str]) -> list[str | None]:
+        found: Any = self._client.mget([PREFIX + key for key in keys])
+        return list(found)
+
+
+class DirectoryKeeper:
+    """The process's work. `run` serves until `stop`, through outages of Redis and Kafka."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        url: str,
+        *,
+        roster: str = ROSTER,
+        unattributed: str = UNATTRIBUTED,
+        links: str = LINKS,
+    ) -> None:
+        self._kafka = kafka
+        self._topics = {roster: ROSTER, unattributed: UNATTRIBUTED}
+        self._links = links
+        self._redis: redis.Redis = redis.Redis.from_url(
+            url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3
+        )
+        self._raw: redis.Redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=3)
+        self._stopping = threading.Event()
+        self._beat = time.monotonic()
+        self._state = "starting"
+        self.taken = 0
+        """Records taken since the start."""
+
+    def stop(self) -> None:
+        """Makes `run` return soon. May be called from a signal handler or another thread."""
+        self._stopping.set()
+
+    def alive(self) -> Detail:
+        """Whether the loop comes round."""
+        return time.monotonic() - self._beat < 60, {"state": self._state}
+
+    def ready(self) -> Detail:
+        """Whether all that was there at the start has been read and Redis answers."""
+        return self._state == "caught up", {"state": self._state, "taken": self.taken}
+
+    def run(self) -> None:
+        """Serves until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                self._serve()
+            except redis.RedisError as error:
+                self._state = "redis away"
+                _log.warning("redis away", error=type(error).__name__)
+            except KafkaException as error:
+                self._state = "kafka away"
+                _log.warning("kafka away", error=error.args[0].name())
+            self._beat = time.monotonic()
+            self._stopping.wait(_AGAIN_SECONDS)
+
+    def _serve(self) -> None:
+        """From what Redis holds to the end of the topics, and on; returns when Redis has lost it."""
+        consumer = Consumer(
+            {
+                **self._kafka.librdkafka(),
+                "group.id": GROUP,  # never joined: positions are Redis's, what is committed is for `handoff lag`
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+                "log_level": 0,
+            }
+        )
+        producer = Producer(producer_config(self._kafka, **{"log_level": 0, "message.timeout.ms": 30_000}))
+        try:
+            self._state = "reading"
+            partitions = partitions_of(consumer, list(self._topics))
+            self._start_where_redis_is(consumer, partitions)
+            self._produce_pending(producer)
+            self._follow(consumer, producer, {(part.topic, part.partition) for part in partitions})
+        finally:
+            consumer.close()
+
+    def _start_where_redis_is(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        cluster = str(consumer.list_topics(timeout=10).cluster_id)
+        known: Any = self._redis.hgetall(POSITIONS)
+        good = known.get("cluster") == cluster
+        for part in partitions:
+            part.offset = int(known.get(f"{part.topic}/{part.partition}", 0))
+            if good and part.offset > consumer.get_watermark_offsets(part, timeout=10)[1]:
+                good = False
+        if not good:
+            _log.info("reading all anew", known=bool(known))
+            self._forget_all()
+            for part in partitions:
+                part.offset = 0
+            self._redis.hset(POSITIONS, "cluster", cluster)
+        consumer.assign(partitions)
+
+    def _forget_all(self) -> None:
+        self._redis.delete(CAUGHT_UP)
+        batch: list[str] = []
+        for key in self._redis.scan_iter(PREFIX + "*", count=1000):
+            batch.append(key)
+            if len(batch) >= _BATCH:
+                self._redis.delete(*batch)
+                batch.clear()
+        if batch:
+            self._redis.delete(*batch)
+
+    def _follow(self, consumer: Consumer, producer: Producer, behind: set[tuple[str, int]]) -> None:
+        looked = time.monotonic()
+        while not self._stopping.is_set():
+            self._beat = now = time.monotonic()
+            records: list[Record] = []
+            positions: dict[str, int] = {}
+            for message in consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
+                error = message.error()
+                where = (message.topic() or "", message.partition() or 0)
+                if error is None:
+                    records.append(record_of(message))
+                    positions[f"{where[0]}/{where[1]}"] = (message.offset() or 0) + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    behind.discard(where)
+                else:
+                    raise KafkaException(error)
+            if records or now - looked > _LOOK_SECONDS:
+                looked = now
+                if not self._redis.hexists(POSITIONS, "cluster"):
+                    _log.warning("redis came back empty")
+                    return
+            if records:
+                self._take(records, positions, producer)
+                self._tell_group(consumer, positions)
+            if not behind and self._state != "caught up":
+                self._redis.set(CAUGHT_UP, str(time.time_ns() // 1_000_000))
+                self._state = "caught up"
+                _log.info("caught up", taken=self.taken)
+
+    def _take(self, records: list[Record], positions: dict[str, int], producer: Producer) -> None:
+        known = [msgspec.structs.replace(record, topic=self._topics[record.topic]) for record in records]
+        store = _RedisStore(self._redis, (key for record in known for key in keys_of(record)))
+        directory = Directory(store)
+        links: list[Emit] = []
+        for record in known:
+            try:
+                links += take(directory, record)
+            except Refusal as refusal:
+                # The stage that reads the same record makes the dead letter.
+                _log.warning("not taken", at=record.coordinates, code=refusal.code, place=refusal.place)
+        pipeline = self._raw.pipeline(transaction=True)
+        for key, value in store.changed.items():
+            if value is None:
+                pipeline.delete(PREFIX + key)
+            else:
+                pipeline.set(PREFIX + key, value)
+        pipeline.hset(POSITIONS, mapping={where: str(offset) for where, offset in positions.items()})
+        if links:
+            pipeline.set(PENDING, msgspec.msgpack.encode(links))
+        pipeline.execute()
+        self.taken += len(records)
+        if links:
+            self._produce(producer, links)
+
+    def _produce_pending(self, producer: Producer) -> None:
+        """What an earlier run worked out and may not have said."""
+        stored: Any = self._raw.get(PENDING)
+        if stored:
+            self._produce(producer, _emits.decode(stored))
+
+    def _produce(self, producer: Producer, links: list[Emit]) -> None:
+        failed: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _: object) -> None:
+            if error is not None:
+                failed.append(error)
+
+        for link in links:
+            while True:
+                try:
+                    producer.produce(
+                        self._links, value=link.value, key=link.key, headers=list(link.headers), on_delivery=delivered
+                    )
+                except BufferError:
+                    producer.poll(0.5)
+                else:
+                    break
+        if producer.flush(60) or failed:
+            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
+        self._raw.delete(PENDING)
+
+    @staticmethod
+    def _tell_group(consumer: Consumer, positions: dict[str, int]) -> None:
+        offsets = []
+        for where, offset in positions.items():
+            topic, _, number = where.rpartition("/")
+            offsets.append(TopicPartition(topic, int(number), offset))
+        consumer.commit(offsets=offsets, asynchronous=True)

@@ -1,0 +1,62 @@
+"""The header alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain.refusal import Refusal
+from parsers import codes
+from parsers.envelope import read_envelope
+from tests.parsers.writing import adt
+
+
+def test_every_field_that_a_door_needs() -> None:
+    envelope = read_envelope(
+        adt(msh={3: "A\\T\\B^1.2^ISO", 4: " GEN ^x", 9: "adt^a01^ADT_A01", 11: "P^T", 12: "2.5^USA", 15: "AL", 16: "ne"})
+    )
+    assert envelope.separators == "|^~\\&"
+    assert (envelope.sending_app, envelope.sending_facility) == ("A&B", "GEN")
+    assert (envelope.message_type, envelope.trigger) == ("ADT", "A01")
+    assert (envelope.control_id, envelope.processing_id, envelope.version) == ("C1", "P", "2.5")
+    assert (envelope.accept_ack, envelope.application_ack) == ("AL", "NE")
+    assert envelope.fields[9] == "C1", "fields[n - 1] is MSH-n"
+    assert envelope.charset == ""
+
+
+def test_a_header_of_nothing_but_delimiters() -> None:
+    envelope = read_envelope(b"MSH|^~\\&")
+    assert (envelope.message_type, envelope.trigger, envelope.control_id) == ("", "", "")
+    assert read_envelope(b"MSH|^~\\&|||||||ADT").trigger == ""
+
+
+@pytest.mark.parametrize("before", [b"", b"\x0b", b"\xef\xbb\xbf", b"\r\n", b"FHS|^~\\&\r", b"BHS|^~\\&\r\n"])
+def test_msh_is_found_where_it_begins_a_line(before: bytes) -> None:
+    assert read_envelope(before + adt()).control_id == "C1"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"", codes.EMPTY),
+        (b"\x0b\x1c\r \n", codes.EMPTY),
+        (b"PID|1|MSH|", codes.NOT_HL7),
+        (b"MSH", codes.NOT_HL7),
+        (b"MSHX^~", codes.NOT_HL7),
+    ],
+)
+def test_without_a_usable_msh_it_is_refused(raw: bytes, code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        read_envelope(raw)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "latin-1"])
+def test_names_beyond_ascii(codec: str) -> None:
+    envelope = read_envelope(adt(msh={3: "CLÍNICA", 18: "8859/1"}).decode().encode(codec))
+    assert envelope.sending_app == "CLÍNICA"
+    assert envelope.fields[2].encode("latin-1") == "CLÍNICA".encode(codec), "kept byte for byte"
+    assert envelope.charset == "iso8859-1"
+
+
+def test_a_hex_escape_in_the_header() -> None:
+    assert read_envelope(adt(msh={3: "A\\XC4B0\\"})).sending_app == "Aİ"
