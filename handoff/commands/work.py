@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from streams.directory import RedisLookup
 
 from agents import reconcile, refer
 from agents.stage import Stage
@@ -16,6 +15,7 @@ from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.logs import configure
 from handoff.settings import Settings
+from streams.directory import RedisLookup
 from streams.engine.options import EngineOptions
 from streams.worker import run_worker
 
