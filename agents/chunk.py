@@ -117,6 +117,10 @@ class _Decision:
         row_key = self.stage.row_key
         context = Context(self.clock, self.lookups)
         for record in records:
+            if record.topic == TICKS:
+                self.tick(record)
+                context = Context(self.clock, self.lookups)
+                continue
             now = received_of(record)
             if now > self.clock:
                 if now > record.timestamp + AHEAD:
@@ -125,10 +129,6 @@ class _Decision:
                 if now > self.clock:
                     self.clock = now
                     context = Context(now, self.lookups)
-            if record.topic == TICKS:
-                self.tick(record)
-                context = Context(self.clock, self.lookups)
-                continue
             try:
                 key = row_key(record)
             except Refusal as refusal:

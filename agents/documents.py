@@ -1,7 +1,7 @@
-"""What the member stage writes: candidates, watches, transitions, alerts, utilization, as JSON with CloudEvents headers.
+"""What the member stage writes: candidates, watches, transitions, alerts, counts, as JSON with CloudEvents headers.
 
-These Structs are the one definition of the documents: they encode them and `schemas/` is generated from them (contracts:
-"A candidate", "Others"). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
+These Structs are the one definition of the documents: they encode them, and `schemas/` is generated from them
+(contracts: "A candidate", "Others"). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def messages_of(packed: bytes) -> tuple[doc.Message, ...]:
     return tuple(doc.Message(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
 
 
-def case_digest(case: Case, row: MemberRow, standing: Standing | None, since: int | None, successor: str | None) -> bytes:
+def case_digest(
+    case: Case, row: MemberRow, standing: Standing | None, since: int | None, successor: str | None
+) -> bytes:
     """Eight bytes over all that a case's document shows, but for receipts, revisions and the rule set's hash."""
     roster, verdict = row.roster, case.verdict
     standing = standing or _NOBODY
@@ -99,7 +101,15 @@ def candidate(
 
 
 def watch(
-    case: Case, row: MemberRow, member: str, book: Rulebook, *, since: int | None, revision: int, now: int, received: int
+    case: Case,
+    row: MemberRow,
+    member: str,
+    book: Rulebook,
+    *,
+    since: int | None,
+    revision: int,
+    now: int,
+    received: int,
 ) -> doc.Watch:
     """The document of a watch's case."""
     return doc.Watch(

@@ -1,7 +1,7 @@
 """The job that engines are measured on: a ledger of visits per member, as a stage.
 
-A fact is 413 bytes of JSON about one visit. The member's row keeps its last 24 visits and counts those that ended in the
-last 6 and 12 months; each discharge gives a transition, each count that changes gives a candidate.
+A fact is 413 bytes of JSON about one visit. The member's row keeps its last 24 visits and counts those that ended in
+the last 6 and 12 months; each discharge gives a transition, each count that changes gives a candidate.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _fact(record: Record) -> Fact:
         raise Refusal("unreadable", "fact") from error
 
 
-def decide(row: Row | None, record: Record, context: Context) -> tuple[Row, list[Emit]]:
+def decide(row: Row | None, record: Record, _context: Context) -> tuple[Row, list[Emit]]:
     """Fold one fact; say what changed."""
     fact = _fact(record)
     row = row or Row(fact.member)
@@ -124,6 +124,6 @@ def ledger_stage() -> Stage:
         encode=msgspec.msgpack.Encoder().encode,
         decode=msgspec.msgpack.Decoder(Row).decode,
         next_due=lambda row: row.visits[-1].arrived + 365 * DAY,
-        lookups=lambda record: (),
+        lookups=lambda _record: (),
         ticks=False,
     )

@@ -2,8 +2,8 @@
 
     python -m bench.mllp [--messages N] [--connections N] [--no-peers]
 
-The listener, the sender and Kafka (`acks=all`, embedded) are three processes on this machine. Each message has a control
-ID of its own, so that no answer comes from the memory of resends. The peers answer AA from memory, without storing
+The listener, the sender and Kafka (`acks=all`, embedded) are three processes on this machine. Each message has a
+control ID of its own, so that no answer comes from the memory of resends. The peers answer AA from memory, without storing
 anything: they are the mark for the protocol alone.
 """
 

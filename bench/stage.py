@@ -1,7 +1,8 @@
 """How many events a second one worker takes through Kafka, exactly once: consume, decide, changelog, outputs, commit.
 
-`python -m bench.stage [--facts N] [--members M] [--runs R] [--profile FILE]`: 413-byte facts, 4 partitions, one broker on
-this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line is one JSON object.
+`python -m bench.stage [--facts N] [--members M] [--runs R] [--profile FILE]`: 413-byte facts, 4 partitions, one broker
+on this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line of output is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def recreate(bootstrap: str, topics: dict[str, dict[str, str]]) -> None:
     for name, config in topics.items():
         while True:
             try:
-                admin.create_topics([NewTopic(name, PARTITIONS, 1, config=config)], operation_timeout=30)[name].result(30)
+                admin.create_topics([NewTopic(name, PARTITIONS, 1, config=config)], operation_timeout=30)[name].result(
+                    30
+                )
                 break
             except confluent_kafka.KafkaException:
                 if time.monotonic() > deadline:
@@ -72,7 +75,9 @@ def recreate(bootstrap: str, topics: dict[str, dict[str, str]]) -> None:
 
 def produce_facts(bootstrap: str, count: int, members: int) -> None:
     """Put the facts into their topic."""
-    producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), **{"queue.buffering.max.messages": 1_000_000}))
+    producer = Producer(
+        producer_config(KafkaSettings(bootstrap=bootstrap), **{"queue.buffering.max.messages": 1_000_000})
+    )
     for key, value in ledger.facts(count, members):
         while True:
             try:

@@ -45,6 +45,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     chain: Chain | None = None
     answer: Disposition | None = None
     always: bool = False
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
     @property
     def watch(self) -> bool:
@@ -86,7 +88,7 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
     """All verdicts at `now`. A chain that is not live and was never raised has none."""
     roster = row.roster
     if roster is None:
-        gone = [_gone(row, member, name, book, now, "left_roster") for name in _live_names(row)]
+        gone = [_gone(row, name, book, now, "left_roster") for name in _live_names(row)]
         return Judgement([verdict for verdict in gone if verdict is not None], None, [], None)
     found = releases(row.custody, ledger)
     possible = [line for line in book.lines if len(ledger.counted if line.kind == "count" else found) >= line.least]
@@ -110,7 +112,7 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
     said = {verdict.id for verdict in verdicts}
     for name in _live_names(row):
         if name not in said:
-            verdict = _gone(row, member, name, book, now, "facts_changed")
+            verdict = _gone(row, name, book, now, "facts_changed")
             if verdict is not None:
                 verdicts.append(verdict)
     if verdicts or edges:
@@ -187,25 +189,37 @@ def _candidates(
     if not remembered:
         found = [chain for chain in found if chain.live(now)]
     names = {candidate_id(CANDIDATE, member, line, chain.opener.key): chain for chain in found}
-    known = {name for name, emitted in row.emitted.items() if emitted.line == line.name} | set(names)
+    known = {n for n, emitted in row.emitted.items() if emitted.line == line.name and n.startswith(CANDIDATE)}
+    orphans = known - set(names)
     verdicts = []
     for name, chain in names.items():
-        if now < chain.opener.start:
-            continue
-        verdicts.append(_verdict(row, name, line, chain, standing, known - {name}, now, book))
+        if now >= chain.opener.start:
+            answer = answer_to(row, name, chain, orphans, now) if row.dispositions else None
+            others = (known | set(names)) - {name} if row.dispositions else set()
+            verdicts.append(_verdict(row, name, line, chain, standing, answer, others, now, book))
+    heir = next((v for v in verdicts if v.status == LIVE or (v.always and v.chain and v.chain.live(now))), None)
+    replaced = sorted(name for name in orphans if row.emitted[name].status == LIVE)
+    if heir is not None and replaced:
+        verdicts[verdicts.index(heir)] = msgspec.structs.replace(heir, supersedes=replaced[0])
+        verdicts += [Verdict(name, line, WITHDRAWN, now, "superseded", superseded_by=heir.id) for name in replaced]
     return verdicts
 
 
 def _verdict(
-    row: MemberRow, name: str, line: Line, chain: Chain, standing: Standing, others: set[str], now: int, book: Rulebook
+    row: MemberRow,
+    name: str,
+    line: Line,
+    chain: Chain,
+    standing: Standing,
+    answer: Disposition | None,
+    others: set[str],
+    now: int,
+    book: Rulebook,
 ) -> Verdict:
     assert row.roster is not None
     live = chain.live(now)
     ended = chain.last_end(now)
     at = now if live or ended is None else ended
-    answer = answer_to(row, name)
-    if answer is not None and answer.at > now:
-        answer = None
     outside = not_a_member(row.roster, local_day(chain.opener.start))
     if outside is not None:
         return Verdict(name, line, WITHDRAWN, at, outside, chain)
@@ -234,7 +248,7 @@ def _watches(
     return verdicts
 
 
-def _gone(row: MemberRow, member: str, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:
+def _gone(row: MemberRow, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:
     """The verdict on something live that the facts no longer show. None when its rule is gone too."""
     emitted = row.emitted[name]
     line = next((line for line in book.lines if line.name == emitted.line), None)

@@ -18,8 +18,8 @@ from domain.releases import RELEASE, SURE, Release
 from domain.rulebook import Rulebook
 from domain.rules import Criterion, Route, Support
 from domain.spans import Span, leaving
-from domain.transitions import opening_kind, transition_id
 from domain.times import local_day, months_before
+from domain.transitions import opening_kind, transition_id
 
 CONDITION: Final = "condition"
 """The reason of a visit that is not counted but shows a condition which the rule asks for."""

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.members import (
+    DIED,
     ED,
     ELECTIVE,
     LABOR,
@@ -21,7 +22,6 @@ from domain.members import (
     SNF,
     STAY,
     TWIN,
-    DIED,
     Held,
 )
 from domain.rulebook import Rulebook
@@ -55,7 +55,7 @@ _ONWARD: Final = ("ACUTE_TRANSFER", "ADMITTED_HERE")
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
-    """One visit that counts: from instant `start` on day `day`, until day `until` begins (a long NF stay; else EVER)."""
+    """One visit that counts: from instant `start` on day `day`, until day `until` begins (long NF stays; else EVER)."""
 
     start: int
     day: int

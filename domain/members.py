@@ -114,7 +114,7 @@ class Disposition(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was last said about one transition. `alerted`: the revision that the care manager was alerted of (0: none)."""
+    """What was last said about one transition. `alerted`: the revision that an alert told of (0: none)."""
 
     revision: int
     asserted: bool

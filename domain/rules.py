@@ -98,7 +98,7 @@ class Exclusion(msgspec.Struct, frozen=True, gc=False):
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """How a plan takes a referral. `trigger`: hospital, custody or any; `delegate`: only for members delegated to it."""
+    """How a plan takes a referral. `trigger`: hospital, custody or any; `delegate`: only for its members."""
 
     plan: str
     channel: str

@@ -93,18 +93,21 @@ def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebo
     return None
 
 
-def answer_to(row: MemberRow, candidate: str) -> Disposition | None:
-    """The answer to a candidate, or to the one that it superseded."""
-    seen: set[str] = set()
-    name: str | None = candidate
-    while name is not None and name not in seen:
-        seen.add(name)
-        answer = row.dispositions.get(name)
-        if answer is not None:
-            return answer
-        known = row.emitted.get(name)
-        name = known.supersedes if known is not None else None
-    return None
+def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], now: int) -> Disposition | None:
+    """The answer that holds for a chain: its own, else the latest to a name that the facts no longer bear.
+
+    `orphans` are names that candidates of this line had before late facts moved their opening; an answer to one of
+    them, given while this chain ran, was an answer to this chain.
+    """
+    own = row.dispositions.get(candidate)
+    if own is not None:
+        return own if own.at <= now else None
+    inherited = [
+        answer
+        for answer in (row.dispositions.get(name) for name in orphans)
+        if answer is not None and chain.opener.start <= answer.at < chain.spans[-1].end and answer.at <= now
+    ]
+    return max(inherited, key=lambda a: (a.at, a.status, a.actor, a.reason), default=None)
 
 
 def standing_dues(row: MemberRow, book: Rulebook) -> list[int]:

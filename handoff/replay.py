@@ -13,6 +13,7 @@ from typing import Any, Final
 from agents import reconcile, refer
 from agents.chunk import Tick, decide_chunk, questions, write_tick
 from agents.directory import ROSTER, Directory, MemoryStore, take
+from agents.links import TOPIC as LINKS
 from agents.rows import PartitionRows, decoded
 from agents.stage import TICKS, Emit, Record, Stage
 from domain.refusal import Refusal
@@ -93,7 +94,7 @@ class Replay:
             links: list[Record] = []
             for emit in self._run(self._patient, records, lookups):
                 record = self._emitted(emit)
-                if emit.topic == reconcile.LINKS:
+                if emit.topic == LINKS:
                     links.append(record)
                 elif emit.topic == reconcile.VISITS:
                     for_members.append(record)

@@ -23,6 +23,8 @@ from handoff.embedded.process import Child, NotStarted
 
 BAD_INPUT: Final = 2
 LONGEST_PAUSE: Final = 5.0
+HOPELESS: Final = 4
+"""So many ends while the whole is being started are not a passing fault."""
 STEADY_SECONDS: Final = 30.0
 """A process that ran this long starts its pauses anew."""
 
@@ -41,6 +43,8 @@ class Process:
     started: float = 0.0
     again_at: float = 0.0
     exits: list[int] = field(default_factory=list)
+    last_words: str = ""
+    """The end of its log when it ended last."""
 
     @property
     def name(self) -> str:
@@ -80,11 +84,11 @@ class Supervisor:
             if child is not None and child.pid is None:
                 code = child.exit_code
                 process.exits.append(code if code is not None else -1)
-                tail = child.tail(12)
+                process.last_words = child.tail(12)
                 child.stop()
                 process.child = None
                 if code == BAD_INPUT:
-                    self.failed = f"{process.name} refused to start:\n{tail}"
+                    self.failed = f"{process.name} refused to start:\n{process.last_words}"
                     return
                 steady = now - process.started > STEADY_SECONDS
                 process.restarts = 1 if steady else process.restarts + 1
@@ -102,6 +106,9 @@ class Supervisor:
             self.tend()
             if self.failed:
                 raise NotStarted(self.failed)
+            for process in waiting:
+                if len(process.exits) >= HOPELESS:
+                    raise NotStarted(f"{process.name} ended {HOPELESS} times at once:\n{process.last_words}")
             waiting = [process for process in waiting if not is_ready(process.health)]
             if waiting and time.monotonic() > deadline:
                 late = waiting[0]

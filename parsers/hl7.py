@@ -128,11 +128,12 @@ def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
     """
     if raw.isascii():
         return raw.decode("ascii"), ""
-    if raw.startswith(b"\xef\xbb\xbf"):
+    marked = raw.startswith(b"\xef\xbb\xbf")
+    if marked:
         raw = raw[3:]
     elif raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace"), ""
-    for codec in (_stated_codec(raw), default, "utf-8"):
+    for codec in ("utf-8" if marked else "", _stated_codec(raw), default, "utf-8"):
         if codec:
             try:
                 return raw.decode(codec), ""

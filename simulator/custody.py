@@ -12,8 +12,8 @@ from simulator.world import DAY, Custody, at, months_back, rfc3339
 def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
     """One or two times in custody over the last thirteen months, for those whose life it is.
 
-    A second booking comes more than forty days after the first release, and lasts less than thirty. Some are let go a day
-    inside or outside a twelve-month look-back.
+    A second booking comes more than forty days after the first release, and lasts less than thirty. Some are let go
+    a day inside or outside a twelve-month look-back.
     """
     if person.persona != "justice" or not person.member:
         return []
@@ -30,7 +30,7 @@ def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
     for turn in range(2):
         record = f"J{person.index:05d}{turn}"
         freed = at(released, rng.uniform(7, 17))
-        booked = freed - int(rng.uniform(1.5, 20) * DAY)
+        booked = freed - int(rng.uniform(1.5, 20) * DAY) // 1000 * 1000
         events.append(Custody(person.index, f"{record}B", "booked", facility, kind, booked))
         events.append(Custody(person.index, f"{record}R", "released", facility, kind, freed))
         released += rng.randint(70, 160)

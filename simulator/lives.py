@@ -216,18 +216,18 @@ class Life:
         source: str = "1",
     ) -> Visit | None:
         """Adds a visit, cut to what has happened by the cutoff; None when nothing of it has."""
-        arrived = OFFSETS.unrepeated(arrived)
+        arrived = _whole(arrived)
         if arrived > self.cutoff:
             return None
         serial = f"{self.person.index:05d}{len(self.visits):03d}"
         prior = ""
         visit_number = f"V{serial}"
         if admitted is not None:
-            admitted = max(OFFSETS.unrepeated(admitted), arrived + HOUR) if from_emergency else arrived
+            admitted = max(_whole(admitted), arrived + HOUR) if from_emergency else arrived
             if admitted > self.cutoff:
                 kind, admitted, departed = "emergency", None, None
         if departed is not None:
-            departed = max(OFFSETS.unrepeated(departed), (admitted or arrived) + HOUR)
+            departed = max(_whole(departed), (admitted or arrived) + HOUR)
             if departed > self.cutoff:
                 departed = None
         if kind == "inpatient" and from_emergency and DIALECTS[sender].admits_by == "A06 renumbered":
@@ -262,6 +262,11 @@ class Life:
         if self.homeless:
             found.append("Z5902")
         return tuple(found)
+
+
+def _whole(instant: int) -> int:
+    """The instant to the second, and in no hour that the clocks show twice."""
+    return OFFSETS.unrepeated(instant - instant % 1000)
 
 
 def _as_written(visit: Visit) -> Visit:

@@ -49,11 +49,13 @@ class Story:
         self.title: str = book.title
         self.end: int = _instant(book.end)
         self.expect: Expect = book.expect
-        self.people = {name: _person(index, name, line) for index, (name, line) in enumerate(book.people.items())}
-        teller = _Teller(self)
+        first = {name: _person(index, name, line) for index, (name, line) in enumerate(book.people.items())}
+        teller = _Teller(book, first, self.end)
         for step in book.steps:
             teller.tell(step)
+        self.people = teller.people
         self.visits = teller.visits
+        self._first = first
         self._lines = teller.lines
         self.world = World(
             people=tuple(self.people.values()),
@@ -78,7 +80,7 @@ class Story:
     def timeline(self) -> list[Line]:
         """Everything in the order in which it is heard; the roster comes a day before all else."""
         first = min((line.received for line in self._lines), default=self.end)
-        roster = [Line(first - DAY, "roster", roster_row(person)) for person in self.people.values()]
+        roster = [Line(first - DAY, "roster", roster_row(person)) for person in self._first.values()]
         return sorted([*roster, *self._lines], key=lambda line: line.received)
 
     def messages(self) -> list[dict[str, Any]]:
@@ -94,7 +96,7 @@ class Story:
         return [line.document for line in self.timeline() if line.kind == "custody"]
 
     def truth(self) -> dict[str, Any]:
-        """What the simulator's own rules make of it (roster changes on the way aside)."""
+        """What the simulator's own rules make of it, with the roster as it is in the end."""
         return judge(self.world)
 
 
@@ -113,9 +115,10 @@ def load_story(path: Path) -> Story:
 class _Teller:
     """Turns steps into visits and messages, one after the other."""
 
-    def __init__(self, story: Story) -> None:
-        self.story = story
-        self.people = story.people
+    def __init__(self, book: Book, people: dict[str, Person], end: int) -> None:
+        self.rows = dict(book.people)
+        self.people = dict(people)
+        self.end = end
         self.lines: list[Line] = []
         self.visits: dict[str, Visit] = {}
         self.mergers: list[Merger] = []
@@ -145,7 +148,9 @@ class _Teller:
             self._hear(step, moment, "message", {"hl7": text, "sender": step.hospital})
         elif event == "roster":
             assert step.roster is not None
-            self._hear(step, moment, "roster", roster_row(self.people[step.who]) | step.roster)
+            line = self.rows[step.who] = self.rows[step.who].changed(step.roster)
+            person = self.people[step.who] = _person(self.people[step.who].index, step.who, line)
+            self._hear(step, moment, "roster", roster_row(person))
         else:
             kind = step.facility_type
             record = Custody(self.people[step.who].index, step.name, event, step.facility, kind, moment)
@@ -222,7 +227,7 @@ class _Teller:
         received = recorded + MINUTE
         if step.heard is not None:
             received = max(received, _instant(step.heard))
-        if received <= self.story.end:
+        if received <= self.end:
             if kind == "message":
                 document = document | {"received": rfc3339(received)}
             self.lines.append(Line(received, kind, document))

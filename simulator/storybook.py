@@ -14,8 +14,8 @@
 
 A step has exactly one event: `ed`, `stay`, `snf`, `observation`, `plan` (a visit, by a name of its own); `cancel`,
 `correct`, `reopen` (of a visit named before); `merge` (a retired patient number); `released`, `booked` (a custody
-record); `roster` (a change to the person's roster row). `heard` is when we hear of it; unless given, a minute after it
-is entered.
+record); `roster` (what of a person's row is written anew). `heard` is when we hear of it; unless given, a minute
+after it is entered.
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ class PersonLine(_Written):
     found_by: Literal["cin", "roster"] = "cin"
     exchanged: bool = False
     """Whether the exchange repeats this person's visits."""
+
+    def changed(self, changes: dict[str, Any]) -> PersonLine:
+        """The row with some of it written anew. Raises ValidationError."""
+        return PersonLine.model_validate(self.model_dump(exclude=set(changes)) | changes)
 
 
 class Step(_Written):

@@ -136,7 +136,7 @@ def keys_of(visit: Visit, person: Person) -> tuple[str, ...]:
 def spans(tallies: list[Tally], person: Person, months: int, emergencies: int, stays: int, end_day: int) -> list[Span]:
     """The stretches of days up to `end_day` on which a look-back of `months` holds enough, each with its opener."""
     seen = [each for each in tallies if each.reason == "counted"]
-    if not seen:
+    if len(seen) < min(emergencies, stays):
         return []
     found: list[Span] = []
     first: int | None = None

@@ -44,7 +44,16 @@ def measure(kafka: KafkaSettings, groups: Mapping[str, Sequence[str]], now: int)
     """
     admin = AdminClient(kafka.librdkafka())
     known = admin.list_topics(timeout=_SECONDS).topics
-    consumer = Consumer({**kafka.librdkafka(), "group.id": "handoff-lag", "enable.auto.commit": False})
+    consumer = Consumer(
+        {
+            **kafka.librdkafka(),
+            "group.id": "handoff-lag",  # never joined: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 10,
+        }
+    )
     try:
         found: list[PartitionLag] = []
         for group, topics in groups.items():
@@ -96,4 +105,5 @@ def _age(consumer: Consumer, topic: str, partition: int, offset: int, now: int) 
     error = message.error()
     if error is not None:
         return -1.0 if error.code() == KafkaError._PARTITION_EOF else 0.0
-    return max(0.0, (now - message.timestamp()[1]) / 1000)
+    appended: int = message.timestamp()[1]
+    return max(0.0, (now - appended) / 1000)

@@ -38,8 +38,8 @@ def record_of(message: Message) -> Record:
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
-        key=message.key(),  # type: ignore[arg-type]
-        value=message.value(),  # type: ignore[arg-type]
+        key=message.key(),
+        value=message.value(),
         timestamp=message.timestamp()[1],
         headers={name: value for name, value in headers if isinstance(value, bytes)},
     )
@@ -101,7 +101,7 @@ def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = Tr
         parts = partitions_of(consumer, topics)
         if not from_start:
             for part in parts:
-                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]  # type: ignore[index]
+                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]
         consumer.assign(parts)
         while True:
             messages = consumer.consume(_BATCH, timeout=0.25)

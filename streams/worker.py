@@ -16,7 +16,7 @@ from streams.clients import KafkaSettings
 from streams.engine.assignment import Assignment
 from streams.engine.commit import Transactions, stage_producer
 from streams.engine.consume import Intake, stage_consumer
-from streams.engine.crash import EXIT_CRASHED, crash
+from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED, crash
 from streams.engine.health import Detail, HealthServer
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
@@ -25,8 +25,6 @@ from streams.engine.pump import Pump
 from streams.engine.ticks import Ticker, tick_owned
 from streams.engine.watchdog import Watchdog
 from streams.topology import Topology
-
-EXIT_REFUSED = 2
 
 _log = structlog.get_logger("engine")
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import simulator
 from handoff import place
 from handoff.commands.look import LIVE, candidates_table
 from handoff.embedded.jars import JarsUnavailable
@@ -22,6 +21,7 @@ from handoff.showcase import run
 from handoff.showcase.verdict import judge
 from handoff.system import System
 from simulator.county import simulate, write
+from simulator.places import SENDERS
 
 SHOWN = 25
 
@@ -39,7 +39,7 @@ def demo(
 
     Exit 0 when every candidate is as it should be, 1 when not.
     """
-    os.environ.setdefault("HANDOFF_PATHS__SENDERS", str(simulator.SENDERS))
+    os.environ.setdefault("HANDOFF_PATHS__SENDERS", str(SENDERS))
     settings = place.settings()
     began = time.monotonic()
     try:

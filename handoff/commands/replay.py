@@ -12,7 +12,8 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agents.reconcile import CUSTODY, DEAD_LETTERS, LINKS, RAW
+from agents.links import TOPIC as LINKS
+from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
 from agents.stage import Emit, Record, received_of
 from agents.wire import encode
 from domain.publishing import standing
@@ -69,11 +70,12 @@ def replay(
     except BadInput as wrong:
         err.print(str(wrong), markup=False)
         raise typer.Exit(2) from wrong
-    summary = {
+    counts = {**outputs.counts, "visits": visits}
+    summary: dict[str, Any] = {
         "records": count,
         "seconds": round(seconds, 3),
         "records_per_second": round(count / seconds) if seconds else None,
-        "outputs": {**outputs.counts, "visits": visits},
+        "outputs": counts,
         "faults": run.faults,
         "out": str(out_folder),
     }
@@ -81,7 +83,7 @@ def replay(
         as_json(summary)
         return
     out.print(f"{count} records in {seconds:.1f} s ({summary['records_per_second']}/s) into {out_folder}")
-    for topic, number in summary["outputs"].items():
+    for topic, number in counts.items():
         out.print(f"{number:>9}  {topic}")
     for code, number in run.faults.items():
         out.print(f"{number:>9}  not taken: {code}")

@@ -9,8 +9,14 @@ from typing import Final, NoReturn
 import structlog
 
 EXIT_CRASHED: Final = 70
+EXIT_REFUSED: Final = 2
 
 _log = structlog.get_logger("engine")
+
+
+def refuse(reason: str, **seen: object) -> NoReturn:
+    """End the process at once with 2: starting it again would not help."""
+    _end("refused to start", EXIT_REFUSED, reason, seen)
 
 
 def crash(reason: str, **seen: object) -> NoReturn:
@@ -18,9 +24,13 @@ def crash(reason: str, **seen: object) -> NoReturn:
 
     `seen` is logged: coordinates, codes and numbers, never what a record says.
     """
+    _end("crashed on purpose", EXIT_CRASHED, reason, seen)
+
+
+def _end(event: str, code: int, reason: str, seen: dict[str, object]) -> NoReturn:
     try:
-        _log.critical("crashed on purpose", reason=reason, **seen)
+        _log.critical(event, reason=reason, **seen)
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        os._exit(EXIT_CRASHED)
+        os._exit(code)

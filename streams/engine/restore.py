@@ -19,7 +19,7 @@ from agents.rows import PartitionRows, Unreadable
 from agents.stage import Stage
 from streams.clients import KafkaSettings
 from streams.engine import metrics
-from streams.engine.crash import crash
+from streams.engine.crash import crash, refuse
 from streams.engine.killpoints import reach
 
 _log = structlog.get_logger("engine")
@@ -128,7 +128,7 @@ class RestoreThread(Thread):
         try:
             read = restore(self._stage, self._kafka, self._partitions, self._tell, cancelled=self._cancelled)
         except Unreadable as error:
-            crash("restore-unreadable", stage=self._stage.name, why=str(error))
+            refuse("restore-unreadable", stage=self._stage.name, why=str(error))
         except Exception as error:
             if not self._cancelled.is_set():
                 crash("restore-failed", stage=self._stage.name, error=type(error).__name__)

@@ -233,6 +233,12 @@ def test_the_clock_follows_the_latest_stamp_and_never_runs_backwards() -> None:
     assert result.clock == T0 + AHEAD + 7
 
 
+def test_a_tick_tells_its_own_time_not_when_it_was_written() -> None:
+    records = [record(0, fact(1, "a", do="due", at=T0 - 50), received=T0 - 100), tick(1, T0 - 60)]
+    result = decide_chunk(STAGE, PartitionRows(), records)
+    assert (result.clock, result.ticked, result.fired) == (T0 - 60, T0 - 60, 0)
+
+
 def test_a_tick_fires_what_is_due_once_oldest_first_and_the_rest_waits() -> None:
     records = [
         record(0, fact(1, "a", do="due", at=T0 + 30), received=T0),

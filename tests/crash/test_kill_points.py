@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -10,11 +11,13 @@ from streams.engine.killpoints import POINTS
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
 
+ROUNDS = int(os.environ.get("HANDOFF_CRASH_ROUNDS", "1"))
+
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point != "during-restore"])
-@pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.parametrize("nth", range(3, 3 + max(1, ROUNDS // 4)))
 def test_a_kill_at_the_point(kafka: HasBootstrap, point: str, nth: int) -> None:
     with Counted(kafka.bootstrap, partitions=2) as counted:
         counted.produce(2_000)
@@ -40,3 +43,17 @@ def test_a_kill_during_restore(kafka: HasBootstrap) -> None:
         slots = {0: counted.worker()}
         counted.finish(slots)
         counted.check("kill -9 during restore", 1)
+
+
+def test_another_slot_waits_for_the_open_transaction_of_a_dead_worker(kafka: HasBootstrap) -> None:
+    """Nobody fences the dead worker's producer: its transaction, offsets included, is open until it times out."""
+    with Counted(kafka.bootstrap, partitions=2) as counted:
+        counted.produce(1_000)
+        limits = {"max_records": 150, "session": 6.0, "transaction": 9.0}
+        victim = counted.worker(0, kill_at="after-offsets:3", **limits)
+        assert victim.wait(60) == -signal.SIGKILL
+        counted.deaths.append(-signal.SIGKILL)
+        slots = {1: counted.worker(1, **limits)}
+        counted.finish(slots)
+        counted.check("kill -9 after offsets, another slot goes on", 1)
+        assert counted.deaths == [-signal.SIGKILL]

@@ -77,9 +77,7 @@ def test_without_text_or_place() -> None:
         b"ERR|||207^Application internal error^HL70357|E|x\r"
     )
     old = envelope_of(f12="2.3")
-    assert acknowledge(old, "AE", "1", AT, place="nowhere").endswith(
-        b"ERR|^^^207&Application internal error&HL70357\r"
-    )
+    assert acknowledge(old, "AE", "1", AT, place="nowhere").endswith(b"ERR|^^^207&Application internal error&HL70357\r")
 
 
 def test_control_ids_and_names_come_back_byte_for_byte() -> None:

@@ -12,7 +12,9 @@ from tests.parsers.writing import adt
 
 def test_every_field_that_a_door_needs() -> None:
     envelope = read_envelope(
-        adt(msh={3: "A\\T\\B^1.2^ISO", 4: " GEN ^x", 9: "adt^a01^ADT_A01", 11: "P^T", 12: "2.5^USA", 15: "AL", 16: "ne"})
+        adt(
+            msh={3: "A\\T\\B^1.2^ISO", 4: " GEN ^x", 9: "adt^a01^ADT_A01", 11: "P^T", 12: "2.5^USA", 15: "AL", 16: "ne"}
+        )
     )
     assert envelope.separators == "|^~\\&"
     assert (envelope.sending_app, envelope.sending_facility) == ("A&B", "GEN")

@@ -104,7 +104,9 @@ def test_delimiters_come_from_msh_2_where_they_can_be_used(encoding: str, expect
 
 
 def test_custom_delimiters_all_through() -> None:
-    read = read_adt(b"MSH$*%@!$ADT$GEN$$$20261123$$ADT*A01$C1$P$2.5\rPID$1$$7***AUTH!1.2!ISO*MR%8***B*SS$$RO@F@E*J", DEFAULT)
+    read = read_adt(
+        b"MSH$*%@!$ADT$GEN$$$20261123$$ADT*A01$C1$P$2.5\rPID$1$$7***AUTH!1.2!ISO*MR%8***B*SS$$RO@F@E*J", DEFAULT
+    )
     assert read.patient == "AUTH|7"
     assert read.family_name == "RO$E"
 
@@ -182,6 +184,8 @@ def test_bytes_that_mean_nothing_anywhere_are_still_read() -> None:
 
 def test_byte_order_marks() -> None:
     assert decoded(b"\xef\xbb\xbf" + "MSH|é".encode())[0] == "MSH|é"
+    stated = f"{HEADER}||||||8859/1|é"
+    assert decoded(b"\xef\xbb\xbf" + stated.encode()) == (stated, ""), "the mark knows better than MSH-18"
     assert decoded("MSH|^~\\&|é".encode("utf-16"))[0] == "MSH|^~\\&|é"
 
 

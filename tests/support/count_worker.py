@@ -29,7 +29,8 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def say(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +30,7 @@ from streams.engine.options import EngineOptions
 from streams.engine.restore import restore
 from tests.support.count_worker import Order
 from tests.support.counting import Row, counting_stage, fact
-from tests.support.kafka import make_topics
+from tests.support.kafka import Shape, make_topics
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMPACT: Final = {"cleanup.policy": "compact"}
@@ -38,7 +39,10 @@ COMPACT: Final = {"cleanup.policy": "compact"}
 class Counted:
     """One test's topics, workers and expectations. Use as a context manager: it ends its workers."""
 
-    def __init__(self, bootstrap: str, *, partitions: int = 4, partitions_ticked: bool = False) -> None:
+    def __init__(
+        self, bootstrap: str, *, partitions: int = 4, partitions_ticked: bool = False, broken: str = ""
+    ) -> None:
+        """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`."""
         self.bootstrap = bootstrap
         self.partitions = partitions
         self.suffix = uuid4().hex[:8]
@@ -50,8 +54,13 @@ class Counted:
         self.workers: list[WorkerProcess] = []
         self.deaths: list[int] = []
         self.made = 0
-        shape = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
-        make_topics(bootstrap, {**shape, self.stage.changelog: (partitions, COMPACT)})
+        shape: dict[str, Shape] = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
+        if broken != "missing":
+            policy = {"cleanup.policy": "delete"} if broken == "policy" else COMPACT
+            shape[self.stage.changelog] = (partitions + (broken == "partitions"), policy)
+        if partitions_ticked:
+            shape[TICKS] = (partitions, {})
+        make_topics(bootstrap, shape)
         self._producer = Producer(producer_config(self.kafka))
         self._watcher = Consumer({"bootstrap.servers": bootstrap, "group.id": f"t.{self.stage.name}"})
 
@@ -77,6 +86,11 @@ class Counted:
             self._producer.produce(self.facts, value, key.encode(), headers=list(headers.items()))
         assert self._producer.flush(30) == 0
 
+    def produce_changelog(self, key: bytes, value: bytes) -> None:
+        """Put a record into the changelog, as no worker of ours would."""
+        self._producer.produce(self.stage.changelog, value, key, 0)
+        assert self._producer.flush(30) == 0
+
     def tick(self, at: int) -> None:
         """Tell all partitions the time."""
         for partition in range(self.partitions):
@@ -84,10 +98,12 @@ class Counted:
             self._producer.produce(TICKS, value, str(partition).encode(), partition)
         assert self._producer.flush(30) == 0
 
-    def worker(self, slot: int = 0, *, kill_at: str | None = None, **options: Any) -> WorkerProcess:
-        """Start a worker process."""
+    def worker(
+        self, slot: int = 0, *, kill_at: str | None = None, ticks: bool = False, **options: Any
+    ) -> WorkerProcess:
+        """Start a worker process; with `ticks` it produces them."""
         chosen = EngineOptions(**{"tick_every": None, "health_port": 0, **options})
-        order = Order(self.bootstrap, self.suffix, slot, options=chosen, partitions_ticked=self.partitions_ticked)
+        order = Order(self.bootstrap, self.suffix, slot, ticks, self.partitions_ticked, chosen)
         worker = WorkerProcess(order, kill_at)
         self.workers.append(worker)
         return worker
@@ -140,7 +156,7 @@ class Counted:
         return found
 
     def expected(self) -> tuple[dict[int, dict[str, Row]], Counter[bytes]]:
-        """A single-threaded replay of the facts: rows by partition, and every output with how often it must be there."""
+        """A single-threaded replay of the facts: rows by partition, every output with how often it must be there."""
         rows: dict[int, dict[str, Row]] = {}
         outputs: Counter[bytes] = Counter()
         for partition, records in self.read(self.facts).items():
@@ -156,7 +172,7 @@ class Counted:
         rows, outputs = self.expected()
         found = Counter(record.value or b"" for records in self.read(self.counts).values() for record in records)
         lost, repeated = outputs - found, found - outputs
-        print(
+        print(  # noqa: T201 - the figures are what a crash test is for
             f"{what}: rounds {rounds}, worker deaths {len(self.deaths)}, records checked {outputs.total()}, "
             f"lost {lost.total()}, repeated {repeated.total()}"
         )

@@ -1,13 +1,14 @@
 """A small stage that counts, for tests of the engine: everything the engine promises can be seen in what it writes.
 
 A fact is JSON: `{"id": 7, "key": "k1"}` and, to make something happen, one of: `"do": "refuse"`, `"raise"` (a bug),
-`"grow"` with `"bytes"`, `"remove"`, `"due"` with `"at"`; or a `"question"`. Each fact taken gives one output with
-its id and the row's count; a row's chain depends on the order of its facts, so a row equals another only if it saw the
-same facts in the same order.
+`"hang"`, `"grow"` with `"bytes"`, `"remove"`, `"due"` with `"at"`; or a `"question"`. Each fact taken gives one output
+with its id and the row's count. A row's chain depends on the order of its facts, so a row equals another only if it saw
+the same facts in the same order.
 """
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any
 from zlib import crc32
 
@@ -78,6 +79,8 @@ def counting_stage(suffix: str, *, ticks: bool = False, partitions_ticked: bool 
                 raise Refusal("not-wanted", "do")
             case "raise":
                 raise RuntimeError(f"a bug that met {said_fact.key}")
+            case "hang":
+                Event().wait()
             case "remove":
                 return None, []
             case "due":

@@ -1,0 +1,126 @@
+"""The member stage: what all visits of a member add up to, and what therefore has to be said.
+
+Records in: visit and custody snapshots, the roster, answers of care management, ticks; all keyed by member. One
+decision is: fold the record into the row's facts; if they changed, or something became due, say the difference between
+what the row should have emitted by now and what it remembers (semantics, section 3: "What goes out").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from agents import wire
+from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
+from agents.intake import read_disposition, read_roster
+from agents.outcome import settle
+from agents.stage import TICKS, Context, Emit, Record, Stage, received_of
+from domain.members import (
+    SCHEMA,
+    MemberRow,
+    fold_custody,
+    fold_disposition,
+    fold_roster,
+    fold_visit,
+    is_empty,
+    new_row,
+)
+from domain.refusal import Refusal
+from domain.rulebook import Rulebook
+from domain.rules import RuleSet
+from domain.snapshots import VisitSnapshot
+
+VISITS: Final = "member.visits.v1"
+ROSTER: Final = "members.roster.v1"
+DISPOSITIONS: Final = "ecm.dispositions.v1"
+CHANGELOG: Final = "handoff.refer.changelog.v1"
+DEAD_LETTERS: Final = "adt.dead-letters.v1"
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
+
+
+def stage(rules: RuleSet, *, source: str = "handoff") -> Stage:
+    """The member stage, judging by `rules`; `source` names this system in CloudEvents headers."""
+    book = Rulebook(rules)
+
+    def decide(row: MemberRow | None, record: Record, context: Context) -> tuple[MemberRow | None, list[Emit]]:
+        return _decide(row, record, context, book, source)
+
+    def next_due(row: MemberRow) -> int | None:
+        return row.next_due if row.rules == book.stamp else 0
+
+    return Stage(
+        name="refer",
+        inputs=(VISITS, ROSTER, DISPOSITIONS, TICKS),
+        changelog=CHANGELOG,
+        outputs=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS),
+        dead_letters=DEAD_LETTERS,
+        row_key=row_key,
+        decide=decide,
+        encode=_ENCODER.encode,
+        decode=_decode,
+        next_due=next_due,
+        lookups=_nothing,
+        ticks=True,
+        impair=_impaired,
+        schema=SCHEMA,
+    )
+
+
+def row_key(record: Record) -> str:
+    """The member a record is for: the record's key. Raises Refusal("no-key")."""
+    if not record.key:
+        raise Refusal("no-key")
+    return record.key.decode("utf-8", "replace")
+
+
+def _decide(
+    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str
+) -> tuple[MemberRow | None, list[Emit]]:
+    now = context.now
+    if record.topic == TICKS:
+        if row is None or (row.rules == book.stamp and (row.next_due is None or row.next_due > now)):
+            return row, []
+        return settle(row, row, row_key(record), now, now, book, source)
+    before = row if row is not None else new_row()
+    after, received = _fold(before, record)
+    if after is before:
+        return row, []
+    after, emits = settle(before, after, row_key(record), now, received, book, source)
+    return None if is_empty(after) else after, emits
+
+
+def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
+    """(the row with what the record says, when that was received). Raises Refusal."""
+    received = received_of(record)
+    if record.topic == VISITS:
+        member, snapshot = wire.decode(record.value or b"")
+        if member != row_key(record):
+            raise Refusal("key-mismatch", "member_id")
+        if isinstance(snapshot, VisitSnapshot):
+            return fold_visit(row, snapshot), snapshot.received
+        return fold_custody(row, snapshot), snapshot.received
+    if record.topic == ROSTER:
+        return fold_roster(row, None if not record.value else read_roster(record.value), received), received
+    if record.topic == DISPOSITIONS:
+        candidate, answer = read_disposition(record.value or b"")
+        return fold_disposition(row, candidate, answer), received
+    raise Refusal("unexpected-topic")
+
+
+def _decode(value: bytes) -> MemberRow:
+    row = _DECODER.decode(value)
+    if row.schema != SCHEMA:
+        raise ValueError(f"a member row of schema {row.schema}; this version reads {SCHEMA}")
+    return row
+
+
+def _impaired(row: MemberRow) -> MemberRow:
+    return row if row.impaired else msgspec.structs.replace(row, impaired=True)
+
+
+def _nothing(_: Record) -> Iterable[str]:
+    return ()

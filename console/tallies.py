@@ -1,0 +1,246 @@
+"""What the topics say, as counts: feeds, dead letters, candidates, watchlist, unattributed, alerts.
+
+Only codes, senders, topics and candidate IDs are kept. Every text must have the shape of what it claims to be before it
+becomes a label or reaches the page; what has another shape is counted as "other". A member ID, a record number or a
+name as hospitals write it has none of these shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import insort
+from collections import Counter
+from threading import RLock
+from typing import Final
+
+import msgspec
+
+from agents.stage import Record, received_of
+from domain.times import HOUR
+
+OTHER: Final = "other"
+STANDING: Final = ("raised", "amended")
+STATUSES: Final = (*STANDING, "lapsed", "withdrawn", "closed")
+LATEST: Final = 20
+_SENDER: Final = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}")
+_CODE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+){0,5}")
+_POPULATION: Final = re.compile(r"[0-9]{1,2}[a-z]?")
+_CANDIDATE: Final = re.compile(r"c_[0-9a-z]{8,64}")
+_NAMES: Final = 200
+"""Different names of one kind that are told apart; the rest is "other"."""
+_HOURS: Final = 24
+_REMEMBERED: Final = 1_000_000
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """Where to look; the names that topics.yaml has."""
+
+    raw: str = "adt.raw.v1"
+    dead_letters: str = "adt.dead-letters.v1"
+    candidates: str = "ecm.candidates.v1"
+    watchlist: str = "ecm.watchlist.v1"
+    unattributed: str = "adt.unattributed.v1"
+    alerts: str = "ecm.alerts.v1"
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All of them."""
+        return msgspec.structs.astuple(self)
+
+
+class CandidateChange(msgspec.Struct, frozen=True):
+    """One revision of a candidate, without whom it is about. `at`: when it was written, ms UTC."""
+
+    at: int
+    candidate_id: str
+    population: str
+    status: str
+    revision: int
+
+
+class Hours:
+    """A count by the hour, of the last day."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, at: int) -> None:
+        """Count one at `at` (ms UTC)."""
+        self._counts[at // HOUR] += 1
+        if len(self._counts) > 2 * _HOURS:
+            newest = max(self._counts)
+            self._counts = Counter({hour: n for hour, n in self._counts.items() if hour > newest - _HOURS})
+
+    def of_day(self, now: int) -> list[int]:
+        """24 counts, the hour that holds `now` (ms UTC) last."""
+        return [self._counts[hour] for hour in range(now // HOUR - _HOURS + 1, now // HOUR + 1)]
+
+
+class Feed:
+    """One sender. `taken`: messages on the raw topic (answered AA); `refused`: set aside at the door (AE);
+    `set_aside`: taken, and refused by a stage later. `first`, `last`: ms UTC, 0 before there is one."""
+
+    def __init__(self) -> None:
+        self.taken = self.refused = self.set_aside = 0
+        self.first = self.last = 0
+        self.hours = Hours()
+
+    def heard(self, at: int) -> None:
+        """A message came at `at` (ms UTC)."""
+        self.first = min(self.first or at, at)
+        self.last = max(self.last, at)
+        self.hours.add(at)
+
+
+class Letters:
+    """Dead letters of one code and sender."""
+
+    def __init__(self) -> None:
+        self.count = self.last = 0
+        self.hours = Hours()
+
+
+class Standing:
+    """How many keys of a compacted topic stand under which label now.
+
+    Remembers each key as a number only. Past a million keys the oldest are forgotten: `exact` is false from then on,
+    since a key that comes back is counted once more.
+    """
+
+    def __init__(self, remembered: int = _REMEMBERED) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.exact = True
+        self._remembered = remembered
+        self._labels: dict[int, tuple[str, ...]] = {}
+
+    def put(self, key: bytes, label: tuple[str, ...] | None) -> None:
+        """The key now has this label; None: it is gone."""
+        number = hash(key)
+        before = self._labels.pop(number, None)
+        if before is not None:
+            self.counts[before] -= 1
+        if label is None:
+            return
+        self.counts[label] += 1
+        self._labels[number] = label
+        if len(self._labels) > self._remembered:
+            del self._labels[next(iter(self._labels))]
+            self.exact = False
+
+
+class _Candidate(msgspec.Struct):
+    candidate_id: str = ""
+    population: str = ""
+    status: str = ""
+    revision: int = 0
+
+
+class _Waiting(msgspec.Struct):
+    reason: str = ""
+
+
+class _Watched(msgspec.Struct):
+    status: str = STANDING[0]
+
+
+_read_candidate = msgspec.json.Decoder(_Candidate).decode
+_read_waiting = msgspec.json.Decoder(_Waiting).decode
+_read_watched = msgspec.json.Decoder(_Watched).decode
+
+
+class Tallies:
+    """Counts records as they are followed. Hold `lock` while reading: another thread counts on."""
+
+    def __init__(self, topics: Topics) -> None:
+        self.lock = RLock()
+        self.feeds: dict[str, Feed] = {}
+        self.letters: dict[tuple[str, str], Letters] = {}
+        self.changes: Counter[tuple[str, str]] = Counter()
+        self.latest: list[CandidateChange] = []
+        self.candidates, self.unattributed, self.watchlist = Standing(), Standing(), Standing()
+        self.alerts = Letters()
+        self.unread = 0
+        """Documents that could not be read."""
+        self._takers = {
+            topics.raw: self._raw,
+            topics.dead_letters: self._dead_letter,
+            topics.candidates: self._candidate,
+            topics.watchlist: self._watched,
+            topics.unattributed: self._unattributed,
+            topics.alerts: self._alert,
+        }
+
+    def take(self, record: Record) -> None:
+        """Count one record. A document that cannot be read is counted as such, and nothing of it is kept."""
+        with self.lock:
+            try:
+                self._takers[record.topic](record)
+            except msgspec.DecodeError:
+                self.unread += 1
+
+    def _raw(self, record: Record) -> None:
+        feed = self._feed(record)
+        feed.taken += 1
+        feed.heard(received_of(record))
+
+    def _dead_letter(self, record: Record) -> None:
+        at = record.timestamp
+        if "sender" in record.headers:
+            feed = self._feed(record)
+            if record.headers.get("stage") == b"gateway":
+                feed.refused += 1
+                feed.heard(received_of(record))
+            else:
+                feed.set_aside += 1
+        key = (_named(record.headers.get("code"), _CODE), _named(record.headers.get("sender", b"-"), _SENDER, "-"))
+        if key not in self.letters and len(self.letters) >= _NAMES:
+            key = (OTHER, OTHER)
+        letters = self.letters.setdefault(key, Letters())
+        letters.count += 1
+        letters.last = max(letters.last, at)
+        letters.hours.add(at)
+
+    def _candidate(self, record: Record) -> None:
+        key = record.key or b""
+        if record.value is None:
+            self.candidates.put(key, None)
+            return
+        document = _read_candidate(record.value)
+        population = _shaped(document.population, _POPULATION)
+        status = document.status if document.status in STATUSES else OTHER
+        self.changes[population, status] += 1
+        self.candidates.put(key, (population, status))
+        known = _shaped(document.candidate_id, _CANDIDATE)
+        change = CandidateChange(record.timestamp, known, population, status, document.revision)
+        insort(self.latest, change, key=lambda change: change.at)
+        del self.latest[:-LATEST]
+
+    def _watched(self, record: Record) -> None:
+        stands = record.value is not None and _read_watched(record.value).status in STANDING
+        self.watchlist.put(record.key or b"", () if stands else None)
+
+    def _unattributed(self, record: Record) -> None:
+        label = None
+        if record.value is not None:
+            label = (_shaped(_read_waiting(record.value).reason, _CODE),)
+        self.unattributed.put(record.key or b"", label)
+
+    def _alert(self, record: Record) -> None:
+        self.alerts.count += 1
+        self.alerts.last = max(self.alerts.last, record.timestamp)
+        self.alerts.hours.add(record.timestamp)
+
+    def _feed(self, record: Record) -> Feed:
+        sender = _named(record.headers.get("sender"), _SENDER)
+        if sender not in self.feeds and len(self.feeds) >= _NAMES:
+            sender = OTHER
+        return self.feeds.setdefault(sender, Feed())
+
+
+def _named(header: bytes | None, shape: re.Pattern[str], allowed: str = "") -> str:
+    text = (header or b"").decode("ascii", "replace")
+    return text if text and text == allowed else _shaped(text, shape)
+
+
+def _shaped(text: str, shape: re.Pattern[str]) -> str:
+    return text if shape.fullmatch(text) else OTHER

@@ -1,0 +1,150 @@
+"""Two threads that look: one at the lag, one along the topics. The cluster may come and go; they do not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event, Thread
+from typing import Final, Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from console.lag_history import LagHistory, LagReading
+from console.lag_reader import LagReader
+from console.tallies import Tallies, Topics
+from domain.times import DAY
+from streams.clients import KafkaSettings
+from streams.reading import record_of
+
+STEP_SECONDS: Final = 2.0
+RAW_LOOK_BACK: Final = 7 * DAY
+"""Raw messages are the bulk of what the cluster holds: of these only the last week is counted."""
+_BATCH: Final = 500
+_SECONDS: Final = 5.0
+_MISSING_SECONDS: Final = 10.0
+_log = structlog.get_logger("console")
+
+
+class ReadsLag(Protocol):
+    """Where lag readings come from."""
+
+    def read(self, now: int) -> LagReading: ...
+
+    def close(self) -> None: ...
+
+
+def clock() -> int:
+    """Now, ms UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def named(error: BaseException) -> str:
+    """An error by its name: Kafka's own where it has one. Never its text."""
+    first = error.args[0] if error.args else None
+    return first.name() if isinstance(first, KafkaError) else type(error).__name__
+
+
+class LagWatch(Thread):
+    """Fills `history`, one reading every two seconds, until `stopping` is set."""
+
+    def __init__(self, connect: Callable[[], ReadsLag], history: LagHistory, stopping: Event) -> None:
+        super().__init__(name="lag", daemon=True)
+        self._connect, self._history, self._stopping = connect, history, stopping
+
+    def run(self) -> None:
+        """Read, wait, read. A fault is told to the history and logged once."""
+        reader: ReadsLag | None = None
+        while not self._stopping.is_set():
+            start = time.monotonic()
+            try:
+                reader = reader or self._connect()
+                self._history.take(reader.read(clock()))
+            except Exception as error:
+                # Whatever it is, the page must say so and go on showing what it knows.
+                if self._history.fault != named(error):
+                    _log.warning("no lag reading", error=named(error))
+                self._history.away(named(error))
+            self._stopping.wait(max(0.1, STEP_SECONDS - (time.monotonic() - start)))
+        if reader is not None:
+            reader.close()
+
+
+class TopicWatch(Thread):
+    """Counts what the topics hold and what comes, until `stopping` is set. Reads committed records only, in no group.
+
+    Positions are kept over faults, so nothing is counted twice. `counted` says that the ends were reached once.
+    """
+
+    def __init__(self, kafka: KafkaSettings, topics: Topics, tallies: Tallies, stopping: Event) -> None:
+        super().__init__(name="topics", daemon=True)
+        self._kafka, self._topics, self._tallies, self._stopping = kafka, topics, tallies, stopping
+        self._next: dict[tuple[str, int], int] = {}
+        self._ends: set[tuple[str, int]] = set()
+        self.counted = False
+        self.missing: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        """Follow; after a fault, or now and then while a topic is missing, begin again where it stopped."""
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except Exception as error:
+                _log.warning("topics not followed", error=named(error))
+                self._stopping.wait(STEP_SECONDS)
+
+    def _follow(self) -> None:
+        consumer = Consumer(
+            {
+                **self._kafka.librdkafka(),
+                "group.id": "handoff-console",  # never joined: partitions are assigned by hand, nothing is committed
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "queued.min.messages": 1000,
+                "queued.max.messages.kbytes": 4096,
+            }
+        )
+        try:
+            parts = self._partitions(consumer)
+            consumer.assign(parts)
+            again = time.monotonic() + _MISSING_SECONDS
+            while not self._stopping.is_set() and not (self.missing and time.monotonic() > again):
+                for message in consumer.consume(_BATCH, timeout=0.25):
+                    self._take(message)
+                self.counted = self.counted or {(part.topic, part.partition) for part in parts} <= self._ends
+        finally:
+            consumer.close()
+
+    def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
+        known = consumer.list_topics(timeout=_SECONDS).topics
+        there = {name: known[name].partitions for name in self._topics.every if name in known}
+        self.missing = tuple(name for name in self._topics.every if name not in there)
+        new = [(name, number) for name, numbers in there.items() for number in numbers]
+        new = [place for place in new if place not in self._next]
+        week_ago = clock() - RAW_LOOK_BACK
+        raw = [TopicPartition(*place, week_ago) for place in new if place[0] == self._topics.raw]
+        for part in consumer.offsets_for_times(raw, timeout=_SECONDS) if raw else ():
+            if part.error is not None:
+                raise KafkaException(part.error)
+            self._next[part.topic, part.partition] = part.offset  # OFFSET_END when nothing is as young
+        for place in new:
+            self._next.setdefault(place, 0)
+        return [TopicPartition(*place, offset) for place, offset in self._next.items() if place[0] in there]
+
+    def _take(self, message: Message) -> None:
+        place = (message.topic() or "", message.partition() or 0)
+        error = message.error()
+        if error is None:
+            self._tallies.take(record_of(message))
+            self._next[place] = (message.offset() or 0) + 1
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._ends.add(place)
+        else:
+            raise KafkaException(error)
+
+
+def lag_reader(kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> Callable[[], ReadsLag]:
+    """Connects a LagReader when it is first needed: on the watching thread, not before the doors are open."""
+    return lambda: LagReader(kafka, groups)

@@ -1,0 +1,284 @@
+"""`rules/` read into a `RuleSet`: YAML and CSV in, one value out, or everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.refusal import BadDeclaration
+from domain.rules import (
+    Code,
+    Criterion,
+    Exclusion,
+    GoLive,
+    Limb,
+    Practice,
+    Route,
+    RuleSet,
+    Support,
+    ValueSet,
+    check,
+)
+
+_YAML: Final = ("criteria.yaml", "exclusions.yaml", "routes.yaml", "supports.yaml")
+_CODE_COLUMNS: Final = ("code", "system", "display", "from", "to")
+_GO_LIVE_COLUMNS: Final = ("county", "population", "date", "source")
+_M = TypeVar("_M", bound=BaseModel)
+_Text = Annotated[str, Field(min_length=1)]
+_Positive = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Limb(_Strict):
+    of: Literal["ed", "inpatient", "snf", "inpatient_or_snf"]
+    at_least: _Positive
+    near: Annotated[int, Field(ge=0)] = 0
+
+
+class _Version(_Strict):
+    version: _Text
+    major: _Positive
+    valid_from: date
+    valid_to: date | None = None
+    months: _Positive
+    limbs: tuple[_Limb, ...] = ()
+    conditions: tuple[str, ...] = ()
+    facility_types: tuple[Literal["jail", "prison", "youth-facility"], ...] = ()
+    foster_aid_codes: tuple[str, ...] = ()
+    source: str = ""
+
+
+class _Criterion(_Strict):
+    id: _Text
+    population: _Text
+    name: _Text
+    kind: Literal["count", "release"]
+    age: Literal["adult", "youth"]
+    versions: Annotated[tuple[_Version, ...], Field(min_length=1)]
+
+
+class _Practice(_Strict):
+    stitch_minutes: Annotated[int, Field(ge=0)] = 120
+    chain_gap_days: Annotated[int, Field(ge=0)] = 30
+    rest_days: Annotated[int, Field(ge=0)] = 90
+    transfer_gap_days: Annotated[int, Field(ge=0)] = 2
+    ed_link_days: Annotated[int, Field(ge=0)] = 1
+    readmission_days: _Positive = 30
+    snf_short_days: _Positive = 90
+    nf_long_stay_days: _Positive = 60
+    outside_days: Annotated[int, Field(ge=0)] = 31
+    decision_working_days: _Positive = 5
+    followup_days: _Positive = 7
+    alert_hours: _Positive = 24
+    stay_mode: Literal["sum", "per_type"] = "sum"
+    count_deliveries: bool = False
+    delivery_set: _Text = "DELIVERY"
+    newborn_set: _Text = "NEWBORN"
+
+
+class _CriteriaFile(_Strict):
+    version: _Text
+    practice: _Practice = _Practice()
+    criteria: tuple[_Criterion, ...]
+
+
+class _Exclusion(_Strict):
+    id: _Text
+    name: _Text
+    kind: Literal["exclusionary", "duplicative"]
+    source: str = ""
+    valid_from: date | None = None
+    valid_to: date | None = None
+    disposition_group: str = ""
+
+
+class _ExclusionsFile(_Strict):
+    exclusions: tuple[_Exclusion, ...]
+
+
+class _Route(_Strict):
+    plan: _Text
+    channel: _Text
+    note: _Text
+    source: str = ""
+    trigger: Literal["any", "hospital", "custody"] = "any"
+    delegate: str = ""
+
+
+class _RoutesFile(_Strict):
+    routes: tuple[_Route, ...] = ()
+
+
+class _Support(_Strict):
+    id: _Text
+    why: _Text
+    source: str = ""
+    populations: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    after: Literal["", "discharge", "release"] = ""
+
+
+class _SupportsFile(_Strict):
+    supports: tuple[_Support, ...] = ()
+
+
+def load_rules(directory: Path) -> RuleSet:
+    """The rule set that `directory` declares. Raises BadDeclaration with every fault of every file."""
+    faults: list[str] = []
+    files = _read_files(directory, faults)
+    criteria = _model(_CriteriaFile, files, "criteria.yaml", faults)
+    exclusions = _model(_ExclusionsFile, files, "exclusions.yaml", faults)
+    routes = _model(_RoutesFile, files, "routes.yaml", faults)
+    supports = _model(_SupportsFile, files, "supports.yaml", faults)
+    go_live = tuple(_go_live(files.get("go_live.csv", b""), faults))
+    value_sets = tuple(
+        ValueSet(Path(name).stem, tuple(_codes(name, content, faults)))
+        for name, content in files.items()
+        if name.startswith("value_sets/")
+    )
+    if criteria is None or exclusions is None or routes is None or supports is None:
+        raise BadDeclaration(tuple(faults))
+    rules = RuleSet(
+        version=criteria.version,
+        hash=content_hash(files),
+        practice=Practice(**criteria.practice.model_dump()),
+        value_sets=value_sets,
+        criteria=tuple(_versions(criteria.criteria)),
+        go_live=go_live,
+        exclusions=tuple(
+            Exclusion(**{**e.model_dump(), "valid_from": _day(e.valid_from), "valid_to": _day(e.valid_to)})
+            for e in exclusions.exclusions
+        ),
+        routes=tuple(Route(**route.model_dump()) for route in routes.routes),
+        supports=tuple(Support(**support.model_dump()) for support in supports.supports),
+    )
+    faults += check(rules)
+    if faults:
+        raise BadDeclaration(tuple(faults))
+    return rules
+
+
+def content_hash(files: dict[str, bytes]) -> str:
+    """`sha256:` over the files in the order of their names; each name and content is preceded by its length."""
+    digest = sha256()
+    for name in sorted(files):
+        for part in (name.encode(), files[name]):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return "sha256:" + digest.hexdigest()
+
+
+def _read_files(directory: Path, faults: list[str]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name in (*_YAML, "go_live.csv"):
+        path = directory / name
+        if path.is_file():
+            files[name] = path.read_bytes()
+        else:
+            faults.append(f"{name}: missing")
+    for path in sorted((directory / "value_sets").glob("*.csv")):
+        files[f"value_sets/{path.name}"] = path.read_bytes()
+    return files
+
+
+def _model(model: type[_M], files: dict[str, bytes], name: str, faults: list[str]) -> _M | None:
+    if name not in files:
+        return None
+    try:
+        return model.model_validate(yaml.safe_load(files[name]))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark is not None else ""
+        faults.append(f"{name}{where}: not YAML: {getattr(error, 'problem', None) or 'cannot be read'}")
+    except UnicodeDecodeError:
+        faults.append(f"{name}: not UTF-8")
+    except ValidationError as error:
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"])
+            faults.append(f"{name}: {place or 'file'}: {fault['msg']}")
+    return None
+
+
+def _versions(criteria: tuple[_Criterion, ...]) -> Iterator[Criterion]:
+    for criterion in criteria:
+        for version in criterion.versions:
+            fields: dict[str, Any] = version.model_dump(exclude={"limbs", "valid_from", "valid_to"})
+            yield Criterion(
+                id=criterion.id,
+                population=criterion.population,
+                name=criterion.name,
+                kind=criterion.kind,
+                age=criterion.age,
+                valid_from=version.valid_from.toordinal(),
+                valid_to=_day(version.valid_to),
+                limbs=tuple(Limb(limb.of, limb.at_least, limb.near) for limb in version.limbs),
+                **fields,
+            )
+
+
+def _rows(name: str, content: bytes, columns: tuple[str, ...], faults: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """(place, trimmed cells) of each line of a CSV file whose heading is `columns`."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8"))))
+    except (UnicodeDecodeError, csv.Error):
+        faults.append(f"{name}: not CSV in UTF-8")
+        return
+    if not lines or tuple(lines[0]) != columns:
+        faults.append(f"{name}:1: the heading must be {','.join(columns)}")
+        return
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        if len(line) != len(columns):
+            faults.append(f"{name}:{number}: {len(line)} columns in place of {len(columns)}")
+            continue
+        yield f"{name}:{number}", [cell.strip() for cell in line]
+
+
+def _codes(name: str, content: bytes, faults: list[str]) -> Iterator[Code]:
+    seen: set[tuple[str, str, str]] = set()
+    for place, (code, system, display, start, end) in _rows(name, content, _CODE_COLUMNS, faults):
+        if not code or not code.isalnum() or code != code.upper():
+            faults.append(f"{place}: a code is upper case, without dots")
+            continue
+        if (code, start, end) in seen:
+            faults.append(f"{place}: {code} stands twice")
+        seen.add((code, start, end))
+        yield Code(code, system, display, _read_day(start, place, faults), _read_day(end, place, faults))
+
+
+def _go_live(content: bytes, faults: list[str]) -> Iterator[GoLive]:
+    if not content:
+        return
+    for place, (county, population, start, source) in _rows("go_live.csv", content, _GO_LIVE_COLUMNS, faults):
+        day = _read_day(start, place, faults)
+        if day is None:
+            if not start:
+                faults.append(f"{place}: no date")
+            continue
+        yield GoLive(county, population, day, source)
+
+
+def _read_day(text: str, place: str, faults: list[str]) -> int | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text).toordinal()
+    except ValueError:
+        faults.append(f"{place}: {text} is no date")
+        return None
+
+
+def _day(day: date | None) -> int | None:
+    return None if day is None else day.toordinal()
