@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ _read_sources: Final = msgspec.msgpack.Decoder(tuple[Source, ...]).decode
 _NOBODY: Final = Standing(None, (), ())
 
 
+@lru_cache(maxsize=16_384)
 def messages_of(packed: bytes) -> tuple[doc.Message, ...]:
     """The sources of a visit, which its row keeps packed."""
     return tuple(doc.Message(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()

@@ -9,6 +9,7 @@ the message changed. Bars: p99 under 300 ms at 500 msg/s, under 500 ms at 1,000 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.report import percentile, result, say
+from domain.times import instant
 from handoff.settings import load_settings
 from handoff.showcase import run
 from handoff.system import System
@@ -54,9 +56,10 @@ class Listener(threading.Thread):
             message = self._consumer.poll(0.1)
             if message is None or message.error() is not None:
                 continue
-            received = dict(message.headers() or []).get("received")
-            if received is not None:
-                self.waits.append(time.time() * 1000 - int(received))
+            held = time.time() * 1000
+            value = message.value()
+            if value is not None:
+                self.waits.append(held - instant(json.loads(value)["received"]))
 
     def stop(self) -> list[float]:
         """The waits in milliseconds."""

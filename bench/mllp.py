@@ -161,14 +161,14 @@ def main() -> None:
     given = parser.parse_args()
     count, many = given.messages, given.connections
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
         wanted = [NewTopic(name, 4, 1) for name in ("adt.raw.v1", "adt.dead-letters.v1")]
         for made in admin.create_topics(wanted).values():
             made.result(30)
         with Serving(serve_gateway, kafka.bootstrap) as port:
             say("warming up")
             run(port, 900_000_000, 3_000, 4)
-            run(port, 910_000_000, 3_000, 50)
+            run(port, 910_000_000, 12_000, 50)  # until Java has compiled what it runs
             say("1 connection, one in flight")
             one = run(port, 0, count // 3, 1)
             say(f"{many} connections")

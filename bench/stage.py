@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,10 +25,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import ledger
+from bench.report import result, say
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
-from streams.worker import Worker
+from streams.worker import Worker, spare_collector
 
 PARTITIONS: Final = 4
 
@@ -47,12 +45,7 @@ def some_kafka() -> Iterator[str]:
         yield kafka.bootstrap
 
 
-def say(*what: object) -> None:
-    """Progress, on stderr."""
-    print(*what, file=sys.stderr, flush=True)
-
-
-def recreate(bootstrap: str, topics: dict[str, dict[str, str]]) -> None:
+def recreate(bootstrap: str, topics: dict[str, dict[str, str]], partitions: int = PARTITIONS) -> None:
     """Topics anew and empty."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     gone = [name for name in admin.list_topics(timeout=30).topics if name in topics]
@@ -63,7 +56,7 @@ def recreate(bootstrap: str, topics: dict[str, dict[str, str]]) -> None:
     for name, config in topics.items():
         while True:
             try:
-                admin.create_topics([NewTopic(name, PARTITIONS, 1, config=config)], operation_timeout=30)[name].result(
+                admin.create_topics([NewTopic(name, partitions, 1, config=config)], operation_timeout=30)[name].result(
                     30
                 )
                 break
@@ -135,6 +128,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     outputs = {name: {} for name in (ledger.TRANSITIONS, ledger.CANDIDATES, ledger.LETTERS)}
     runs = []
+    spare_collector()
     with some_kafka() as bootstrap:
         recreate(bootstrap, {ledger.FACTS: {}})
         produce_facts(bootstrap, chosen.facts, chosen.members)
@@ -149,26 +143,22 @@ def main() -> None:
             else:
                 runs.append(run_once(bootstrap, chosen.facts, run))
             say(f"run {run}: {runs[-1]}")
-    rates = [run["events_per_s"] for run in runs]
-    print(
-        json.dumps(
-            {
-                "bench": "stage",
-                "events_per_s": round(statistics.median(rates)),
-                "cpu_us_per_event": statistics.median(run["cpu_us_per_event"] for run in runs),
-                "runs": runs,
-                "facts": chosen.facts,
-                "fact_bytes": ledger.SIZE,
-                "members": chosen.members,
-                "partitions": PARTITIONS,
-                "peers": {},
-                "bar": 25_000,
-                "cpus": os.cpu_count(),
-                "python": platform.python_version(),
-                "confluent_kafka": confluent_kafka.version(),
-                "librdkafka": confluent_kafka.libversion()[0],
-            }
-        )
+    result(
+        "stage",
+        {
+            "events_per_s": round(statistics.median(run["events_per_s"] for run in runs)),
+            "cpu_us_per_event": statistics.median(run["cpu_us_per_event"] for run in runs),
+            "runs": runs,
+            "facts": chosen.facts,
+            "fact_bytes": ledger.SIZE,
+            "members": chosen.members,
+            "partitions": PARTITIONS,
+            "peers": {},
+            "bar": 25_000,
+        },
+        "confluent-kafka",
+        "faust-streaming",
+        "msgspec",
     )
 
 

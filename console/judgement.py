@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -148,7 +149,7 @@ def is_quiet(first: int, last: int, messages: int, now: int, limits: Limits) -> 
 
 def _went_back(points: Sequence[Point]) -> bool:
     known = [point.committed for point in points if point.committed is not None]
-    return any(after < before for before, after in zip(known, known[1:], strict=False))
+    return any(after < before for before, after in pairwise(known))
 
 
 def _under_floor(point: Point, limits: Limits) -> bool:

@@ -45,7 +45,8 @@ class LagHistory:
             for lag in reading.lags:
                 point = Point(reading.at, lag.lag, lag.seconds, lag.committed)
                 self._ring((lag.group, lag.topic, str(lag.partition)), KEPT_OF_PARTITION).append(point)
-                for key in ((lag.group,), (lag.group, lag.topic)):
+                keys: tuple[Key, ...] = ((lag.group,), (lag.group, lag.topic))
+                for key in keys:
                     records, seconds = sums.get(key, (0, 0.0))
                     sums[key] = (records + lag.lag, max(seconds, lag.seconds))
             for key, (records, seconds) in sums.items():

@@ -116,9 +116,7 @@ class LagReader:
     def _members(self) -> dict[str, int]:
         """How many workers each group has; 0 for a group that does not exist yet."""
         members = {}
-        for group, future in self._admin.describe_consumer_groups(
-            list(self._groups), request_timeout=_SECONDS
-        ).items():
+        for group, future in self._admin.describe_consumer_groups(list(self._groups), request_timeout=_SECONDS).items():
             try:
                 members[group] = len(future.result().members)
             except KafkaException as error:

@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import Ledger
+from domain.counting import Counted, Ledger
 from domain.members import Disposition, MemberRow
 from domain.releases import Release, release_spans, releases
 from domain.rulebook import FOREVER, Line, Rulebook, Validity
-from domain.rules import ADULT, YOUTH
+from domain.rules import ADULT, YOUTH, Criterion
 from domain.snapshots import RosterFacts
 from domain.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
 from domain.standing import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
@@ -91,24 +91,27 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
         gone = [_gone(row, name, book, now, "left_roster") for name in _live_names(row)]
         return Judgement([verdict for verdict in gone if verdict is not None], None, [], None)
     found = releases(row.custody, ledger)
-    possible = [line for line in book.lines if len(ledger.counted if line.kind == "count" else found) >= line.least]
-    if not possible and not row.emitted:
+    ages = None if roster.birth_date is None else ages_of(roster.birth_date)
+    lines: list[tuple[Line, list[Chain], list[Chain]]] = []
+    edges: list[int] = []
+    if ages is not None:
+        for line in book.lines:
+            if _possible(line, ledger, found, ages):
+                met, near = _spans(line, ledger, found, roster, ages, book)
+                if met or near:
+                    for span in (*met, *near):
+                        edges += (span.start, span.end)
+                    gap = book.practice.chain_gap_days
+                    lines.append((line, chains(met, gap), chains(near, gap)))
+    edges = [edge for edge in edges if now < edge < FOREVER]
+    if not (row.emitted or row.dispositions or edges):
         return Judgement([], None, found, None)
     standing = stand(roster, ledger, now, local_day(now), book)
     verdicts: list[Verdict] = []
-    edges: list[int] = []
-    if roster.birth_date is not None:
-        ages = ages_of(roster.birth_date)
-        for line in possible:
-            met, near = _spans(line, ledger, found, roster, ages, book)
-            for span in (*met, *near):
-                edges += (span.start, span.end)
-            lines = chains(met, book.practice.chain_gap_days)
-            verdicts += _candidates(row, member, line, lines, standing, now, book)
-            if near:
-                hidden = any(chain.live(now) for chain in lines)
-                watched = chains(near, book.practice.chain_gap_days)
-                verdicts += _watches(row, member, line, watched, standing, now, hidden)
+    for line, reached, nearly in lines:
+        verdicts += _candidates(row, member, line, reached, standing, now, book)
+        hidden = any(chain.live(now) for chain in reached)
+        verdicts += _watches(row, member, line, nearly, standing, now, hidden)
     said = {verdict.id for verdict in verdicts}
     for name in _live_names(row):
         if name not in said:
@@ -116,10 +119,20 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
             if verdict is not None:
                 verdicts.append(verdict)
     if verdicts or edges:
-        edges += standing_dues(row, book)
-        edges += _window_edges(ledger, book)
-    due = min((edge for edge in edges if now < edge < FOREVER), default=None)
-    return Judgement(verdicts, standing, found, due)
+        edges += [edge for edge in (*standing_dues(row, book), *_window_edges(ledger, book)) if now < edge < FOREVER]
+    return Judgement(verdicts, standing, found, min(edges, default=None))
+
+
+def _possible(line: Line, ledger: Ledger, found: list[Release], ages: Ages) -> bool:
+    """Whether the line can have a span at all: there is enough to count, and it lies at the right age."""
+    if line.kind == "release":
+        return bool(found)
+    counted = ledger.counted
+    if len(counted) < line.least:
+        return False
+    if line.age == YOUTH:
+        return counted[0].start < ages.adult
+    return counted[-1].start + line.reach > ages.adult
 
 
 def _spans(
@@ -129,37 +142,56 @@ def _spans(
     met: list[Span] = []
     near: list[Span] = []
     live_from = book.go_live(line.population, roster.county)
-    swept: dict[tuple[str, int, int], list[Span]] = {}
-    for version in line.versions:
+    swept = _Sweeps(ledger)
+    for version in line.stretches:
         start, end = max(version.start, live_from), version.end
         if line.kind == "release":
-            met += clip(_of_age(_release_spans(version, ledger, found, roster, ages, book), line, ages), start, end)
+            spans = _of_age(_release_spans(version, ledger, found, roster, ages, book), line, ages)
+            met += clip(spans, start, end) if spans else ()
             continue
-        met += clip(_of_age(_counted(version, ledger, swept, near=False), line, ages), start, end)
-        near += clip(_of_age(_counted(version, ledger, swept, near=True), line, ages), start, end)
+        nearly = _of_age(swept.of(version.criterion, near=True), line, ages)
+        if not nearly:
+            continue
+        near += clip(nearly, start, end)
+        reached = _of_age(swept.of(version.criterion, near=False), line, ages)
+        if reached:
+            met += clip(reached, start, end)
     return met, near
 
 
-def _counted(
-    version: Validity, ledger: Ledger, swept: dict[tuple[str, int, int], list[Span]], *, near: bool
-) -> list[Span]:
-    """The spans of any limb of one version; a sweep that an earlier version needed too is not done again."""
-    spans: list[Span] = []
-    for limb in version.criterion.limbs:
-        number = limb.near if near else limb.at_least
-        if not number:
-            continue
-        name = (limb.of, number, version.criterion.months)
-        if name not in swept:
-            groups = GROUPS_OF[limb.of]
-            entries = [entry for entry in ledger.counted if entry.group in groups]
-            swept[name] = (
-                count_spans(entries, number, version.criterion.months, [visit.visit for visit in ledger.visits])
-                if len(entries) >= number
-                else []
-            )
-        spans += swept[name]
-    return join(spans) if len(spans) > 1 else spans
+class _Sweeps:
+    """The spans of limbs over one ledger; what one version of a rule has swept, the next need not."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._entries: dict[str, list[Counted]] = {}
+        self._ends: dict[tuple[str, int], list[int]] = {}
+        self._spans: dict[tuple[str, int, int], list[Span]] = {}
+
+    def of(self, criterion: Criterion, *, near: bool) -> list[Span]:
+        """Where one of the limbs is met. `near`: or nearly; a limb without a near tier is met there as it is."""
+        spans: list[Span] = []
+        for limb in criterion.limbs:
+            spans += self._limb(limb.of, (near and limb.near) or limb.at_least, criterion.months)
+        return join(spans) if len(spans) > 1 else spans
+
+    def _limb(self, of: str, number: int, months: int) -> list[Span]:
+        name = (of, number, months)
+        known = self._spans.get(name)
+        if known is None:
+            entries = self._entries.get(of)
+            if entries is None:
+                groups = GROUPS_OF[of]
+                entries = self._entries[of] = [entry for entry in self._ledger.counted if entry.group in groups]
+            if len(entries) < number:
+                known = []
+            else:
+                ends = self._ends.get((of, months))
+                if ends is None:
+                    ends = self._ends[of, months] = [day_start(leaving(entry, months)) for entry in entries]
+                known = count_spans(entries, ends, number, self._ledger.visits)
+            self._spans[name] = known
+        return known
 
 
 def _release_spans(
@@ -263,5 +295,8 @@ def _live_names(row: MemberRow) -> list[str]:
 
 
 def _window_edges(ledger: Ledger, book: Rulebook) -> list[int]:
-    """Where windows lose a visit: documents show the window as of the last of these."""
-    return [day_start(leaving(entry, months)) for entry in ledger.counted for months in book.month_spans]
+    """Where windows lose a visit: documents show the window as of the last of these.
+
+    Those of six and twelve months are due dates of the utilization counts as well, and not repeated here.
+    """
+    return [day_start(leaving(entry, months)) for months in book.odd_months for entry in ledger.counted]

@@ -7,6 +7,7 @@ the counts.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -18,7 +19,7 @@ from domain.releases import RELEASE, SURE, Release
 from domain.rulebook import Rulebook
 from domain.rules import Criterion, Route, Support
 from domain.spans import Span, leaving
-from domain.times import local_day, months_before
+from domain.times import leaves_window, local_day, months_before
 from domain.transitions import opening_kind, transition_id
 
 CONDITION: Final = "condition"
@@ -87,6 +88,7 @@ def build_case(
     stays = [p for p in proofs if p.counted and p.kind in ("inpatient", "snf", "newborn")]
     discharged = max((p.departed for p in stays if p.departed is not None and p.departed <= at), default=None)
     conditions = book.names_of(bits)
+    event = "release" if line.kind == "release" else "" if discharged is None else "discharge"
     return Case(
         verdict=verdict,
         state="near_threshold" if verdict.watch else "meets_criteria" if sure else "needs_review",
@@ -100,9 +102,11 @@ def build_case(
         opener_kind=kind,
         opener_facility=_facility(opener, visit, judgement.releases),
         transition="" if opener is None else transition_id(member, kind, opener.key),
-        decision_by=None if opener is None else _working_days_after(opener.start, book.practice.decision_working_days),
+        decision_by=None
+        if opener is None
+        else _working_days_after(local_day(opener.start), book.practice.decision_working_days),
         followup_by=None if discharged is None else local_day(discharged) + book.practice.followup_days,
-        supports=_supports(line.population, conditions, line.kind, discharged, book),
+        supports=book.supports(line.population, conditions, event),
         route=_route(row, line.kind, book),
         impaired=row.impaired or any(visit.marks & IMPAIRED for visit in ledger.visits),
     )
@@ -168,7 +172,7 @@ def _release_proofs(
         if criterion.facility_types and release.facility_type not in criterion.facility_types:
             continue
         day = local_day(release.at)
-        holds = today < months_before(day, -criterion.months)
+        holds = today < leaves_window(day, criterion.months)
         if holds:
             days.append(day)
             sure = sure or release.confidence in SURE
@@ -190,7 +194,7 @@ def _release_proofs(
         if shows:
             proofs.append(_proof(visit, CONDITION))
     first = min(days, default=today)
-    last = months_before(max(days, default=today), -criterion.months) - 1 if days else today
+    last = leaves_window(max(days), criterion.months) - 1 if days else today
     return first, last, tuple(proofs), sure
 
 
@@ -230,20 +234,6 @@ def _facility(opener: Span | None, visit: Held | None, found: list[Release]) -> 
     return next((release.facility for release in found if release.key == opener.key), "")
 
 
-def _supports(
-    population: str, conditions: tuple[str, ...], kind: str, discharged: int | None, book: Rulebook
-) -> tuple[Support, ...]:
-    """Hints at community supports: the plan decides which exist and who gets them (ecm-rules, 7)."""
-    events = {"", "release"} if kind == "release" else {""} if discharged is None else {"", "discharge"}
-    return tuple(
-        support
-        for support in book.rules.supports
-        if support.after in events
-        and (not support.populations or population in support.populations)
-        and (not support.conditions or any(name in conditions for name in support.conditions))
-    )
-
-
 def _route(row: MemberRow, kind: str, book: Rulebook) -> Route:
     """How the member's plan takes a referral that a hospital or a jail brought about; the first that fits."""
     roster = row.roster
@@ -257,9 +247,9 @@ def _route(row: MemberRow, kind: str, book: Rulebook) -> Route:
     return msgspec.structs.replace(_NO_ROUTE, plan=roster.plan)
 
 
-def _working_days_after(at: int, days: int) -> int:
-    """The day that many working days (Monday to Friday) after the California day of `at`."""
-    day = local_day(at)
+@lru_cache(maxsize=4096)
+def _working_days_after(day: int, days: int) -> int:
+    """The day (ordinal) that many working days (Monday to Friday) after `day`."""
     while days:
         day += 1
         # Ordinal 1 was a Monday.

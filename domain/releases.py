@@ -12,7 +12,7 @@ from domain.members import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCusto
 from domain.rulebook import Rulebook
 from domain.rules import Criterion
 from domain.spans import Span
-from domain.times import day_start, local_day, months_before
+from domain.times import day_start, leaves_window, local_day
 
 SURE: Final = frozenset({"confirmed", "high"})
 """Confidences that need no human to believe a release."""
@@ -89,7 +89,7 @@ def release_spans(
     for release in found:
         if criterion.facility_types and release.facility_type not in criterion.facility_types:
             continue
-        end = day_start(months_before(local_day(release.at), -criterion.months))
+        end = day_start(leaves_window(local_day(release.at), criterion.months))
         start = max(release.at, known_from)
         if start < end:
             spans.append((Span(start, end, release.key, release.at, RELEASE), release))

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from domain.rules import ANY_COUNTY, Criterion, Exclusion, RuleSet
-from domain.times import day_start
+from domain.rules import ANY_COUNTY, Criterion, Exclusion, RuleSet, Support
+from domain.times import DAY, day_start
 
 FOREVER: Final = 253_402_300_799_000
 """An instant after all others (the last second of the year 9999)."""
@@ -31,8 +31,12 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     kind: str
     age: str
     versions: tuple[Validity, ...]
+    stretches: tuple[Validity, ...]
+    """The versions, those in a row that ask for the same made one: where spans are looked for."""
     least: int
     """No span can open with fewer counted visits than this."""
+    reach: int
+    """No span lasts longer (ms) than this after the last counted visit."""
 
     @property
     def name(self) -> str:
@@ -65,12 +69,24 @@ class Rulebook:
                 self._prefixes.setdefault(code.prefix, []).append(entry)
         self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}))
         self._matches: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {}
+        self._undated = all(
+            code.start is None and code.end is None for value_set in rules.value_sets for code in value_set.codes
+        )
+        self._named: dict[int, tuple[str, ...]] = {}
+        self._hints: dict[tuple[str, tuple[str, ...], str], tuple[Support, ...]] = {}
+        self._shown: dict[tuple[str, ...], int] = {}
         self.lines = _lines(rules)
         self._go_live = {(line.county, line.population): day_start(line.day) for line in rules.go_live}
         self.exclusions: dict[str, Exclusion] = {exclusion.id: exclusion for exclusion in rules.exclusions}
-        self.month_spans = tuple(
-            sorted({months for line in self.lines for v in line.versions if (months := v.criterion.months)})
+        self.exclusion_edges = tuple(
+            [day_start(e.valid_from) for e in rules.exclusions if e.valid_from is not None]
+            + [day_start(e.valid_to + 1) for e in rules.exclusions if e.valid_to is not None]
         )
+        """Instants (ms UTC) at which programmes begin or cease to exclude ECM."""
+        self.hinting = frozenset(e.disposition_group for e in rules.exclusions if e.disposition_group)
+        self._clear: dict[int, tuple[tuple[str, str], ...]] = {}
+        self.odd_months = tuple(sorted({v.criterion.months for line in self.lines for v in line.versions} - {6, 12}))
+        """Look-backs other than those of the utilization counts."""
         self.delivery = self._bits.get(self.practice.delivery_set, 0)
         self.homeless = self._bits.get(HOMELESS_SET, 0)
         """A visit with the homelessness flag shows this set, whatever its codes."""
@@ -81,8 +97,25 @@ class Rulebook:
         known = self._go_live.get((county, population))
         return known if known is not None else self._go_live.get((ANY_COUNTY, population), FOREVER)
 
+    def clear(self, day: int) -> tuple[tuple[str, str], ...]:
+        """The findings on `day` (ordinal) of someone who is in no programme: each that excludes ECM, and `clear`."""
+        known = self._clear.get(day)
+        if known is None:
+            if len(self._clear) >= _REMEMBERED:
+                self._clear.clear()
+            known = self._clear[day] = tuple(
+                (e.id, "clear")
+                for e in self.exclusions.values()
+                if (e.valid_from is None or e.valid_from <= day) and (e.valid_to is None or day <= e.valid_to)
+            )
+        return known
+
     def conditions(self, diagnoses: tuple[str, ...], day: int) -> int:
         """The value sets that hold one of the codes on `day` (ordinal), as bits of `set_names`."""
+        if self._undated:
+            known = self._shown.get(diagnoses)
+            if known is not None:
+                return known
         bits = 0
         for code in diagnoses:
             matches = self._matches.get(code)
@@ -91,6 +124,10 @@ class Rulebook:
             for bit, start, end in matches:
                 if (start is None or start <= day) and (end is None or day <= end):
                     bits |= bit
+        if self._undated:
+            if len(self._shown) >= _REMEMBERED:
+                self._shown.clear()
+            self._shown[diagnoses] = bits
         return bits
 
     def bits_of(self, names: tuple[str, ...]) -> int:
@@ -102,7 +139,24 @@ class Rulebook:
 
     def names_of(self, bits: int) -> tuple[str, ...]:
         """The names of value sets by bits, in alphabetical order."""
-        return tuple(name for name in self.set_names if bits & self._bits[name]) if bits else ()
+        names = self._named.get(bits)
+        if names is None:
+            names = self._named[bits] = tuple(name for name in self.set_names if bits & self._bits[name])
+        return names
+
+    def supports(self, population: str, conditions: tuple[str, ...], event: str) -> tuple[Support, ...]:
+        """The community supports to hint at after `event` (discharge, release or "")."""
+        asked = (population, conditions, event)
+        hints = self._hints.get(asked)
+        if hints is None:
+            hints = self._hints[asked] = tuple(
+                support
+                for support in self.rules.supports
+                if support.after in ("", event)
+                and (not support.populations or population in support.populations)
+                and (not support.conditions or any(name in conditions for name in support.conditions))
+            )
+        return hints
 
     def _match(self, code: str) -> tuple[tuple[int, int | None, int | None], ...]:
         found = [entry for length in self._lengths for entry in self._prefixes.get(code[:length], ())]
@@ -120,20 +174,45 @@ def _lines(rules: RuleSet) -> tuple[Line, ...]:
     lines = []
     for (population, major), criteria in sorted(grouped.items()):
         criteria.sort(key=lambda c: (c.valid_from, c.id))
+        versions = tuple(
+            Validity(c, day_start(c.valid_from), FOREVER if c.valid_to is None else day_start(c.valid_to + 1))
+            for c in criteria
+        )
         lines.append(
             Line(
                 population=population,
                 major=major,
                 kind=criteria[0].kind,
                 age=criteria[0].age,
-                versions=tuple(
-                    Validity(c, day_start(c.valid_from), FOREVER if c.valid_to is None else day_start(c.valid_to + 1))
-                    for c in criteria
-                ),
+                versions=versions,
+                stretches=_stretches(versions),
+                reach=max(c.months for c in criteria) * 32 * DAY,
                 least=min((limb.near or limb.at_least for c in criteria for limb in c.limbs), default=1),
             )
         )
     return tuple(lines)
+
+
+def _stretches(versions: tuple[Validity, ...]) -> tuple[Validity, ...]:
+    stretches: list[Validity] = []
+    for version in versions:
+        last = stretches[-1] if stretches else None
+        if last is not None and last.end == version.start and _asks(last.criterion) == _asks(version.criterion):
+            stretches[-1] = Validity(last.criterion, last.start, version.end)
+        else:
+            stretches.append(version)
+    return tuple(stretches)
+
+
+def _asks(criterion: Criterion) -> tuple[object, ...]:
+    """All of a criterion on which its spans depend."""
+    return (
+        criterion.months,
+        criterion.limbs,
+        criterion.conditions,
+        criterion.facility_types,
+        criterion.foster_aid_codes,
+    )
 
 
 def _per_type(criterion: Criterion) -> Criterion:

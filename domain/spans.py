@@ -8,13 +8,14 @@ the number until the start of the day on which the count falls below it. Spans t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from domain.counting import Counted
-from domain.members import ED, SNF, STAY
-from domain.times import DAY, day_start, leaves_window
+from domain.members import ED, SNF, STAY, Held
+from domain.times import DAY, leaves_window
 
 GROUPS_OF: Final = {
     "ed": (ED,),
@@ -59,26 +60,43 @@ def leaving(entry: Counted, months: int) -> int:
     return min(leaves_window(entry.day, months), entry.until)
 
 
-def count_spans(entries: Iterable[Counted], at_least: int, months: int, keys: Sequence[str]) -> list[Span]:
-    """Where at least `at_least` of `entries` are in the window. `keys` gives the visit key of an entry's index."""
-    steps: list[tuple[int, int, str, Counted]] = []
-    for entry in entries:
-        end = day_start(leaving(entry, months))
-        if end > entry.start:
-            steps.append((entry.start, 1, keys[entry.index], entry))
-            steps.append((end, -1, "", entry))
-    if len(steps) < 2 * at_least:
+def count_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[Held]) -> list[Span]:
+    """Where at least `at_least` of `entries` (in row order) are in the window; `ends` says when each leaves it.
+
+    The opener is the visit that reaches the number; of several at one instant, the last in row order.
+    """
+    short = at_least - 1
+    if len(entries) <= short:
         return []
-    steps.sort(key=lambda step: step[:3])
+    if any(earlier > later for earlier, later in pairwise(ends)):
+        return _uneven_spans(entries, ends, at_least, visits)
+    # Who came first leaves first: the number is reached from each visit until the one `short` before it leaves.
     spans: list[Span] = []
-    count, start, opener = 0, 0, ""
-    group = ""
-    for at, step, key, entry in steps:
+    for place in range(short, len(entries)):
+        entry, end = entries[place], ends[place - short]
+        if end <= entry.start:
+            continue
+        if spans and entry.start <= spans[-1].end:
+            if end > spans[-1].end:
+                spans[-1] = msgspec.structs.replace(spans[-1], end=end)
+        else:
+            spans.append(Span(entry.start, end, visits[entry.index].visit, entry.start, entry.group))
+    return spans
+
+
+def _uneven_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[Held]) -> list[Span]:
+    """The same where a long stay in a nursing facility leaves the count before visits that came earlier."""
+    steps = [(entry.start, 1, place) for place, entry in enumerate(entries) if ends[place] > entry.start]
+    steps += [(ends[place], -1, place) for place, entry in enumerate(entries) if ends[place] > entry.start]
+    steps.sort()
+    spans: list[Span] = []
+    count, opener = 0, entries[0]
+    for at, step, place in steps:
         count += step
         if step > 0 and count == at_least:
-            start, opener, group = at, key, entry.group
+            opener = entries[place]
         elif step < 0 and count == at_least - 1:
-            spans.append(Span(start, at, opener, start, group))
+            spans.append(Span(opener.start, at, visits[opener.index].visit, opener.start, opener.group))
     return join(spans)
 
 
@@ -93,6 +111,9 @@ def clip(spans: Iterable[Span], start: int, end: int) -> list[Span]:
 
 def join(spans: Iterable[Span]) -> list[Span]:
     """The spans in order, those that overlap or touch made one; the earlier opener holds, then the smaller key."""
+    spans = list(spans)
+    if len(spans) < 2:
+        return spans
     joined: list[Span] = []
     for span in sorted(spans, key=lambda s: (s.start, s.opened, s.key)):
         if joined and span.start <= joined[-1].end:

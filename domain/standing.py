@@ -35,11 +35,28 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
 def stand(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Standing:
     """The member's standing at `now` (ms UTC), which falls on `today`."""
+    findings = book.clear(today)
+    verified = ""
+    if roster.programmes or any(visit.to in book.hinting for visit in ledger.visits):
+        findings, verified = _findings(roster, ledger, now, today, book)
+    bar = None
+    if died_by(ledger, now):
+        bar = "died"
+    elif verified:
+        bar = f"excluded:{verified}"
+    elif roster.ecm is not None and enrolled_on(roster.ecm, today):
+        bar = "enrolled"
+    return Standing(bar, findings, tuple(name for name, finding in findings if finding == "suspected"))
+
+
+def _findings(
+    roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook
+) -> tuple[tuple[tuple[str, str], ...], str]:
+    """(each programme that excludes ECM and what is known of it, the first that is verified or "")."""
     findings: list[tuple[str, str]] = []
     verified = ""
-    for exclusion in book.exclusions.values():
-        if not _holds(exclusion.valid_from, exclusion.valid_to, today):
-            continue
+    for name, _ in book.clear(today):
+        exclusion = book.exclusions[name]
         finding = "clear"
         for programme in roster.programmes:
             if programme.id == exclusion.id and _holds(_day(programme.start), _day(programme.end), today):
@@ -48,15 +65,8 @@ def stand(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Ruleb
             finding = "suspected"
         if finding == "verified" and not verified:
             verified = exclusion.id
-        findings.append((exclusion.id, finding))
-    bar = None
-    if died_by(ledger, now):
-        bar = "died"
-    elif verified:
-        bar = f"excluded:{verified}"
-    elif roster.ecm is not None and enrolled_on(roster.ecm, today):
-        bar = "enrolled"
-    return Standing(bar, tuple(findings), tuple(name for name, finding in findings if finding == "suspected"))
+        findings.append((name, finding))
+    return tuple(findings), verified
 
 
 def not_a_member(roster: RosterFacts, day: int) -> str | None:
@@ -123,11 +133,7 @@ def standing_dues(row: MemberRow, book: Rulebook) -> list[int]:
         dues += _edges(roster.ecm.start, roster.ecm.end)
         if roster.ecm.end is not None:
             dues.append(day_start(day_of(roster.ecm.end) + 1 + rest))
-    for exclusion in book.exclusions.values():
-        if exclusion.valid_from is not None:
-            dues.append(day_start(exclusion.valid_from))
-        if exclusion.valid_to is not None:
-            dues.append(day_start(exclusion.valid_to + 1))
+    dues += book.exclusion_edges
     return dues
 
 

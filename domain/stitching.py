@@ -24,14 +24,21 @@ def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, 
     if all(visit.patient == first for visit in visits):
         return list(visits), {}
     clusters: list[list[int]] = []
+    nearby: dict[tuple[str, str], list[list[int]]] = {}
+    named: dict[str, list[int]] = {}
     for index, visit in enumerate(visits):
         if not visit.asserted or visit.arrived is None or visit.group == OTHER:
             continue
-        home = next((c for c in clusters if _joins(visits, c, visit, minutes * MINUTE)), None)
-        if home is None:
-            clusters.append([index])
-        else:
+        place = nearby.setdefault((visit.facility, visit.group), [])
+        home = named.get(visit.visit)
+        if home is None or not _strange(visits, home, visit):
+            home = next((c for c in reversed(place) if _joins(visits, c, visit, minutes * MINUTE)), None)
+        if home is not None:
             home.append(index)
+            continue
+        cluster = named[visit.visit] = [index]
+        place.append(cluster)
+        clusters.append(cluster)
     view, duplicates = list(visits), {}
     for cluster in clusters:
         if len(cluster) > 1:
@@ -42,18 +49,17 @@ def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, 
 
 
 def _joins(visits: Sequence[Held], cluster: Sequence[int], visit: Held, limit: int) -> bool:
-    if any(visits[index].patient == visit.patient for index in cluster):
-        return False
-    anchor = visits[cluster[0]]
-    if anchor.visit == visit.visit:
-        return True
-    assert anchor.arrived is not None
+    """Whether a visit at the same facility and of the same group is one with the cluster."""
+    arrived = visits[cluster[0]].arrived
+    assert arrived is not None
     assert visit.arrived is not None
-    return (
-        anchor.facility == visit.facility != ""
-        and anchor.group == visit.group
-        and abs(anchor.arrived - visit.arrived) <= limit
-    )
+    return visit.facility != "" and abs(arrived - visit.arrived) <= limit and _strange(visits, cluster, visit)
+
+
+def _strange(visits: Sequence[Held], cluster: Sequence[int], visit: Held) -> bool:
+    """Whether the cluster has no visit of the same source patient: one patient's two visits are two."""
+    patient = visit.patient
+    return all(visits[index].patient != patient for index in cluster)
 
 
 def _standing(visit: Held) -> tuple[int, int, str, str]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import IN_OBSERVATION, Ledger
+from domain.counting import EVER, IN_OBSERVATION, Counted, Ledger
 from domain.members import ED, OBSERVATION, SNF, STAY
 from domain.times import day_start, leaves_window, months_before
 
@@ -31,18 +31,20 @@ def use(ledger: Ledger, now: int, today: int) -> Use:
     visits: list[int] = []
     oldest = [0, 0, 0, 0]
     due = 0
-    entries = [(c.start, c.day, c.group, c.index, c.until) for c in ledger.counted]
-    entries += [
-        (v.start, v.day, OBSERVATION, index, v.day + 4_000)
-        for index, v in enumerate(ledger.visits)
-        if ledger.reasons[index] == IN_OBSERVATION
-    ]
-    for start, day, group, index, until in entries:
-        if start > now or day < first[3] or today >= until:
+    entries = ledger.counted
+    if IN_OBSERVATION in ledger.reasons:
+        entries = entries + [
+            Counted(visit.start, visit.day, OBSERVATION, index, EVER)
+            for index, visit in enumerate(ledger.visits)
+            if ledger.reasons[index] == IN_OBSERVATION
+        ]
+    for entry in entries:
+        day, until = entry.day, entry.until
+        if day < first[3] or entry.start > now or today >= until:
             continue
-        visits.append(index)
-        place = _PLACE[group]
-        if group == SNF and until > today:
+        visits.append(entry.index)
+        place = _PLACE[entry.group]
+        if until != EVER:
             due = min(due or until, until)
         for window in (3, 2, 1, 0):
             if day < first[window]:

@@ -83,6 +83,8 @@ class Intake:
         self.hearing = metrics.Hearing(profile.name for profile in profiles if profile.name != DEFAULT)
         self._remembered = remembered
         self._confirmed: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self.under_way = 0
+        """Messages that wait for Kafka now."""
         self._prefix = os.urandom(4).hex()
         self._answers = 0
 
@@ -94,12 +96,15 @@ class Intake:
         """
         start = time.perf_counter()
         taken, refusal = self._look(raw, peer)
+        self.under_way += 1
         try:
             answer = await self._take(taken, refusal, oversize)
         except (NotConfirmed, TimeoutError) as error:
             why = error.why if isinstance(error, NotConfirmed) else "no answer"
             _log.warning("not stored", sender=taken.profile.name, why=why)
             answer = self._answer(taken, "rejected", text="not stored, send again", close=oversize)
+        finally:
+            self.under_way -= 1
         sender = taken.profile.name
         metrics.MESSAGES.labels(sender, answer.code or "none").inc()
         metrics.ACK_SECONDS.observe(time.perf_counter() - start)

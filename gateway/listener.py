@@ -45,12 +45,8 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.stopping = False
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        self.port = 0
+        """The port it listens on, from `start` on."""
 
     @property
     def open_connections(self) -> int:
@@ -69,6 +65,7 @@ class Listener:
             limit=_BUFFER,
             backlog=512,
         )
+        self.port = int(self._server.sockets[0].getsockname()[1])
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, seconds: float) -> int:

@@ -77,7 +77,10 @@ class Connection:
             while not self._stopping:
                 frames, ended = await self._next()
                 self._count_junk()
-                if not await self._answer_all(frames) or ended:
+                if not await self._answer_all(frames):
+                    await self._let_them_finish()
+                    break
+                if ended:
                     break
             if self._frames.mid_frame and not self._stopping:
                 metrics.INCOMPLETE.inc()
@@ -123,6 +126,15 @@ class Connection:
                 return False
         self._wait("idle", self._patience.idle)
         return True
+
+    async def _let_them_finish(self) -> None:
+        """Passes over the rest of a message that is too long: a close in the midst of it could cost them the answer."""
+        self._wait("rest", self._patience.frame)
+        while self._frames.mid_frame and not self._stopping:
+            data = await self._reader.read(_READ)
+            if not data:
+                break
+            self._frames.feed(data)
 
     def _wait(self, what: str, seconds: float) -> None:
         self.waits_for = what

@@ -16,7 +16,12 @@ from rich.table import Table
 from streams.reading import TopicMissing
 
 out = Console(highlight=False)
+if not out.is_terminal:
+    out = Console(highlight=False, width=160)  # a pipe has no width: do not fold tables for it
 err = Console(stderr=True, highlight=False)
+
+_WHOLE = frozenset({"candidate", "member", "pop.", "since", "occurred", "arrived", "departed", "lag", "at"})
+"""Columns that are useless when folded."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +46,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], emp
         return
     shown = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         shown.add_row(*("" if value is None else str(value) for value in row))
     out.print(shown)

@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.error import URLError
 
 from handoff.embedded.process import Child, NotStarted
+from handoff.embedded.tether import started_at
 
 BAD_INPUT: Final = 2
 LONGEST_PAUSE: Final = 5.0
@@ -148,6 +149,12 @@ class Supervisor:
             [sys.executable, "-m", "handoff", *process.command],
             environment={**self._environment, "HANDOFF_HEALTH__PORT": str(process.health)},
         )
+
+
+def is_alive(state: dict[str, Any]) -> bool:
+    """Whether the process that wrote this state file still runs (not merely another with its PID)."""
+    pid, started = state.get("pid"), state.get("started")
+    return isinstance(pid, int) and started_at(pid) == started
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

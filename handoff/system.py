@@ -15,12 +15,12 @@ from typing import Any, Self
 from confluent_kafka.admin import AdminClient
 
 from handoff.embedded.kafka import EmbeddedKafka
-from handoff.embedded.process import free_ports, is_free
+from handoff.embedded.process import NotStarted, free_ports, is_free
 from handoff.embedded.redis import EmbeddedRedis
 from handoff.embedded.tether import started_at
 from handoff.place import state_path
 from handoff.settings import Settings
-from handoff.supervisor import Process, Supervisor, write_state
+from handoff.supervisor import Process, Supervisor, is_alive, read_state, write_state
 from streams.clients import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
@@ -48,6 +48,7 @@ class System:
         self._say = say
         self._tick_seconds = tick_seconds
         self._quick = quick
+        self._ours = False
         self.kafka: EmbeddedKafka | None = None
         self.redis: EmbeddedRedis | None = None
         self.supervisor: Supervisor | None = None
@@ -56,6 +57,13 @@ class System:
 
     def start(self) -> None:
         """Bring it up and wait until every process is ready. Raises NotStarted or JarsUnavailable."""
+        known = read_state(state_path(self.data))
+        if known is not None and is_alive(known):
+            raise NotStarted(
+                f"A handoff already runs on {self.data} (process {known['pid']}). Stop it with `handoff down`, "
+                "or name another folder with HANDOFF_DATA."
+            )
+        self._ours = True
         self.data.mkdir(parents=True, exist_ok=True)
         self.data.chmod(0o700)
         bootstrap = self._settings.kafka.bootstrap
@@ -107,7 +115,8 @@ class System:
             self.redis.stop()
         if self.kafka is not None:
             self.kafka.stop()
-        state_path(self.data).unlink(missing_ok=True)
+        if self._ours:
+            state_path(self.data).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         try:
@@ -140,6 +149,9 @@ class System:
             "HANDOFF_HTTP__PORT": str(http),
             "HANDOFF_HTTP__TOKEN": token.get_secret_value() if token else secrets.token_urlsafe(24),
             "HANDOFF_CONSOLE__PORT": str(console),
+            "HANDOFF_PATHS__RULES": str(self._settings.paths.rules.resolve()),
+            "HANDOFF_PATHS__SENDERS": str(self._settings.paths.senders.resolve()),
+            "HANDOFF_PATHS__TOPICS": str(self._settings.paths.topics.resolve()),
         }
         if self._tick_seconds is not None:
             self.environment["HANDOFF_WORK__TICK_SECONDS"] = str(self._tick_seconds)

@@ -9,9 +9,9 @@ import msgspec
 
 from domain.refusal import Refusal
 from parsers.codes import EMPTY, NOT_HL7
-from parsers.hl7 import CHARSETS, Delimiters, delimiters_of, unescape
+from parsers.hl7 import CHARSETS, Delimiters, decoded, delimiters_of, unescape
 
-_HEADER: Final = re.compile(rb"(?:\A|[\r\n])(?:\xef\xbb\xbf)?[\x0b\t \x00]*(MSH[^\r\n\x1c]*)")
+_HEADER: Final = re.compile(rb"(?:\A|[\r\n])(?:\xef\xbb\xbf)?[\x0b\t \x00]*(MSH[^\r\n]*)")
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +53,7 @@ def read_envelope(raw: bytes) -> Envelope:
         if not raw.strip(b"\x0b\x1c\r\n\t \x00"):
             raise Refusal(EMPTY)
         raise Refusal(NOT_HL7, "MSH", "no MSH segment")
-    line = found[1].decode("latin-1")
+    line = found[1].rstrip(b"\x1c\x00 ").decode("latin-1")
     field = line[3:4]
     fields = line.split(field, 20) if field else [line]
     fields.extend([""] * (20 - len(fields)))
@@ -67,8 +67,10 @@ def read_envelope(raw: bytes) -> Envelope:
             value = unescape(value, delimiters).strip()
         elif component > 1:
             value = ""
-        return value if value.isascii() else _as_meant(value)
+        return value if value.isascii() else _as_meant(value, charset)
 
+    charset = ""  # `text` reads MSH-18 with it: a charset has an ASCII name
+    charset = CHARSETS.get(text(18).upper(), "")
     return Envelope(
         delimiters=delimiters,
         fields=tuple(fields),
@@ -81,13 +83,13 @@ def read_envelope(raw: bytes) -> Envelope:
         version=text(12),
         accept_ack=text(15).upper(),
         application_ack=text(16).upper(),
-        charset=CHARSETS.get(text(18).upper(), ""),
+        charset=charset,
     )
 
 
-def _as_meant(latin: str) -> str:
-    """Text of a header whose bytes were read as Latin-1, read again as UTF-8 where they are that."""
+def _as_meant(latin: str, charset: str) -> str:
+    """Text of a header whose bytes were read as Latin-1, read again as `parsers.hl7.decoded` reads a message."""
     try:
-        return latin.encode("latin-1").decode()
-    except (UnicodeEncodeError, UnicodeDecodeError):
+        return decoded(latin.encode("latin-1"), charset)[0]
+    except UnicodeEncodeError:  # a hex escape gave a character that Latin-1 does not have
         return latin

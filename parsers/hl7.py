@@ -153,16 +153,7 @@ def _stated_codec(raw: bytes) -> str:
     fields = header.split(header[3:4] or "|", 18)
     if len(fields) < 18:
         return ""
-    repeat = delimiters_of_safe(header).repeat
-    return CHARSETS.get(fields[17].split(repeat, 1)[0].strip().upper(), "")
-
-
-def delimiters_of_safe(header: str) -> Delimiters:
-    """The delimiters of an MSH line, or the standard ones when it has none that can be used."""
-    try:
-        return delimiters_of(header[3:4], header[4:].split(header[3:4] or "|", 1)[0])
-    except (Refusal, ValueError):
-        return delimiters_of("|", STANDARD)
+    return CHARSETS.get(fields[17].split(fields[1][1:2] or "~", 1)[0].strip().upper(), "")
 
 
 def segment_lines(text: str) -> list[str]:
@@ -190,8 +181,6 @@ class Message:
         if not raw:
             raise Refusal(EMPTY)
         text, note = decoded(raw, default_charset)
-        if text.startswith("\ufeff"):
-            text = text[1:]
         self.notes: list[str] = [note] if note else []
         self.lines = lines = segment_lines(text)
         header = lines[0]
@@ -207,7 +196,7 @@ class Message:
         self._cut: dict[str, list[str] | None] = {}
         # The last of a name to be set stays: backwards, the first line of each segment.
         self._firsts = firsts = {line[:4]: line for line in reversed(lines)}
-        if len(firsts) != len(lines) and "\rMSH" + field in text:
+        if len(firsts) != len(lines) and text.count("MSH" + field) > 1:
             self._cut_at_second_header()
         if "pid" + field in firsts and "PID" + field not in firsts:
             self.lines = [line[:3].upper() + line[3:] for line in self.lines]
@@ -280,7 +269,3 @@ class Message:
             return self.text(value)
         parts = value.split(self._rep, 1)[0].split(self._comp, number)
         return self.text(parts[number - 1]) if len(parts) >= number else ""
-
-    def whole(self, value: str) -> str:
-        """The whole field as text, delimiters inside kept, unescaped and trimmed."""
-        return unescape(value, self.delimiters).strip()

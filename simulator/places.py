@@ -87,7 +87,7 @@ _WORDS: Final = {
     "81": "HOME PLANNED RETURN",
     "86": "HOME HEALTH PLANNED RETURN",
 }
-_UNPADDED: Final = {f"0{digit}": str(digit) for digit in range(1, 10)}
+_UNPADDED: Final = {f"0{digit}": str(digit) for digit in (1, 2, 3, 4, 5, 6, 7, 9)}
 
 HOSPITALS: Final = (
     Dialect("county-general", "CGMC", "county-general", "CGMC", classes=_HL7_CLASSES, charset="UNICODE UTF-8"),

@@ -27,6 +27,9 @@ NEVER: Final = 4_000_000
 """A day (ordinal) that does not come."""
 PRECLUDING: Final = frozenset({"pace", "hospice", "fide-snp", "family-mosaic", "eae-d-snp", "d-snp"})
 
+ANY_FACILITY: Final = date(2026, 1, 1).toordinal()
+"""From this day on a youth's release from an adult jail opens population 4 too (guide of January 2026, p. 32)."""
+
 WHOLE_PERSON_CARE: Final = frozenset({"Los Angeles", "San Joaquin", "San Bernardino", "Imperial"})
 """Counties of the simulation in which ECM began on 2022-01-01; the others followed on 2022-07-01 (guide, p. 8)."""
 
@@ -140,19 +143,23 @@ def spans(tallies: list[Tally], person: Person, months: int, emergencies: int, s
         return []
     found: list[Span] = []
     first: int | None = None
+
+    def enough(inside: list[Tally]) -> bool:
+        attended = sum(each.as_ == "emergency" for each in inside)
+        return attended >= emergencies or len(inside) - attended >= stays
+
     for day in range(min(each.day for each in seen), end_day + 2):
         start = months_back(day, months)
         inside = [each for each in seen if start <= each.day <= day < each.until] if day <= end_day else []
-        attended = sum(each.as_ == "emergency" for each in inside)
-        if attended >= emergencies or len(inside) - attended >= stays:
-            if first is None:
-                first = day
-        elif first is not None:
+        # A day begins with what is left of the days before; what comes in on it may open a new span.
+        if first is not None and not enough([each for each in inside if each.day < day]) and first < day:
             opening = [each.visit for each in seen if each.day == first]
             openers = tuple(key for visit in opening for key in keys_of(visit, person))
-            start = max(visit.admitted or visit.arrived for visit in opening)
-            found.append(Span(first, day - 1, start, first, openers))
+            arrived = max(visit.admitted or visit.arrived for visit in opening)
+            found.append(Span(first, day - 1, arrived, first, openers))
             first = None
+        if first is None and enough(inside):
+            first = day
     return found
 
 
@@ -204,6 +211,8 @@ def go_live(population: str, county: str) -> int:
     """The first day (ordinal) of a population in a county (guide, pp. 8-9)."""
     if population == "2a":
         return _day("2022-01-01" if county in WHOLE_PERSON_CARE else "2022-07-01")
+    if population == "4a" and county in ("Los Angeles", "San Joaquin"):  # plan pages 002 and 004
+        return _day("2022-01-01")
     return _day("2023-07-01" if population == "2c" else "2024-01-01")
 
 
@@ -247,16 +256,12 @@ def candidates_of(
         for each in tallies
         if each.reason != "cancelled" and any(listed(code, conditions) for code in each.visit.diagnoses)
     ]
-    freed = released_spans(events, end_day)
     freed_ill = released_spans(events, end_day, min(shown, default=None))
     criteria: list[tuple[str, list[Span]]] = [
         ("2a", _from(spans(tallies, person, 6, 5, 3, end_day), grown)),
         ("2c", [span for span in spans(tallies, person, 12, 3, 2, end_day) if span.first < grown]),
         ("4a", _from(freed_ill, grown)),
-        (
-            "4y",
-            [span for span in freed if span.first < grown or (former_foster and span.first < birthday(person, 26))],
-        ),
+        ("4y", _youth_spans(events, end_day, [grown, birthday(person, 26) if former_foster else grown])),
     ]
     found: list[dict[str, Any]] = []
     for population, met in criteria:
@@ -271,6 +276,22 @@ def candidates_of(
                 "openers": list(live.openers),
             }
         )
+    return found
+
+
+def _youth_spans(events: list[Custody], end_day: int, ends: list[int]) -> list[Span]:
+    """Releases before the latest of the days `ends`. Until the guide of January 2026 only youth facilities' counted."""
+    young = [event for event in events if event.occurred is not None and day_of(event.occurred) < max(ends)]
+    camps = [event for event in young if event.facility_type == "youth-facility"]
+    found: list[Span] = []
+    for span in sorted(
+        [*released_spans(camps, end_day), *_from(released_spans(young, end_day), ANY_FACILITY)],
+        key=lambda span: (span.start, span.opened),
+    ):
+        if found and span.first <= found[-1].last + 1:
+            found[-1] = msgspec.structs.replace(found[-1], last=max(span.last, found[-1].last))
+        else:
+            found.append(span)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -64,9 +65,13 @@ def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
         waiting = partitions_of(consumer, topics)
         consumer.assign(waiting)
         open_partitions = {(part.topic, part.partition) for part in waiting}
+        heard = time.monotonic()
         while open_partitions:
-            messages = consumer.consume(_BATCH, timeout=_SILENT_SECONDS)
-            if not messages:
+            # `consume` waits for a full batch: the time-out bounds how long the last few records are held back.
+            messages = consumer.consume(_BATCH, timeout=0.05)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _SILENT_SECONDS:
                 raise KafkaException(
                     KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read")
                 )

@@ -50,18 +50,17 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
     """The candidates as people read them."""
     table(
         title,
-        ("candidate", "member", "population", "state", "status", "why", "plan", "county", "since"),
+        ("candidate", "member", "pop.", "state", "why", "plan", "county", "since"),
         (
             (
-                d["candidate_id"],
+                d["candidate_id"][:12],
                 d["member_id"],
                 d["population"],
-                d["state"].replace("_", " "),
-                d["status"],
+                d["state"].replace("_", " ") if d["status"] in LIVE else d["status"],
                 why(d),
                 d["plan"],
                 d["county"],
-                day((d.get("trigger") or {}).get("occurred")),
+                day((d.get("trigger") or {}).get("occurred"))[:10],
             )
             for d in found
         ),
@@ -70,17 +69,20 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
 
 
 def why(document: dict[str, Any]) -> str:
-    """The reason in a few words: "ED 5 of 5, stays 1 of 3 in 6 mo", or the release."""
+    """The reason in a few words: "5 ED visits in 6 mo", "3 stays in 6 mo", or the release and its conditions."""
     counts = document.get("counts") or {}
     required = counts.get("required") or {}
-    window = document.get("window") or {}
-    if required:
-        stays = sum(counts.get(name, 0) for name in ("inpatient", "snf"))
-        ed = f"ED {counts.get('ed', 0)}" + (f" of {required['ed']}" if "ed" in required else "")
-        rest = f"stays {stays}" + "".join(f" of {n}" for name, n in required.items() if name != "ed")
-        return f"{ed}, {rest} in {window.get('months', '?')} mo"
+    months = (document.get("window") or {}).get("months", "?")
+    stays = counts.get("inpatient", 0) + counts.get("snf", 0)
+    reasons = []
+    if counts.get("ed", 0) >= required.get("ed", 1 << 30):
+        reasons.append(f"{counts['ed']} ED visits")
+    if stays and any(stays >= least for name, least in required.items() if name != "ed"):
+        reasons.append(f"{stays} stays")
+    if reasons:
+        return f"{' and '.join(reasons)} in {months} mo"
     kind = (document.get("trigger") or {}).get("kind", "")
-    conditions = ", ".join(document.get("conditions") or ())
+    conditions = ", ".join(c.lower() for c in document.get("conditions") or ())
     return f"{kind.replace('_', ' ')}{' with ' + conditions if conditions else ''}"
 
 

@@ -52,7 +52,7 @@ def replay(
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Decide recorded messages as the workers would, and write every output record."""
-    settings = place.settings()
+    settings = place.here() if inputs == ["topics"] else place.settings()
     try:
         profiles = load_senders(senders or settings.paths.senders)
         ruleset = load_rules(rules or settings.paths.rules)

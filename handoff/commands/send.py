@@ -23,9 +23,7 @@ _RETRIES = 100
 
 def send(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="HL7 files, folders, .jsonl, or - (stdin).")],
-    to: Annotated[
-        str | None, typer.Option(help="host:port (default: the handoff that runs here).")
-    ] = None,
+    to: Annotated[str | None, typer.Option(help="host:port (default: the handoff that runs here).")] = None,
     rate: Annotated[float, typer.Option(min=0, help="Messages a second in all; 0: as fast as answers come.")] = 0,
     connections: Annotated[int, typer.Option(min=1, max=1000, help="A patient's messages stay on one of them.")] = 1,
     retry: Annotated[bool, typer.Option("--retry", help="Send again after AR or a lost connection.")] = False,

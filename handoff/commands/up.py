@@ -16,9 +16,8 @@ from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
-from handoff.embedded.tether import started_at
 from handoff.show import as_json, err, out, table
-from handoff.supervisor import is_ready, read_state
+from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
 
 Data = Annotated[Path | None, typer.Option(help="Where its data lies (default: the user's state folder).")]
@@ -31,10 +30,6 @@ def up(
 ) -> None:
     """Start Kafka, Redis, listener, directory and workers on this machine, and keep them running."""
     folder = place.data_folder(data)
-    known = read_state(place.state_path(folder))
-    if known is not None and _alive(known):
-        err.print(f"A handoff already runs on {folder} (process {known['pid']}). `handoff down` stops it.")
-        raise typer.Exit(2)
     if detach:
         _detached(folder, workers)
         return
@@ -108,12 +103,12 @@ def down(data: Data = None) -> None:
     """Stop what `handoff up` or `handoff demo --keep` left running on this machine. Data stays."""
     folder = place.data_folder(data)
     state = read_state(place.state_path(folder))
-    if state is None or not _alive(state):
+    if state is None or not is_alive(state):
         out.print("Nothing runs here.")
         return
     os.kill(state["pid"], signal.SIGTERM)
     deadline = time.monotonic() + 90
-    while _alive(state):
+    while is_alive(state):
         if time.monotonic() > deadline:
             err.print(f"Process {state['pid']} did not end in 90 s.")
             raise typer.Exit(1)
@@ -127,7 +122,7 @@ def status(
 ) -> None:
     """What runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
     state = read_state(place.state_path(place.data_folder(data)))
-    if state is None or not _alive(state):
+    if state is None or not is_alive(state):
         if json_:
             as_json({"processes": []})
         else:
@@ -150,11 +145,6 @@ def status(
         )
     if not all(process["ready"] for process in state["processes"]):
         raise typer.Exit(1)
-
-
-def _alive(state: dict[str, Any]) -> bool:
-    pid, started = state.get("pid"), state.get("started")
-    return isinstance(pid, int) and started_at(pid) == started
 
 
 def _print_addresses(state: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -43,7 +44,7 @@ def _zone(value: object) -> ZoneInfo:
 
 def _codec(value: object) -> str:
     try:
-        b"".decode(str(value) or "utf-8")
+        codecs.lookup(str(value) or "utf-8")
     except LookupError as error:
         raise ValueError(f"no such encoding: {value}") from error
     return str(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,8 @@ def end(pid: int, started: float, grace: float = GRACE_SECONDS) -> None:
         process.wait(grace)
     except psutil.TimeoutExpired:
         process.kill()
-        process.wait(grace)
+        with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+            process.wait(grace)  # killed, but it stays listed for as long as its own parent does not ask for it
     except psutil.NoSuchProcess:
         return
 

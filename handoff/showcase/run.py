@@ -18,6 +18,7 @@ from confluent_kafka import Consumer
 from agents.chunk import Tick, write_tick
 from agents.reconcile import CUSTODY
 from agents.stage import TICKS, Emit, Record
+from domain.times import instant
 from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System
 from parsers.custody import encode_custody, load_custody
@@ -148,9 +149,11 @@ def candidate_latency(kafka: KafkaSettings, since: int) -> Timing:
 
 def _waits(records: Iterable[Record], since: int) -> Iterable[float]:
     for record in records:
-        stamp = record.headers.get("received", b"")
-        if stamp.isdigit() and int(stamp) >= since:
-            yield max(0.0, float(record.timestamp - int(stamp)))
+        if record.value is None:
+            continue
+        received = instant(json.loads(record.value)["received"])
+        if received >= since:
+            yield max(0.0, float(record.timestamp - received))
 
 
 def read_messages(folder: Path) -> list[bytes]:

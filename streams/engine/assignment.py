@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -33,6 +34,8 @@ class Assignment:
     ) -> None:
         """`drain()` returns when no decision and no transaction is under way; it raises if that takes too long."""
         self.ready: dict[int, PartitionRows] = {}
+        self.moved: dict[tuple[str, int], int] = {}
+        """Where this worker has moved the input since the assignment, by topic and partition."""
         self.metadata: Any = None
         """The consumer's group metadata as of this assignment: what fences a transaction decided under an older one."""
         self._stage, self._kafka, self._options, self._intake, self._drain = stage, kafka, options, intake, drain
@@ -46,13 +49,14 @@ class Assignment:
         return sorted({place.partition for place in self._given or ()})
 
     @property
-    def starts(self) -> dict[tuple[str, int], int]:
-        """Where the input of the restored partitions stood at the assignment, by topic and partition."""
-        return {
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where the input of the restored partitions stands, by topic and partition."""
+        starts = {
             (place.topic, place.partition): max(0, place.offset)
             for place in self._given or ()
             if place.partition in self.ready
         }
+        return {**starts, **self.moved}
 
     @property
     def complete(self) -> bool:
@@ -93,7 +97,9 @@ class Assignment:
             self._intake.soon(lambda: serve(partition, rows))
 
         if positions:
-            self._restoring = RestoreThread(self._stage, self._kafka, self.partitions, restored)
+            folder = self._options.checkpoint_folder
+            checkpoints = Path(folder) if folder is not None else None
+            self._restoring = RestoreThread(self._stage, self._kafka, self.partitions, restored, checkpoints)
             self._restoring.start()
 
     def revoked(self, consumer: Consumer, _taken: list[TopicPartition]) -> None:
@@ -110,6 +116,7 @@ class Assignment:
             ROWS.remove(self._stage.name, str(partition))
         self._given = None
         self.ready.clear()
+        self.moved.clear()
         self.metadata = None
         consumer.unassign()
 

@@ -30,6 +30,9 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The directory counts as away after so long."""
     row_limit: int = 512 * 1024
     """Bytes a row may take."""
+    checkpoint_folder: str | None = None
+    """Local folder for checkpoints, which make a restart read only the changelog's tail; None: no checkpoints."""
+    checkpoint_every: float = 300.0
     health_host: str = "127.0.0.1"
     health_port: int | None = None
     """Port of the health server; 0 takes a free one, None starts none."""

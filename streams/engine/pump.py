@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
 from agents.chunk import questions
 from agents.stage import Stage
@@ -41,8 +42,6 @@ class Pump:
         self.assignment: Assignment | None = None
         self.committed = 0
         """Records committed since the start."""
-        self.positions: dict[tuple[str, int], int] = {}
-        """Where the input stands by topic and partition, as far as this worker has moved it."""
         self.beat = time.monotonic()
         """When the pump last came round."""
         self.handed_out: float | None = None
@@ -74,10 +73,26 @@ class Pump:
         await poll
         await self.drain()
 
-    async def drain(self) -> None:
-        """Return when no decision and no transaction is under way."""
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """While this is held no decision and no transaction is under way, and the rows are as committed."""
         async with self._busy:
             await self._settle()
+            yield
+
+    async def drain(self) -> None:
+        """Return when no decision and no transaction is under way."""
+        async with self.still():
+            pass
+
+    async def prove_owner(self) -> None:
+        """Return only if the partitions were still this worker's when this was called; to be called within `still`.
+
+        Commits the positions where they already are: a worker that has been replaced is fenced, and ends.
+        """
+        assert self.assignment is not None
+        again = Decided({}, dict(self.assignment.moved), self.assignment.metadata, {})
+        await asyncio.get_running_loop().run_in_executor(self._committing, self._transactions.write, again)
 
     async def call_polling(self, act: Callable[[], None]) -> None:
         """Run `act` on the thread that polls."""
@@ -127,7 +142,7 @@ class Pump:
         for partition, result in decided.results.items():
             self.assignment.ready[partition].fold(result)
             self.committed += result.records
-        self.positions.update(decided.positions)
+        self.assignment.moved.update(decided.positions)
         self._open = None
         reach("after-fold")
         report(self._stage.name, decided, self.assignment.ready, time.time() * 1000)

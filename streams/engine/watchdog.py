@@ -64,8 +64,7 @@ class Watchdog(Thread):
         assignment = self._pump.assignment
         if assignment is None:
             return None
-        stands = assignment.starts
-        stands.update((at, max(stands[at], moved)) for at, moved in self._pump.positions.items() if at in stands)
+        stands = assignment.positions
         if not stands:
             return None
         asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in stands}

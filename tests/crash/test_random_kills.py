@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,12 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 ROUNDS = int(os.environ.get("HANDOFF_CRASH_ROUNDS", "4"))
 
 
-def test_random_kills_under_load(kafka: HasBootstrap) -> None:
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_random_kills_under_load(kafka: HasBootstrap, tmp_path: Path, checkpoints: bool) -> None:
     chance = random.Random(os.environ.get("HANDOFF_CRASH_SEED", "handoff"))
     with Counted(kafka.bootstrap) as counted:
-        slots = {slot: counted.worker(slot, max_records=60) for slot in (0, 1)}
+        saving: dict[str, Any] = {"checkpoint_folder": str(tmp_path), "checkpoint_every": 0.2} if checkpoints else {}
+        slots = {slot: counted.worker(slot, max_records=60, **saving) for slot in (0, 1)}
         for worker in slots.values():
             worker.wait_ready()
         for _ in range(ROUNDS):
@@ -28,6 +32,6 @@ def test_random_kills_under_load(kafka: HasBootstrap) -> None:
             counted.supervise(slots, lambda target=target: counted.read_so_far() >= target)  # type: ignore[misc]
             slots[chance.choice((0, 1))].signal(signal.SIGKILL)
         counted.finish(slots, 90)
-        counted.check("kill -9 at random", ROUNDS)
+        counted.check(f"kill -9 at random{', with checkpoints' if checkpoints else ''}", ROUNDS)
         assert set(counted.deaths) <= {-signal.SIGKILL, 70}
         assert len(counted.deaths) >= ROUNDS - 1

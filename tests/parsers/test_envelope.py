@@ -6,8 +6,9 @@ import pytest
 
 from domain.refusal import Refusal
 from parsers import codes
+from parsers.adt import read_adt
 from parsers.envelope import read_envelope
-from tests.parsers.writing import adt
+from tests.parsers.writing import DEFAULT, adt
 
 
 def test_every_field_that_a_door_needs() -> None:
@@ -52,12 +53,17 @@ def test_without_a_usable_msh_it_is_refused(raw: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("codec", ["utf-8", "latin-1"])
-def test_names_beyond_ascii(codec: str) -> None:
-    envelope = read_envelope(adt(msh={3: "CLÍNICA", 18: "8859/1"}).decode().encode(codec))
+@pytest.mark.parametrize(("stated", "codec"), [("", "utf-8"), ("", "cp1252"), ("8859/1", "latin-1")])
+def test_names_beyond_ascii(stated: str, codec: str) -> None:
+    envelope = read_envelope(adt(msh={3: "CLÍNICA", 18: stated}).decode().encode(codec))
     assert envelope.sending_app == "CLÍNICA"
     assert envelope.fields[2].encode("latin-1") == "CLÍNICA".encode(codec), "kept byte for byte"
-    assert envelope.charset == "iso8859-1"
+    assert envelope.charset == ("iso8859-1" if stated else "")
+
+
+def test_a_byte_that_only_windows_knows() -> None:
+    raw = adt(msh={10: "7\u2013A"}).decode().encode("cp1252")
+    assert read_envelope(raw).control_id == "7\u2013A" == read_adt(raw, DEFAULT).control_id
 
 
 def test_a_hex_escape_in_the_header() -> None:

@@ -48,8 +48,9 @@ def test_lines_before_msh_are_passed_over() -> None:
     assert Message(b"FHS|^~\\&\rBHS|^~\\&\r" + HEADER.encode()).header[9] == "C1"
 
 
-def test_only_the_first_of_glued_messages_is_read() -> None:
-    message = Message(f"{HEADER}\rPID|1||7\r{HEADER}\rPID|1||8\rDG1|1||I10".encode())
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_only_the_first_of_glued_messages_is_read(end: str) -> None:
+    message = Message(end.join([HEADER, "PID|1||7", HEADER, "PID|1||8", "DG1|1||I10"]).encode())
     assert message.all("PID") == ["PID|1||7"]
     assert message.all("DG1") == []
     assert message.notes == ["glued-messages"]
@@ -158,6 +159,7 @@ def test_text_is_the_first_of_everything_trimmed() -> None:
     [
         ("8859/1", "latin-1", ""),
         ("8859/15~UNICODE", "iso8859-15", ""),
+        ("8859/15 ", "iso8859-15", ""),
         ("UNICODE UTF-8", "utf-8", ""),
         ("utf-8", "utf-8", ""),
         ("", "utf-8", ""),

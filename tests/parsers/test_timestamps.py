@@ -172,8 +172,9 @@ def test_birth_dates(text: str, expected: str | None) -> None:
     assert birth_date(text) == expected
 
 
-@given(st.datetimes(min_value=datetime(1950, 1, 1), max_value=datetime(2099, 1, 1)))
+@given(st.datetimes())
 def test_equals_what_the_zone_says(wall: datetime) -> None:
+    wall = wall.replace(year=1950 + wall.year % 150, day=min(wall.day, 28))
     expected = round(wall.replace(microsecond=0, tzinfo=CALIFORNIA, fold=0).timestamp() * 1000)
     assert instant(wall.strftime("%Y%m%d%H%M%S"), CALIFORNIA) == expected
 

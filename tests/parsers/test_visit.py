@@ -100,7 +100,8 @@ def test_observation_hides_in_the_patient_type(pv1: dict[int, str], known: str) 
     ("kind", "sent", "known"),
     [
         ("snf", "I", "snf"), ("icf", "I", "snf"), ("snf", "E", "emergency"), ("hospital", "I", "inpatient"),
-        ("jail", "I", "custody"), ("jail", "E", "custody"), ("prison", "O", "custody"), ("youth-facility", "I", "custody"),
+        ("jail", "I", "custody"), ("jail", "E", "custody"), ("prison", "O", "custody"),
+        ("youth-facility", "I", "custody"),
         ("jail", "N", None), ("snf", "", None),
     ],
 )  # fmt: skip

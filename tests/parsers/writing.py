@@ -17,7 +17,7 @@ def segment(name: str, fields: dict[int, str]) -> str:
 
 
 def adt(trigger: str = "A01", *more: str, **given: dict[int, str] | None) -> bytes:
-    """A message: `msh`, `evn`, `pid`, `pv1` change fields of the usual segments (None leaves one out); `more` follow."""
+    """A message. `msh`, `evn`, `pid`, `pv1` change fields of the usual segments, None leaves one out; `more` follow."""
     usual: dict[str, dict[int, str]] = {
         "msh": {
             2: "^~\\&",

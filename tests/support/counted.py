@@ -224,6 +224,13 @@ class WorkerProcess:
             reader.join(5)
         return code
 
+    def wait_or(self, seconds: float) -> int | None:
+        """Wait for the end for so long; the exit code, None if it still runs."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def _wait_said(self, name: str, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
         while True:

@@ -1,0 +1,213 @@
+"""Puts the readings and the tallies together, judges them, and gives the screen of a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from console import judgement
+from console.judgement import Judgement, Limits, Point, State
+from console.lag_history import LagHistory
+from console.screen import (
+    AlertsView,
+    ChangeView,
+    FeedView,
+    GroupView,
+    LettersView,
+    PartitionView,
+    PopulationView,
+    ProcessView,
+    Screen,
+    TopicView,
+)
+from console.tallies import STATUSES, CandidateChange, Tallies
+from domain.times import rfc3339
+from streams.lag import PartitionLag
+
+OUR_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
+"""Dead letters that are not the sender's doing: records set aside until we mend something."""
+_DRAWN: Final = 60
+_STALE: Final = 15_000
+"""Milliseconds after which a reading no longer stands for now."""
+
+Processes = Callable[[], Sequence[Mapping[str, Any]]]
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """What `look` looks at. `progress` gives whether the topics are counted, and those that are missing."""
+
+    history: LagHistory
+    tallies: Tallies
+    progress: Callable[[], tuple[bool, tuple[str, ...]]]
+    processes: Processes = tuple
+    limits: Limits = Limits()
+
+    def look(self, now: int) -> Screen:
+        """The screen at `now` (ms UTC)."""
+        reading, fault = self.history.last, self.history.fault
+        age = None if reading is None else max(0, now - reading.at)
+        groups = self._groups()
+        counted, missing = self.progress()
+        processes = tuple(_process(entry) for entry in self.processes())
+        with self.tallies.lock:
+            feeds, letters = self._feeds(now), self._letters(now)
+            screen = Screen(
+                at=rfc3339(now),
+                state=State.OK,
+                says=(),
+                kafka=fault,
+                reading_age=None if age is None else age / 1000,
+                counted=counted,
+                missing=missing,
+                groups=groups,
+                feeds=feeds,
+                letters=letters,
+                candidates=self._candidates(),
+                candidates_exact=self.tallies.candidates.exact,
+                changes_total=tuple((*key, count) for key, count in sorted(self.tallies.changes.items())),
+                latest=tuple(_change(change) for change in reversed(self.tallies.latest)),
+                watchlist=self.tallies.watchlist.counts[()],
+                unattributed={
+                    label[0]: count for label, count in sorted(self.tallies.unattributed.counts.items()) if count
+                },
+                alerts=AlertsView(
+                    self.tallies.alerts.count,
+                    sum(self.tallies.alerts.hours.of_day(now)),
+                    rfc3339(self.tallies.alerts.last) if self.tallies.alerts.count else None,
+                ),
+                processes=processes,
+            )
+        state, says = _verdict(screen, age)
+        return msgspec.structs.replace(screen, state=state, says=says)
+
+    def _groups(self) -> tuple[GroupView, ...]:
+        reading = self.history.last
+        if reading is None:
+            return ()
+        by_group: dict[str, dict[str, list[PartitionLag]]] = {group: {} for group in reading.members}
+        for lag in reading.lags:
+            by_group.setdefault(lag.group, {}).setdefault(lag.topic, []).append(lag)
+        return tuple(
+            self._group(group, topics, reading.members.get(group)) for group, topics in sorted(by_group.items())
+        )
+
+    def _group(self, group: str, topics: dict[str, list[PartitionLag]], members: int | None) -> GroupView:
+        reader = self.history.has_reader(group, self.limits.window)
+        views, found = [], []
+        for topic, lags in sorted(topics.items()):
+            partitions = []
+            for lag in lags:
+                points = self.history.points(group, topic, str(lag.partition))
+                judged = judgement.judge_partition(points, reader, self.limits)
+                found.append(judged)
+                partitions.append(
+                    PartitionView(lag.partition, lag.committed, lag.end, lag.lag, lag.seconds, judged.state, judged.why)
+                )
+            history = self.history.points(group, topic)
+            views.append(
+                TopicView(
+                    topic=topic,
+                    lag=sum(lag.lag for lag in lags),
+                    seconds=max(lag.seconds for lag in lags),
+                    state=judgement.worst_of(partition.state for partition in partitions),
+                    trend=judgement.trend(judgement.recent(history, self.limits.window)),
+                    history=_drawn(history),
+                    partitions=tuple(partitions),
+                )
+            )
+        judged = judgement.judge_group(found, reader)
+        history = self.history.points(group)
+        last = judgement.recent(history, self.limits.window)
+        return GroupView(
+            group=group,
+            state=judged.state,
+            why=judged.why,
+            members=members,
+            lag=sum(view.lag for view in views),
+            seconds=max((view.seconds for view in views), default=0.0),
+            trend=judgement.trend(last),
+            catch_up=judgement.seconds_to_catch_up(last),
+            history=_drawn(history),
+            topics=tuple(views),
+        )
+
+    def _feeds(self, now: int) -> tuple[FeedView, ...]:
+        return tuple(
+            FeedView(
+                sender=sender,
+                taken=feed.taken,
+                refused=feed.refused,
+                set_aside=feed.set_aside,
+                last=rfc3339(feed.last) if feed.last else None,
+                silence=max(0.0, (now - feed.last) / 1000) if feed.last else None,
+                quiet=bool(feed.last)
+                and judgement.is_quiet(feed.first, feed.last, feed.taken + feed.refused, now, self.limits),
+                hours=tuple(feed.hours.of_day(now)),
+            )
+            for sender, feed in sorted(self.tallies.feeds.items())
+        )
+
+    def _letters(self, now: int) -> tuple[LettersView, ...]:
+        found = [
+            LettersView(code, sender, letters.count, sum(letters.hours.of_day(now)), rfc3339(letters.last))
+            for (code, sender), letters in self.tallies.letters.items()
+        ]
+        return tuple(sorted(found, key=lambda view: (-view.count, view.code, view.sender)))
+
+    def _candidates(self) -> tuple[PopulationView, ...]:
+        found: dict[str, dict[str, int]] = {}
+        for (population, status), count in self.tallies.candidates.counts.items():
+            if count:
+                found.setdefault(population, dict.fromkeys(STATUSES, 0))[status] = count
+        return tuple(PopulationView(population, statuses) for population, statuses in sorted(found.items()))
+
+
+def _verdict(screen: Screen, age: int | None) -> tuple[State, tuple[str, ...]]:
+    """The worst state, and what is wrong in sentences, worst first."""
+    found: list[Judgement] = []
+    if screen.kafka is not None:
+        found.append(Judgement(State.STOP, f"Kafka does not answer ({screen.kafka})"))
+    elif age is not None and age > _STALE:
+        found.append(Judgement(State.WARNING, f"the last lag reading is {age // 1000} s old"))
+    found += [Judgement(group.state, f"{group.group}: {group.why}") for group in screen.groups if group.why]
+    found += [Judgement(State.WARNING, f"{feed.sender} is silent") for feed in screen.feeds if feed.quiet]
+    ours = sum(letters.last_day for letters in screen.letters if letters.code in OUR_FAULTS)
+    if ours:
+        found.append(Judgement(State.WARNING, f"{ours} records set aside by a fault of ours in the last day"))
+    if screen.missing:
+        found.append(Judgement(State.WARNING, f"no topic {', '.join(screen.missing)}"))
+    found += [
+        Judgement(State.WARNING, f"{process.role} {process.stage or ''} is not ready".replace("  ", " "))
+        for process in screen.processes
+        if not process.ready
+    ]
+    order = list(State)
+    found.sort(key=lambda one: -order.index(one.state))
+    return judgement.worst_of(one.state for one in found), tuple(one.why for one in found)
+
+
+def _drawn(points: Sequence[Point]) -> tuple[int, ...]:
+    """The lag in at most 60 steps, each the most of its readings, so that a short peak is not lost."""
+    if len(points) <= _DRAWN:
+        return tuple(point.lag for point in points)
+    size = -(-len(points) // _DRAWN)
+    return tuple(max(point.lag for point in points[at : at + size]) for at in range(0, len(points), size))
+
+
+def _change(change: CandidateChange) -> ChangeView:
+    return ChangeView(
+        change.candidate_id, change.population, change.status, change.revision, rfc3339(change.at - change.at % 1000)
+    )
+
+
+def _process(entry: Mapping[str, Any]) -> ProcessView:
+    """Only these fields: the state file holds tokens too."""
+    return ProcessView(
+        str(entry.get("role", "")),
+        entry.get("stage"),
+        entry.get("slot"),
+        bool(entry.get("ready")),
+        int(entry.get("restarts", 0)),
+    )

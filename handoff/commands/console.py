@@ -1,0 +1,69 @@
+"""`console`: the ops screen, for real deployments; `up` starts it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from console.serve import Door, PortTaken, serve
+from handoff import place
+from handoff.embedded.tether import started_at
+from handoff.logs import configure
+from handoff.settings import Settings
+from streams.lag import groups_of
+
+
+def console(
+    app: Annotated[str, typer.Option(help="The application's name: its groups begin with it.")] = "handoff",
+) -> None:
+    """Serve the ops screen until SIGTERM: lag, feeds, dead letters, candidates by number; nobody's data.
+
+    Exit 0 stopped, 2 settings are wrong or a port cannot be had.
+    """
+    settings = place.here()
+    configure()
+    if not settings.kafka.bootstrap:
+        typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set, and no handoff runs on this machine", err=True)
+        raise typer.Exit(2)
+    try:
+        code = serve(settings.kafka, groups_of(app), door(settings), processes=processes(settings.kafka.bootstrap))
+    except PortTaken as taken:
+        typer.echo(
+            f"{taken} cannot be listened on: set HANDOFF_CONSOLE__PORT or HANDOFF_HEALTH__PORT to another port",
+            err=True,
+        )
+        raise typer.Exit(2) from taken
+    raise typer.Exit(code)
+
+
+def door(settings: Settings) -> Door:
+    """Where the settings want the console."""
+    said = settings.console
+    return Door(
+        host=said.host,
+        port=said.port,
+        token=said.token.get_secret_value() if said.token is not None else None,
+        certificate=said.tls_certificate,
+        key=said.tls_key,
+        client_ca=said.tls_client_ca,
+        health_host=settings.health.host,
+        health_port=settings.health.port,
+    )
+
+
+def processes(bootstrap: str) -> Callable[[], Sequence[Mapping[str, Any]]]:
+    """Looks up what `handoff up` runs on this machine; nothing when it runs on another Kafka than `bootstrap`."""
+
+    def found() -> Sequence[Mapping[str, Any]]:
+        state = place.running()
+        if state is None or state.get("bootstrap") != bootstrap:
+            return ()
+        pid = state.get("pid")
+        if not isinstance(pid, int) or started_at(pid) != state.get("started"):
+            return ()
+        listed = state.get("processes")
+        return listed if isinstance(listed, list) else ()
+
+    return found

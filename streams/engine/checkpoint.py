@@ -1,0 +1,134 @@
+"""Checkpoints: a partition's rows on local disk with the changelog position they stand for, so that a restart reads
+only what came after.
+
+A checkpoint saves time and is never trusted for more. One that is torn, altered, of another topic, of another schema
+version, too old, or not between the changelog's ends is set aside with a log line, and the changelog is read whole.
+Files hold rows, hence names of members: they are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from struct import Struct, error
+from typing import BinaryIO, Final
+from zlib import crc32
+
+import msgspec
+import structlog
+
+from agents.rows import PartitionRows
+
+_log = structlog.get_logger("engine")
+_MAGIC: Final = b"handoff rows 1\n"
+_FRAME: Final = Struct(">II")
+_BLOCK: Final = 4_096
+OLDEST: Final = 12 * 3_600_000
+"""Milliseconds. A compacted log forgets tombstones after a day (delete.retention.ms): rows removed since an older
+checkpoint could rise again."""
+
+
+class Unusable(Exception):
+    """A checkpoint that is not whole."""
+
+
+class Standing(msgspec.Struct, frozen=True, array_like=True):
+    """What a checkpoint stands for."""
+
+    topic_id: str
+    """Kafka's own ID of the changelog, which a topic made anew under the same name does not share."""
+    partition: int
+    schema: int
+    offset: int
+    """The changelog's end when the rows were taken: the next record to read."""
+    clock: int
+    written: int
+    """Milliseconds UTC."""
+    rows: int
+
+
+def file_of(folder: Path, stage: str, partition: int) -> Path:
+    """Where the checkpoint of a partition is."""
+    return folder / f"{stage}-{partition}.rows"
+
+
+def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:
+    """Write a checkpoint so that either the former or this one is there whole. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    scratch = path.with_suffix(".new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(_MAGIC)
+        _write_frame(file, msgspec.msgpack.encode(standing))
+        entries = iter(rows.items())
+        while block := dict(islice(entries, _BLOCK)):
+            _write_frame(file, msgspec.msgpack.encode(block))
+        _write_frame(file, b"")
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def read(path: Path, usable: Callable[[Standing], str]) -> tuple[Standing, PartitionRows] | None:
+    """The rows of a checkpoint, without their heap, if there is one and `usable(standing)` finds nothing wrong with it.
+
+    `usable` answers with what is wrong, or with an empty text.
+    """
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise Unusable("no checkpoint of this version")
+            standing = msgspec.msgpack.decode(_read_frame(file), type=Standing)
+            wrong = usable(standing)
+            if wrong:
+                raise Unusable(wrong)
+            rows = PartitionRows()
+            for block in _read_blocks(file):
+                rows.sealed.update(block)
+            if len(rows) != standing.rows:
+                raise Unusable("rows are missing")
+            rows.clock = standing.clock
+            return standing, rows
+    except FileNotFoundError:
+        return None
+    except (Unusable, OSError, msgspec.DecodeError) as found:
+        _log.warning("checkpoint set aside", file=path.name, why=str(found))
+        return None
+
+
+def judge(standing: Standing, *, topic_id: str, partition: int, schema: int, start: int, end: int) -> str:
+    """What is wrong with a checkpoint for a changelog whose partition reaches from `start` to `end`; empty: nothing."""
+    if standing.topic_id != topic_id or standing.partition != partition:
+        return "of another topic"
+    if standing.schema != schema:
+        return f"of schema version {standing.schema}"
+    if not start <= standing.offset <= end:
+        return f"at {standing.offset}, while the changelog reaches from {start} to {end}"
+    if time.time() * 1000 - standing.written > OLDEST:
+        return "too old"
+    return ""
+
+
+def _write_frame(file: BinaryIO, body: bytes) -> None:
+    file.write(_FRAME.pack(len(body), crc32(body)))
+    file.write(body)
+
+
+def _read_frame(file: BinaryIO) -> bytes:
+    try:
+        length, checksum = _FRAME.unpack(file.read(_FRAME.size))
+    except error as torn:
+        raise Unusable("torn") from torn
+    body = file.read(length)
+    if len(body) != length or crc32(body) != checksum:
+        raise Unusable("torn or altered")
+    return body
+
+
+def _read_blocks(file: BinaryIO) -> Iterator[dict[str, bytes]]:
+    decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+    while body := _read_frame(file):
+        yield decode(body)

@@ -1,0 +1,87 @@
+"""Visits of two source patients that are one (semantics, section 3: stitching)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.members import fold_visit, new_row
+from domain.stitching import stitch
+from tests.support.member import a_visit
+
+OTHER = "HIE|9"
+
+
+def stitched(*visits: Any, minutes: int = 120) -> tuple[list[str], dict[str, str]]:
+    row = new_row()
+    for visit in visits:
+        row = fold_visit(row, visit)
+    view, duplicates = stitch(row.visits, minutes)
+    names = [visit.visit.partition("|")[2] for visit in view]
+    return names, {names[d]: names[s] for d, s in duplicates.items()}
+
+
+def test_two_feeds_of_one_arrival_are_one_visit() -> None:
+    _, duplicates = stitched(a_visit("a", "2026-03-01 10:00"), a_visit("b", "2026-03-01 12:00", patient=OTHER))
+    assert duplicates == {"b": "a"}
+
+
+def test_not_when_they_lie_apart_in_time_place_kind_or_are_one_patients() -> None:
+    first = a_visit("a", "2026-03-01 10:00")
+    for other in (
+        a_visit("b", "2026-03-01 12:01", patient=OTHER),
+        a_visit("b", "2026-03-01 10:00", patient=OTHER, facility="Elsewhere"),
+        a_visit("b", "2026-03-01 10:00", "inpatient", patient=OTHER),
+        a_visit("b", "2026-03-01 10:00", patient=OTHER, status="cancelled"),
+        a_visit("b", "2026-03-01 10:00", "outpatient", patient=OTHER),
+        a_visit("b", "2026-03-01 10:00"),
+    ):
+        assert stitched(first, other)[1] == {}
+
+
+def test_an_unknown_facility_is_not_the_same_facility() -> None:
+    pair = (a_visit("a", "2026-03-01", facility=""), a_visit("b", "2026-03-01", facility="", patient=OTHER))
+    assert stitched(*pair)[1] == {}
+
+
+def test_one_visit_number_under_two_patients_is_one_visit() -> None:
+    moved = a_visit("a", "2026-03-04 10:00", patient=OTHER, facility="Elsewhere")
+    assert stitched(a_visit("a", "2026-03-01 10:00"), moved)[1] == {"a": "a"}
+
+
+def test_two_visits_of_one_patient_are_not_both_the_same_visit_of_another() -> None:
+    _, duplicates = stitched(
+        a_visit("a", "2026-03-01 10:00"),
+        a_visit("b", "2026-03-01 10:30", patient=OTHER),
+        a_visit("c", "2026-03-01 11:00", patient=OTHER),
+    )
+    assert duplicates == {"b": "a"}
+
+
+def test_a_numbered_visit_stands_before_a_weak_one_and_learns_from_it() -> None:
+    row = new_row()
+    row = fold_visit(row, a_visit("w", "2026-03-01 10:00", weak=True, diagnoses=("I10",), disposition_group="TO_NF"))
+    row = fold_visit(row, a_visit("n", "2026-03-01 11:00", patient=OTHER, departed=None, diagnoses=("E119",)))
+    view, duplicates = stitch(row.visits, 120)
+    assert duplicates == {0: 1}
+    assert view[1].departed == row.visits[0].departed
+    assert view[1].to == "TO_NF"
+    assert view[1].diagnoses == ("E119", "I10")
+    assert view[1].face != row.visits[1].face
+
+
+def test_nothing_to_stitch() -> None:
+    assert stitched() == ([], {})
+
+
+@given(st.permutations(range(4)))
+def test_the_order_of_arrival_does_not_show(order: list[int]) -> None:
+    visits = [
+        a_visit("a", "2026-03-01 10:00", weak=True),
+        a_visit("b", "2026-03-01 10:10", patient=OTHER),
+        a_visit("c", "2026-03-01 11:50", patient="CLINIC|3"),
+        a_visit("d", "2026-03-01 12:05", patient="CLINIC|4"),
+    ]
+    assert stitched(*(visits[i] for i in order)) == (["a", "b", "c", "d"], {"a": "b", "c": "b"})

@@ -1,0 +1,92 @@
+"""The HTTP door: never open, and the same promises as MLLP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from gateway.http import http_app
+from gateway.intake import Intake
+from parsers.ack import read_ack
+from tests.conftest import HasBootstrap
+from tests.gateway.running import admission, everything, running
+from tests.support.kafka import TopicNames
+
+pytestmark = [pytest.mark.kafka]
+TOKEN = "t0ken"
+GUARD = {"Authorization": f"Bearer {TOKEN}"}
+ROW = {"birth_date": "1980-01-01", "identifiers": [{"authority": "GENHOSP", "number": "100"}]}
+RELEASE = {"kind": "released", "occurred": "2026-03-01T10:00:00-08:00", "cin": "91234567A", "facility": "J"}
+
+
+@asynccontextmanager
+async def caller(
+    intake: Intake, limit: int = 100_000, headers: dict[str, str] = GUARD
+) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=http_app(intake, TOKEN, limit))
+    async with httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers, timeout=20) as client:
+        yield client
+
+
+async def test_without_the_token_nothing_is_taken(kafka: HasBootstrap, topic_names: TopicNames) -> None:
+    async with running(kafka.bootstrap, topic_names) as door:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Bearer "}):
+            async with caller(door.intake, headers=headers) as http:
+                assert (await http.post("/hl7", content=admission("C1"))).status_code == 401
+                assert (await http.put("/roster/91234567A", json=ROW)).status_code == 401
+                assert (await http.post("/custody", json=RELEASE)).status_code == 401
+        assert await door.raw() == []
+        with pytest.raises(ValueError, match="token"):
+            http_app(door.intake, "", 100)
+
+
+async def test_hl7_is_answered_as_over_mllp(kafka: HasBootstrap, topic_names: TopicNames) -> None:
+    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+        good = await http.post("/hl7", content=admission("C1"))
+        assert good.status_code == 200
+        assert read_ack(good.content).control_id == "C1"
+        bad = await http.post("/hl7", content=admission("C2").replace(b"PID|", b"XID|"))
+        assert (bad.status_code, read_ack(bad.content).code) == (422, "AE")
+        assert (await http.post("/hl7", content=b"x" * 100_001)).status_code == 413
+        assert [each.value for each in await door.raw()] == [admission("C1")]
+        assert len(await door.dead()) == 1
+        assert (await http.get("/hl7")).status_code == 405
+
+
+async def test_a_roster_row_is_stored_under_its_member(kafka: HasBootstrap, topic_names: TopicNames) -> None:
+    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+        assert (await http.put("/roster/91234567A", json=ROW)).status_code == 200
+        for row in ({}, {**ROW, "member_id": "91234567C"}, {**ROW, "birth_date": "soon"}):
+            refused = await http.put("/roster/91234567A", json=row)
+            assert refused.status_code == 422
+            assert "soon" not in refused.text
+        assert (await http.put("/roster/91234567A", content=b"[]")).status_code == 422
+        (record,) = everything(door.kafka, door.topics.roster)
+        assert record.key == b"91234567A"
+        assert record.headers["received"].isdigit()
+        assert json.loads(record.value or b"")["identifiers"] == ROW["identifiers"]
+
+
+async def test_custody_records_are_stored_all_or_none(kafka: HasBootstrap, topic_names: TopicNames) -> None:
+    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+        lines = "\n".join(json.dumps({**RELEASE, "record_id": f"R{n}"}) for n in range(3))
+        assert (await http.post("/custody", content=lines)).json() == {"stored": 3}
+        refused = await http.post("/custody", content=lines + "\n" + json.dumps({"kind": "freed"}))
+        assert refused.status_code == 422
+        assert refused.json()["faults"][0].startswith("line 4: ")
+        records = everything(door.kafka, door.topics.custody)
+        assert sorted(json.loads(each.value or b"")["record_id"] for each in records) == ["R0", "R1", "R2"]
+        assert {each.key for each in records} == {b"CIN|91234567A"}
+
+
+async def test_without_kafka_it_says_send_again(topic_names: TopicNames) -> None:
+    async with running("127.0.0.1:1", topic_names, seconds=0.5, topics=False) as door, caller(door.intake) as http:
+        answer = await http.post("/hl7", content=admission("C1"))
+        assert (answer.status_code, read_ack(answer.content).code) == (503, "AR")
+        assert answer.headers["retry-after"]
+        assert (await http.put("/roster/91234567A", json=ROW)).status_code == 503
+        assert (await http.post("/custody", json=RELEASE)).status_code == 503

@@ -1,0 +1,109 @@
+"""MLLP over TLS: who shows no certificate, a stranger's or an old one is not let in; who is let in is known by it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from msgspec.structs import replace
+
+from gateway.client import Target, send
+from gateway.listener import MllpDoor
+from gateway.tls import Tls, client_context, names_in, server_context
+from parsers.profiles import Profiles, SenderProfile
+from tests.conftest import HasBootstrap
+from tests.gateway.running import admission, running, sender
+from tests.support.kafka import TopicNames
+
+pytestmark = [pytest.mark.kafka]
+MERCY = SenderProfile(name="mercy", authority="GENHOSP", certificates=frozenset({"adt.mercy.example"}))
+
+
+class Papers:
+    """Certificates of one authority, on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ca = trustme.CA()
+        self.ca_file = folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(str(self.ca_file))
+        certificate, key = self.pair("server", self.ca.issue_cert("localhost", "127.0.0.1"))
+        self.server = Tls(certificate, key, self.ca_file)
+
+    def pair(self, name: str, issued: trustme.LeafCert) -> tuple[Path, Path]:
+        """A certificate and its key as files."""
+        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        issued.private_key_pem.write_to_path(str(key))
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        return certificate, key
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Papers:
+    return Papers(tmp_path)
+
+
+def good(papers: Papers) -> ssl.SSLContext:
+    return client_context(papers.ca_file, *papers.pair("mercy", papers.ca.issue_cert("adt.mercy.example")))
+
+
+def none(papers: Papers) -> ssl.SSLContext:
+    return client_context(papers.ca_file)
+
+
+def strangers(papers: Papers) -> ssl.SSLContext:
+    return client_context(papers.ca_file, *papers.pair("other", trustme.CA().issue_cert("adt.mercy.example")))
+
+
+def expired(papers: Papers) -> ssl.SSLContext:
+    then = datetime.now(UTC) - timedelta(days=1)
+    issued = papers.ca.issue_cert("adt.mercy.example", not_before=then - timedelta(days=9), not_after=then)
+    return client_context(papers.ca_file, *papers.pair("old", issued))
+
+
+async def test_the_certificate_names_the_sender(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
+    door_ = MllpDoor(port=0, tls=papers.server)
+    async with running(kafka.bootstrap, topic_names, door_, profiles=Profiles([MERCY])) as door:
+        target = Target("127.0.0.1", door.port, tls=good(papers), server_name="localhost")
+        sent = await send(target, [admission("C1"), admission("C2")])
+        assert dict(sent.codes) == {"AA": 2}
+        assert {each.headers["sender"] for each in await door.raw()} == {b"mercy"}
+
+
+@pytest.mark.parametrize("context", [none, strangers, expired])
+async def test_nobody_else_is_let_in(
+    context: Callable[[Papers], ssl.SSLContext], kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
+) -> None:
+    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+        target = Target("127.0.0.1", door.port, tls=context(papers), server_name="localhost", answer_seconds=5)
+        assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
+        async with sender(door.port) as plain:
+            await plain.say(admission("C2"))
+            assert await plain.ended()
+        assert await door.raw() == []
+        again = replace(target, tls=good(papers))
+        assert dict((await send(again, [admission("C3")])).codes) == {"AA": 1}
+
+
+async def test_a_client_does_not_talk_to_a_stranger(
+    kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
+) -> None:
+    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+        target = Target("127.0.0.1", door.port, tls=client_context(None), server_name="localhost", answer_seconds=5)
+        assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
+
+
+def test_names_of_a_certificate_and_files_that_are_none(tmp_path: Path) -> None:
+    certificate = {
+        "subject": ((("commonName", "Old.Name"),),),
+        "subjectAltName": (("DNS", "adt.mercy.example"), ("Registered ID", "1.2.3")),
+    }
+    assert names_in(certificate) == ["adt.mercy.example", "old.name"]
+    empty = tmp_path / "empty.pem"
+    empty.write_bytes(b"")
+    with pytest.raises(ssl.SSLError):
+        server_context(Tls(empty, empty))
