@@ -226,7 +226,7 @@ class _Pace:
 
     def __init__(self, rate: float) -> None:
         self._gap = 1.0 / rate if rate > 0 else 0.0
-        self._next = 0.0
+        self._next = time.monotonic()
 
     async def wait(self) -> None:
         """Returns when it is this one's turn."""

@@ -36,7 +36,7 @@ class System:
         settings: Settings,
         *,
         workers: int = 1,
-        console: bool = False,
+        console: bool = True,
         say: Say = lambda _: None,
         tick_seconds: float | None = None,
         quick: bool = False,

@@ -198,7 +198,7 @@ class AlertLine(_Written):
 
 
 class Expect(_Written):
-    """What must come of a story. `live` and `watch` are complete for populations 2a, 2c, 4a, 4y; others may be not."""
+    """What must come of a story. `live`, `ended`, `watch` are complete (of 2a, 2c, 4a, 4y); the others may be not."""
 
     live: tuple[LiveLine, ...] = ()
     ended: tuple[EndedLine, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -75,18 +76,16 @@ def _of_group(
             committed[part.topic, part.partition] = part.offset
     ends = {part: future.result().offset for part, future in _ends(admin, parts).items()}
     starts = {part: future.result().offset for part, future in _ends(admin, parts, OffsetSpec.earliest()).items()}
+    first = {part: max(starts[part], committed.get((part.topic, part.partition), 0)) for part in parts}
+    behind = {part: ends[part] - first[part] for part in parts}
+    ages = _ages(consumer, {part: first[part] for part in parts if behind[part] > 0}, now)
     lags = []
     for part in parts:
-        key = (part.topic, part.partition)
-        at, end, start = committed.get(key), ends[part], starts[part]
-        behind = max(0, end - max(start, at if at is not None else start))
-        seconds = 0.0
-        if behind:
-            first = max(start, at if at is not None else start)
-            seconds = _age(consumer, part.topic, part.partition, first, now)
-            if seconds < 0:  # only transaction markers lie between: nothing waits
-                behind, seconds = 0, 0.0
-        lags.append(PartitionLag(group, part.topic, part.partition, at, end, behind, round(seconds, 3)))
+        at = committed.get((part.topic, part.partition))
+        # Behind a committed position there may be nothing but the markers of transactions: then nothing waits.
+        age = ages.get((part.topic, part.partition))
+        waiting = behind[part] if age is not None else 0
+        lags.append(PartitionLag(group, part.topic, part.partition, at, ends[part], waiting, round(age or 0.0, 3)))
     return lags
 
 
@@ -95,15 +94,24 @@ def _ends(admin: AdminClient, parts: Sequence[TopicPartition], spec: Any = None)
     return admin.list_offsets(dict.fromkeys(parts, spec), request_timeout=_SECONDS)
 
 
-def _age(consumer: Consumer, topic: str, partition: int, offset: int, now: int) -> float:
-    """Seconds since the record at `offset` (or the next one there is) was appended; -1 when there is none."""
-    consumer.assign([TopicPartition(topic, partition, offset)])
-    message = consumer.poll(2.0)
+def _ages(consumer: Consumer, first: Mapping[TopicPartition, int], now: int) -> dict[tuple[str, int], float]:
+    """Seconds since the oldest record at or after each offset was appended; no entry where there is no record."""
+    if not first:
+        return {}
+    consumer.assign([TopicPartition(part.topic, part.partition, offset) for part, offset in first.items()])
+    waiting = {(part.topic, part.partition) for part in first}
+    ages: dict[tuple[str, int], float] = {}
+    deadline = time.monotonic() + _SECONDS
+    while waiting and time.monotonic() < deadline:
+        for message in consumer.consume(len(waiting), timeout=0.05):
+            place = (message.topic() or "", message.partition() or 0)
+            if place not in waiting:
+                continue
+            waiting.discard(place)
+            if message.error() is None:
+                ages[place] = max(0.0, (now - message.timestamp()[1]) / 1000)
+            elif message.error().code() != KafkaError._PARTITION_EOF:
+                ages[place] = 0.0
     consumer.unassign()
-    if message is None:
-        return -1.0
-    error = message.error()
-    if error is not None:
-        return -1.0 if error.code() == KafkaError._PARTITION_EOF else 0.0
-    appended: int = message.timestamp()[1]
-    return max(0.0, (now - appended) / 1000)
+    # One that gave no answer in time counts as waiting: an unknown is not "caught up".
+    return {**ages, **dict.fromkeys(waiting, 0.0)}

@@ -151,12 +151,13 @@ def member(
             ("window", "ED", "inpatient", "SNF", "observation"),
             ((name, w["ed"], w["inpatient"], w["snf"], w["observation"]) for name, w in utilization["windows"].items()),
         )
+    standing = [t for t in transitions.values() if t["status"] == "asserted"]
     table(
-        "Transitions",
-        ("occurred", "kind", "facility", "to", "status"),
+        f"Transitions ({len(transitions) - len(standing)} more were retracted)",
+        ("occurred", "kind", "facility", "to"),
         (
-            (day(t["occurred"]), t["kind"], t.get("facility"), t.get("to"), t["status"])
-            for t in sorted(transitions.values(), key=lambda t: t["occurred"] or "")
+            (day(t["occurred"]), t["kind"].replace("_", " "), t.get("facility"), t.get("to"))
+            for t in sorted(standing, key=lambda t: t["occurred"] or "")
         ),
     )
     candidates_table(mine)
@@ -210,8 +211,11 @@ def explain(
         lines.append(
             f"window {window['from']} to {window['to']}" + (f" (ledger complete since {floor})" if floor else "")
         )
-    for check in document.get("exclusions") or ():
-        lines.append(f"exclusion {check['programme']}: {check['finding']}")
+    checks = document.get("exclusions") or ()
+    clear = [check["programme"] for check in checks if check["finding"] == "clear"]
+    lines += [f"exclusion {c['programme']}: {c['finding']}" for c in checks if c["finding"] != "clear"]
+    if clear:
+        lines.append(f"not in {', '.join(clear)} (as of {day(checks[0]['as_of'])})")
     if document.get("suspected"):
         lines.append("suspected, not verified: " + ", ".join(str(s) for s in document["suspected"]))
     route = document.get("route") or {}

@@ -27,7 +27,7 @@ from agents.stage import TICKS, Record, Stage
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.consume import batch_of
 from streams.engine.options import EngineOptions
-from streams.engine.restore import restore
+from streams.engine.restore import changelog_reader, ends_of, restore
 from tests.support.count_worker import Order
 from tests.support.counting import Row, counting_stage, fact
 from tests.support.kafka import Shape, make_topics
@@ -147,7 +147,7 @@ class Counted:
 
     def read(self, topic: str) -> dict[int, list[Record]]:
         """All committed records of a topic, by partition, in log order."""
-        return read_committed(self.bootstrap, topic, self.partitions)
+        return read_committed(self.kafka, topic, self.partitions)
 
     def rows(self) -> dict[int, PartitionRows]:
         """Rows and clocks as a restore finds them."""
@@ -276,33 +276,29 @@ class WorkerProcess:
         self.wait()
 
 
-def read_committed(bootstrap: str, topic: str, partitions: int) -> dict[int, list[Record]]:
-    """All committed records of a topic by partition."""
-    return {partition: list(_read_partition(bootstrap, topic, partition)) for partition in range(partitions)}
+def read_committed(kafka: KafkaSettings, topic: str, partitions: int) -> dict[int, list[Record]]:
+    """All committed records of a topic by partition, up to where it now ends.
+
+    Waits for transactions that are open there: a dead worker's hides what others committed after it until it times out.
+    """
+    marks = {partition: mark for partition, (_, mark) in ends_of(kafka, topic, range(partitions), 30.0).reach.items()}
+    return {partition: list(_read_partition(kafka, topic, partition, mark)) for partition, mark in marks.items()}
 
 
-def _read_partition(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "reader",
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-        }
-    )
+def _read_partition(kafka: KafkaSettings, topic: str, partition: int, mark: int) -> Iterator[Record]:
+    consumer = changelog_reader(kafka)
     consumer.assign([TopicPartition(topic, partition, 0)])
     deadline = time.monotonic() + 60
+    at = 0
     try:
-        while True:
+        while at < mark:
             assert time.monotonic() < deadline, f"{topic}/{partition} could not be read to its end"
-            messages = consumer.consume(10_000, 0.2)
-            ended = [m for m in messages if m.error() is not None and m.error().code() == KafkaError._PARTITION_EOF]
-            good = [message for message in messages if message.error() is None]
-            for chunk in batch_of(good).chunks.values():
+            messages = consumer.consume(2_000, 0.05)
+            for message in messages:
+                error = message.error()
+                assert error is None or error.code() == KafkaError._PARTITION_EOF, error
+                at = message.offset() + (error is None)
+            for chunk in batch_of([message for message in messages if message.error() is None]).chunks.values():
                 yield from chunk
-            if ended:
-                return
     finally:
         consumer.close()

@@ -1,0 +1,44 @@
+"""`rules check`: the programme's rules, looked over for what a loader cannot call wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.refusal import BadDeclaration
+from domain.rules import check as check_rules
+from handoff import place
+from handoff.declarations.rules import load_rules
+from handoff.show import as_json, err, out
+
+rules_app = typer.Typer(no_args_is_help=True, help="The programme's rules: checked.")
+
+
+@rules_app.callback()
+def _root() -> None:
+    """One command so far; the group is here so that more can join it."""
+
+
+@rules_app.command("check")
+def check(
+    folder: Annotated[Path | None, typer.Option(help="Another rules folder.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find overlaps, gaps, dangling value sets, unsourced rules. Exit 1 when there are any, 2 when it cannot load."""
+    try:
+        rules = load_rules(folder or place.settings().paths.rules)
+    except BadDeclaration as wrong:
+        for fault in wrong.faults:
+            err.print(fault, markup=False)
+        raise typer.Exit(2) from wrong
+    found = check_rules(rules)
+    if json_:
+        as_json({"version": rules.version, "hash": rules.hash, "findings": found})
+    else:
+        for finding in found:
+            out.print(finding, markup=False)
+        out.print(f"rules {rules.version}: {len(found)} findings", style="green" if not found else "yellow")
+    if found:
+        raise typer.Exit(1)

@@ -1,0 +1,146 @@
+"""Folding facts into a member's row."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import members
+from domain.members import (
+    Disposition,
+    fold_custody,
+    fold_disposition,
+    fold_roster,
+    fold_visit,
+    group_of,
+    hold,
+    is_empty,
+    new_row,
+)
+from domain.snapshots import RosterFacts, VisitSnapshot
+from tests.support.member import a_release, a_visit, revised
+
+
+def test_a_known_or_older_snapshot_changes_nothing() -> None:
+    first = a_visit("a", "2026-03-01")
+    second = revised(first, facility="Elsewhere")
+    row = fold_visit(fold_visit(new_row(), first), second)
+    assert fold_visit(row, first) is row
+    assert fold_visit(row, second) is row
+    assert row.visits[0].facility == "Elsewhere"
+
+
+def test_a_withdrawn_visit_stays_away_until_a_later_revision() -> None:
+    first = a_visit("a", "2026-03-01")
+    gone = revised(first, status="withdrawn")
+    row = fold_visit(fold_visit(new_row(), first), gone)
+    assert row.visits == ()
+    assert fold_visit(row, first) is row
+    back = fold_visit(row, revised(gone, status="closed"))
+    assert [visit.revision for visit in back.visits] == [3]
+    assert back.gone == {}
+
+
+def test_a_withdrawal_of_a_record_may_come_as_that_of_a_visit() -> None:
+    record = a_release("R1", "2026-03-01")
+    row = fold_custody(new_row(), record)
+    gone = VisitSnapshot(record.patient, "R1", 2, "withdrawn", "other", 0)
+    assert fold_visit(row, gone).custody == ()
+    assert fold_custody(fold_visit(row, gone), record).custody == ()
+
+
+def test_custody_records_fold_like_visits() -> None:
+    first = a_release("R1", "2026-03-01")
+    second = revised(first, kind="scheduled", occurred=None)
+    row = fold_custody(fold_custody(new_row(), second), first)
+    assert [(r.kind, r.at) for r in row.custody] == [("scheduled", first.received)]
+    other = fold_custody(row, a_release("R0", "2026-02-01"))
+    assert [r.record_id for r in other.custody] == ["R0", "R1"]
+    assert fold_custody(other, revised(second, status="withdrawn")).custody == other.custody[:1]
+
+
+def test_the_roster_that_says_the_same_changes_nothing() -> None:
+    row = fold_roster(new_row(), RosterFacts(plan="lacare"), 5)
+    assert fold_roster(row, RosterFacts(plan="lacare"), 9) is row
+    assert row.roster_received == 5
+    assert fold_roster(row, None, 9).roster is None
+
+
+def test_the_later_answer_holds() -> None:
+    early, late = Disposition(1, "accepted", "a", ""), Disposition(2, "declined", "a", "")
+    row = fold_disposition(fold_disposition(new_row(), "c", late), "c", early)
+    assert row.dispositions == {"c": late}
+    assert fold_disposition(row, "c", late) is row
+
+
+def test_an_empty_row_need_not_be_kept() -> None:
+    assert is_empty(new_row())
+    assert not is_empty(fold_visit(new_row(), a_visit("a", "2026-03-01")))
+    assert not is_empty(fold_roster(new_row(), RosterFacts(), 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "group"),
+    [
+        ({"kind": "emergency"}, "ed"),
+        ({"kind": "inpatient"}, "stay"),
+        ({"kind": "inpatient", "facility_type": "psychiatric"}, "stay"),
+        ({"kind": "inpatient", "facility_type": "snf"}, "snf"),
+        ({"kind": "snf"}, "snf"),
+        ({"kind": "newborn"}, "stay"),
+        ({"kind": "observation"}, "obs"),
+        ({"kind": "observation", "flags": ("from_emergency",)}, "ed"),
+        ({"kind": "outpatient"}, "other"),
+        ({"kind": "custody"}, "custody"),
+        ({"kind": "inpatient", "facility_type": "jail"}, "custody"),
+    ],
+)
+def test_what_kind_of_visit_counting_sees(fields: dict[str, object], group: str) -> None:
+    assert group_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
+
+
+def test_marks() -> None:
+    held = hold(
+        a_visit(
+            "a",
+            "2026-03-01",
+            "inpatient",
+            weak=True,
+            admission_type="3",
+            source="5",
+            disposition="82",
+            facility_type="icf",
+            flags=("homeless", "died", "became_inpatient", "impaired", "whole_day"),
+        )
+    )
+    for mark in ("WEAK", "ELECTIVE", "FROM_NF", "TWIN", "LONG_TERM", "HOMELESS", "DIED", "BECAME_INPATIENT", "IMPAIRED"):
+        assert held.marks & getattr(members, mark), mark
+    assert not held.marks & (members.NEWBORN | members.LABOR | members.FROM_COURT | members.YOUTH_FACILITY)
+    assert hold(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).marks & members.YOUTH_FACILITY
+
+
+def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
+    visit = a_visit("a", "2026-03-01")
+    moved = msgspec.structs.replace(
+        visit, messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.messages), revision=7
+    )
+    assert hold(visit).face == hold(moved).face
+    assert hold(visit).face != hold(msgspec.structs.replace(visit, facility="Elsewhere")).face
+
+
+@given(st.permutations(range(8)))
+def test_any_order_of_snapshots_gives_the_same_facts(order: list[int]) -> None:
+    a, r = a_visit("a", "2026-03-01"), a_release("R1", "2026-02-01")
+    snapshots = [a, revised(a, facility="B"), a_visit("b", "2026-01-01"), a_visit("a", "2026-03-01", patient="HIE|1")]
+    gone = revised(snapshots[2], status="withdrawn")
+    snapshots += [gone, snapshots[1]]
+
+    def fold(indexes: list[int]) -> object:
+        row = new_row()
+        for i in indexes:
+            row = fold_custody(row, revised(r) if i == 7 else r) if i >= 6 else fold_visit(row, snapshots[i])
+        return row
+
+    assert fold(order) == fold(list(range(8)))

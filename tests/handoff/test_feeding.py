@@ -1,0 +1,210 @@
+"""`listen`, `send`, `roster load`, `custody load` and `directory` as processes and commands, end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from handoff.cli import app
+from handoff.embedded.kafka import EmbeddedKafka
+from handoff.embedded.redis import EmbeddedRedis
+from parsers.mllp import frame
+from streams.clients import KafkaSettings
+from tests.gateway.running import admission, everything
+from tests.support.kafka import make_topics, wait_for
+
+pytestmark = [pytest.mark.kafka]
+TOPICS = (
+    "adt.raw.v1",
+    "adt.dead-letters.v1",
+    "custody.raw.v1",
+    "members.roster.v1",
+    "adt.unattributed.v1",
+    "identity.links.v1",
+)
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
+    """A Kafka whose topics have their usual names, for commands know no others."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), quick=True) as cluster:
+        make_topics(cluster.bootstrap, {name: (2, {}) for name in TOPICS})
+        yield KafkaSettings(bootstrap=cluster.bootstrap)
+
+
+@pytest.fixture
+def environment(own_kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    told = {
+        "HANDOFF_KAFKA__BOOTSTRAP": own_kafka.bootstrap,
+        "HANDOFF_DATA": str(tmp_path / "data"),
+        "HANDOFF_MLLP__PORT": "0",
+        "HANDOFF_HTTP__PORT": "0",
+        "HANDOFF_HTTP__TOKEN": "t0ken",
+        "HANDOFF_HEALTH__PORT": "0",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    return {**os.environ, **told}
+
+
+@contextmanager
+def listening(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`handoff listen`, and the addresses that it prints."""
+    command = [sys.executable, "-m", "handoff", "listen"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def call(*arguments: str, stdin: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(app, list(arguments), input=stdin)
+
+
+def answers(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_files_of_every_form_go_in_and_sigterm_ends_it_cleanly(
+    environment: dict[str, str], own_kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "messages"
+    folder.mkdir()
+    (folder / "a.hl7").write_bytes(admission("F1").replace(b"\r", b"\n"))
+    (folder / "b.mllp").write_bytes(frame(admission("F2")) + frame(admission("F3")))
+    batch = b"FHS|^~\\&|X\rBHS|^~\\&|X\r" + admission("F4") + admission("F5") + b"BTS|2\rFTS|1\r"
+    (folder / "c.batch").write_bytes(batch)
+    lines = [json.dumps({"hl7": admission("F6").decode()}), json.dumps({"message": admission("F7").decode()})]
+    (folder / "d.jsonl").write_text("\n".join(lines))
+    with listening(environment) as (process, addresses):
+        wait_for(lambda: answers(addresses["health"] + "/readyz")[0] == 200, what="readiness")
+        sent = call("send", str(folder), "--to", addresses["mllp"], "--connections", "3", "--json")
+        assert sent.exit_code == 0, sent.output
+        account = json.loads(sent.stdout)
+        assert (account["messages"], account["codes"]) == (7, {"AA": 7})
+        piped = call("send", "-", "--to", addresses["mllp"], "--json", stdin=admission("F8") + b"MSH|^~\\&|X\r")
+        assert piped.exit_code == 1
+        assert json.loads(piped.stdout)["codes"] == {"AA": 1, "AE": 1}
+        table = call("send", str(folder / "a.hl7"), "--to", addresses["mllp"])
+        assert "AA" in table.stdout
+        status, metrics = answers(addresses["health"] + "/metrics")
+        assert status == 200
+        assert 'handoff_messages_total{code="AA",' in metrics
+        assert "handoff_ack_seconds_bucket" in metrics
+        assert "handoff_mllp_connections 0.0" in metrics
+        assert "DOE" not in metrics
+        assert answers(addresses["health"] + "/livez")[0] == 200
+        assert answers(addresses["http"] + "/hl7")[0] == 405
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        logged = process.stderr.read()
+        assert "DOE" not in logged
+        assert "F8" not in logged
+    held = {each.headers["control-id"].decode() for each in everything(own_kafka, "adt.raw.v1")}
+    assert {f"F{n}" for n in range(1, 9)} <= held
+
+
+def test_send_says_what_it_cannot_read_and_whom_it_cannot_reach(environment: dict[str, str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    good = tmp_path / "good.hl7"
+    good.write_bytes(admission("G1"))
+    assert call("send", str(tmp_path / "nothing.hl7"), "--to", "127.0.0.1:1").exit_code == 2
+    assert call("send", str(bad), "--to", "127.0.0.1:1").exit_code == 2
+    assert call("send", str(good), "--to", "nowhere").exit_code == 2
+    assert call("send", "-", "--to", "127.0.0.1:1", stdin="").exit_code == 2
+    lost = call("send", str(good), "--to", "127.0.0.1:1", "--json")
+    assert lost.exit_code == 1
+    assert json.loads(lost.stdout)["codes"] == {"none": 1}
+
+
+def test_listen_refuses_a_port_that_is_taken(environment: dict[str, str]) -> None:
+    with listening(environment) as (_, addresses):
+        taken = {**environment, "HANDOFF_MLLP__PORT": addresses["mllp"].rpartition(":")[2]}
+        command = [sys.executable, "-m", "handoff", "listen"]
+        second = subprocess.run(command, env=taken, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 2
+        assert "cannot start" in second.stderr
+
+
+def test_a_roster_is_loaded_whole_or_not_at_all(
+    environment: dict[str, str], own_kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "roster.csv"
+    file.write_text("CIN,born,mrns\n91234567A,1980-01-01,GENHOSP|1\n91234567B,1980-01-01,\n")
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text("cin: CIN\nbirth_date: born\nidentifiers: mrns\n")
+    bad = call("roster", "load", str(file), "--mapping", str(mapping), "--json")
+    assert bad.exit_code == 2
+    assert [(each["line"], each["field"]) for each in json.loads(bad.stdout)["faults"]] == [(3, "cin")]
+    shown = call("roster", "load", str(file), "--mapping", str(mapping))
+    assert "line 3" in shown.stderr
+    assert "91234567B" not in shown.output
+    assert everything(own_kafka, "members.roster.v1") == []
+    file.write_text("CIN,born,mrns\n91234567A,1980-01-01,GENHOSP|1\n91234567C,1980-01-01,\n")
+    dry = call("roster", "load", str(file), "--mapping", str(mapping), "--dry-run", "--json")
+    assert (dry.exit_code, json.loads(dry.stdout)["written"]) == (0, 0)
+    assert everything(own_kafka, "members.roster.v1") == []
+    loaded = call("roster", "load", str(file), "--mapping", str(mapping), "--json")
+    assert (loaded.exit_code, json.loads(loaded.stdout)["written"]) == (0, 2)
+    records = everything(own_kafka, "members.roster.v1")
+    assert {each.key for each in records} == {b"91234567A", b"91234567C"}
+    assert all(each.headers["received"].isdigit() for each in records)
+    mapping.write_text("sin: CIN\n")
+    assert call("roster", "load", str(file), "--mapping", str(mapping)).exit_code == 2
+    assert call("roster", "load", str(tmp_path / "none.csv")).exit_code == 2
+
+
+def test_custody_records_are_loaded_under_their_person(environment: dict[str, str], own_kafka: KafkaSettings) -> None:
+    row = '{"kind": "released", "occurred": "2026-03-01", "identifiers": [{"authority": "LASD", "number": "5"}]}'
+    loaded = call("custody", "load", "-", "--source", "mif", stdin=row)
+    assert loaded.exit_code == 0, loaded.output
+    (record,) = everything(own_kafka, "custody.raw.v1")
+    assert record.key == b"LASD|5"
+    assert json.loads(record.value or b"")["source"] == "mif"
+    assert call("custody", "load", "-", stdin=row.replace("released", "freed")).exit_code == 2
+
+
+def test_the_directory_runs_until_sigterm(environment: dict[str, str], redis_server: EmbeddedRedis) -> None:
+    from handoff.embedded.process import free_ports
+
+    (port,) = free_ports(1)
+    told = {**environment, "HANDOFF_REDIS__URL": redis_server.url, "HANDOFF_HEALTH__PORT": str(port)}
+    command = [sys.executable, "-m", "handoff", "directory"]
+    with subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True) as process:
+        try:
+
+            def ready() -> bool:
+                try:
+                    return answers(f"http://127.0.0.1:{port}/readyz")[0] == 200
+                except OSError:
+                    return False
+
+            wait_for(ready, what="readiness")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    without = {**environment, "HANDOFF_REDIS__URL": ""}
+    assert subprocess.run(command, env=without, capture_output=True, timeout=60, check=False).returncode == 2

@@ -1,0 +1,171 @@
+"""The directory on a real Kafka and Redis: it names who waits, survives its own crash and the loss of Redis."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+
+from agents.links import Link, decode_link
+from agents.stage import Emit
+from handoff.embedded.redis import EmbeddedRedis
+from streams.clients import KafkaSettings
+from streams.directory import CAUGHT_UP, PENDING, DirectoryKeeper, RedisLookup
+from streams.produce import produce_together
+from tests.conftest import HasBootstrap
+from tests.gateway.running import everything
+from tests.support.kafka import TopicNames, make_topics, wait_for
+
+pytestmark = [pytest.mark.kafka]
+ANN, BEA = "91234567A", "91234567C"
+
+
+class County:
+    """Topics of one test, a Redis of its own, and a directory that can be started and stopped."""
+
+    def __init__(self, bootstrap: str, names: TopicNames, server: EmbeddedRedis) -> None:
+        self.kafka = KafkaSettings(bootstrap=bootstrap)
+        self.roster, self.waiting, self.links = (names(name) for name in ("roster", "unattributed", "links"))
+        self.server = server
+        make_topics(bootstrap, {self.roster: (2, {}), self.waiting: (2, {}), self.links: (2, {})})
+
+    def keeper(self) -> DirectoryKeeper:
+        return DirectoryKeeper(
+            self.kafka, self.server.url, roster=self.roster, unattributed=self.waiting, links=self.links
+        )
+
+    @contextmanager
+    def keeping(self) -> Iterator[DirectoryKeeper]:
+        """A directory that has caught up."""
+        keeper = self.keeper()
+        thread = threading.Thread(target=keeper.run, daemon=True)
+        thread.start()
+        try:
+            wait_for(lambda: keeper.ready()[0], what="catching up")
+            assert keeper.alive()[0]
+            yield keeper
+        finally:
+            keeper.stop()
+            thread.join(15)
+            assert not thread.is_alive()
+
+    def row(self, member: str, *numbers: str, received: int) -> None:
+        identifiers = [dict(zip(("authority", "number"), number.split("|"), strict=True)) for number in numbers]
+        document = {"member_id": member, "birth_date": "1980-01-01", "identifiers": identifiers}
+        self._put(self.roster, member, document, received)
+
+    def gone(self, member: str, received: int) -> None:
+        self._put(self.roster, member, None, received)
+
+    def waits(self, patient: str, *identifiers: str, received: int = 1) -> None:
+        document = {"patient": patient, "identifiers": identifiers, "reason": "no-match", "since": 1}
+        self._put(self.waiting, patient, document, received)
+
+    def _put(self, topic: str, key: str, document: object, received: int) -> None:
+        value = None if document is None else json.dumps(document).encode()
+        stamp = (("received", str(received).encode()),)
+        produce_together(self.kafka, [Emit(topic, key.encode(), value, stamp)])
+
+    def said(self) -> list[Link]:
+        return [decode_link(each.value or b"") for each in everything(self.kafka, self.links)]
+
+    def belief(self) -> dict[str, str | None]:
+        """Patient -> member, as rows fold links: the greater revision holds."""
+        held: dict[str, tuple[int, str]] = {}
+        for link in self.said():
+            held[link.patient] = max(held.get(link.patient, (0, "")), (link.rev, link.member or ""))
+        return {patient: member or None for patient, (_, member) in held.items()}
+
+
+@pytest.fixture
+def county(kafka: HasBootstrap, topic_names: TopicNames, tmp_path: Path) -> Iterator[County]:
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        yield County(kafka.bootstrap, topic_names, server)
+
+
+async def asked(county: County, *questions: str) -> dict[str, str | None] | None:
+    lookup = RedisLookup(county.server.url)
+    try:
+        return await lookup.ask(list(questions))
+    finally:
+        await lookup.close()
+
+
+async def test_rows_answer_questions_and_name_those_who_wait(county: County) -> None:
+    assert await asked(county, "G|1") is None  # nothing has been read yet: "nobody" would be a guess
+    county.waits("G|2", "PLAN|9")
+    county.row(ANN, "G|1", received=10)
+    with county.keeping():
+        assert await asked(county, "G|1", "G|2") == {"G|1": f"{ANN}\x1f10", "G|2": None}
+        county.row(BEA, "PLAN|9", received=20)
+        wait_for(lambda: county.belief() == {"G|2": BEA}, what="the match")
+        county.row(BEA, "PLAN|9", "G|1", received=30)
+        wait_for(lambda: county.belief() == {"G|2": BEA, "G|1": BEA}, what="the move")
+        county.gone(BEA, received=40)
+        # PLAN|9 might itself be a patient's number: that one is told too, should there be such a patient.
+        wait_for(lambda: county.belief() == {"G|2": None, "PLAN|9": None, "G|1": ANN}, what="the release")
+        assert await asked(county, "G|1", "PLAN|9") == {"G|1": f"{ANN}\x1f40", "PLAN|9": None}
+        county.waits("G|1", received=50)
+        wait_for(lambda: any(link.received == 50 and link.member == ANN for link in county.said()), what="the race")
+
+
+async def test_it_goes_on_where_it_stopped_and_repeats_what_it_may_not_have_said(county: County) -> None:
+    county.row(ANN, "G|1", received=10)
+    county.waits("G|1")
+    with county.keeping():
+        wait_for(lambda: county.belief() == {"G|1": ANN}, what="the match")
+    client = redis.Redis.from_url(county.server.url)
+    said = county.said()
+    with county.keeping() as keeper:
+        assert keeper.taken == 0
+        assert county.said() == said
+    # A crash after Redis was written and before the link was: the link lies there.
+    (link,) = everything(county.kafka, county.links)
+    emit = Emit(county.links, link.key, link.value, (("received", b"1"),))
+    client.set(PENDING, msgspec.msgpack.encode([emit]))
+    with county.keeping():
+        assert len(county.said()) == len(said) + 1
+        assert not client.exists(PENDING)
+    client.close()
+
+
+async def test_a_redis_that_was_lost_is_filled_again(county: County) -> None:
+    for number in (0, 100, 200):
+        county.row(f"{90000000 + number}A", f"G|{number}", received=10)
+    with county.keeping() as keeper:
+        county.server.kill()
+        assert await asked(county, "G|100") is None
+        wait_for(lambda: not keeper.ready()[0], what="noticing")
+        county.server.start()
+        wait_for(lambda: keeper.ready()[0], what="filling again")
+        assert await asked(county, "G|100", "G|7") == {"G|100": "90000100A\x1f10", "G|7": None}
+        client = redis.Redis.from_url(county.server.url)
+        client.flushall()  # it came back empty in an instant: nobody saw it away
+        assert await asked(county, "G|100") is None
+        wait_for(lambda: bool(client.exists(CAUGHT_UP)), what="filling again")
+        assert await asked(county, "G|100") == {"G|100": "90000100A\x1f10"}
+        client.close()
+
+
+async def test_a_redis_of_another_cluster_is_not_believed(county: County) -> None:
+    client = redis.Redis.from_url(county.server.url)
+    client.hset("handoff:directory:positions", "cluster", "another")
+    client.set("handoff:directory:id:G|1", "somebody\x1f5")
+    client.set(CAUGHT_UP, "1")
+    with county.keeping():
+        assert await asked(county, "G|1") == {"G|1": None}
+    client.close()
+
+
+def test_a_row_that_cannot_be_read_stops_nothing(county: County) -> None:
+    county._put(county.roster, ANN, {"member_id": ANN}, 10)
+    county.row(BEA, "G|2", received=20)
+    county.waits("G|2")
+    with county.keeping():
+        wait_for(lambda: county.belief() == {"G|2": BEA}, what="the match")
