@@ -116,8 +116,7 @@ def _tell_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, js
         as_json(account)
         return
     for fault in faults[:_SHOWN]:
-        err.print(f"{file}: {fault}", markup=False)
+        typer.echo(f"{file}: {fault}", err=True)  # never wrapped: a line is a fault
     if len(faults) > _SHOWN:
         err.print(f"and {len(faults) - _SHOWN} more (--json lists all)")
-    rows = len({fault.line for fault in faults})
-    err.print(f"{len(faults)} faults on {rows} lines: nothing was written.")
+    err.print(f"Nothing was written. Faults: {len(faults)}, bad lines: {len({fault.line for fault in faults})}.")

@@ -211,7 +211,7 @@ def explain(
         lines.append(
             f"window {window['from']} to {window['to']}" + (f" (ledger complete since {floor})" if floor else "")
         )
-    checks = document.get("exclusions") or ()
+    checks: list[dict[str, Any]] = document.get("exclusions") or []
     clear = [check["programme"] for check in checks if check["finding"] == "clear"]
     lines += [f"exclusion {c['programme']}: {c['finding']}" for c in checks if c["finding"] != "clear"]
     if clear:

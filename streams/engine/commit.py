@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -115,7 +116,14 @@ class Transactions:
                 return
             except KafkaException as failure:
                 error = failure.args[0]
+                if error.txn_requires_abort():
+                    self._abort()
                 if error.fatal() or error.txn_requires_abort() or not error.retriable():
                     crash("transaction-failed", stage=self._stage.name, step=step, code=error.name())
                 if time.monotonic() > deadline:
                     crash("transaction-overdue", stage=self._stage.name, step=step, code=error.name())
+
+    def _abort(self) -> None:
+        """Abort before going down, if that can be done at once: an open transaction hides the outputs of others."""
+        with suppress(KafkaException):
+            self._producer.abort_transaction(2.0)

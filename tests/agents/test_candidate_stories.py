@@ -566,7 +566,7 @@ def test_a_population_that_a_rule_set_no_longer_knows_is_left_as_it_stands() -> 
     other = Member(msgspec.structs.replace(rules, criteria=without, hash="sha256:" + "ab" * 32))
     other.row, other.now = member.row, member.now
     other.tick("2026-05-11")
-    assert other.emits == []
+    assert [emit.topic for emit in other.emits if emit.topic in (CANDIDATES, WATCHLIST)] == []
 
 
 def test_a_look_back_of_an_unusual_length_moves_its_own_window() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,4 +43,22 @@ def test_a_broker_that_goes_away_and_comes_back(broker: EmbeddedKafka, how: str)
         counted.produce(500)
         counted.finish(slots, 90)
         counted.check(f"broker {how}", 1)
+        assert set(counted.deaths) <= {70}
+
+
+@pytest.mark.skipif(not MANY, reason="three brokers: part of `make crash`")
+def test_a_cluster_that_loses_its_leaders_one_by_one(tmp_path: Path) -> None:
+    with (
+        EmbeddedKafka(tmp_path, brokers=3, quick=True, overrides={"min.insync.replicas": "2"}) as cluster,
+        Counted(cluster.bootstrap, partitions=3, replication=3) as counted,
+    ):
+        slots = {slot: counted.worker(slot, max_records=40, linger=0.0) for slot in (0, 1)}
+        for broker in range(3):
+            counted.produce(3_000)
+            target = counted.read_so_far() + 300
+            counted.supervise(slots, lambda target=target: counted.read_so_far() > target)  # type: ignore[misc]
+            cluster.kill(broker)
+            counted.finish(slots, 120)
+            cluster.start(broker)
+        counted.check("a leader killed, three brokers", 3)
         assert set(counted.deaths) <= {70}

@@ -40,7 +40,13 @@ class Counted:
     """One test's topics, workers and expectations. Use as a context manager: it ends its workers."""
 
     def __init__(
-        self, bootstrap: str, *, partitions: int = 4, partitions_ticked: bool = False, broken: str = ""
+        self,
+        bootstrap: str,
+        *,
+        partitions: int = 4,
+        partitions_ticked: bool = False,
+        broken: str = "",
+        replication: int = 1,
     ) -> None:
         """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`."""
         self.bootstrap = bootstrap
@@ -60,7 +66,7 @@ class Counted:
             shape[self.stage.changelog] = (partitions + (broken == "partitions"), policy)
         if partitions_ticked:
             shape[TICKS] = (partitions, {})
-        make_topics(bootstrap, shape)
+        make_topics(bootstrap, shape, replication=replication)
         self._producer = Producer(producer_config(self.kafka))
         self._watcher = Consumer({"bootstrap.servers": bootstrap, "group.id": f"t.{self.stage.name}"})
 
