@@ -27,6 +27,7 @@ from domain.transitions import (
     due_of_visit,
     said_key,
     sight_of,
+    speakers,
     visit_transitions,
 )
 from domain.utilization import use
@@ -83,25 +84,26 @@ class _Outcome:
         """Say what happened. Visits that look as they did are passed over, unless `afresh`."""
         row, now, said = self._row, self._now, self._said
         changed: dict[str, Said] = {}
-        for index, visit in enumerate(ledger.visits):
+        shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
+        for index in speakers(ledger) if shared else range(len(ledger.visits)):
+            visit = ledger.visits[index]
             key = visit.visit
             known = said.get(key)
             if known is None and visit.group == OTHER:
                 continue
-            sight = sight_of(index, ledger, now, self._book)
+            sight = -1 if shared else sight_of(index, ledger, now, self._book)
             if known is not None and known.sight == sight >= 0 and not afresh:
-                continue
-            stands = ledger.duplicates.get(index)
-            if stands is not None and ledger.visits[stands].visit == key:
                 continue
             found = visit_transitions(index, ledger, now, self._book)
             kinds = self._say(key, known, found, visit.facility, visit.messages, visit.received)
             if kinds:
                 changed[key] = Said(sight, kinds)
+        heard: set[str] = set()
         for record in row.custody:
             key = said_key(record)
-            if key in changed:
+            if key in heard:
                 continue
+            heard.add(key)
             known = said.get(key)
             sight = record.revision << 8 | (record.at <= now)
             if known is not None and known.sight == sight and not afresh:
@@ -209,12 +211,16 @@ class _Outcome:
     # Utilization
 
     def utilization(self, ledger: Ledger) -> None:
-        """Say the counts, if there ever was something to count."""
+        """Say the counts, if there is anything that ever counted; a tombstone when there no longer is."""
         now, known = self._now, self._used
         counts = use(ledger, now, local_day(now))
         if counts.due is not None:
             self._dues.append(counts.due)
-        if known is None and not _anything_to_count(ledger, now):
+        subject = "u_" + digest(self._member).hex()
+        if not _anything_to_count(ledger, now):
+            if known is not None and known.status == LIVE:
+                self._emit(doc.UTILIZATION, self._member, None, "utilization.emptied", subject, known.revision + 1)
+                self._used = Emitted(known.revision + 1, "empty", b"", "")
             return
         keys = [ledger.visits[index].visit for index in counts.visits]
         face = digest((counts.counts, self._since, keys))
@@ -230,7 +236,6 @@ class _Outcome:
             now=now,
             received=self._received,
         )
-        subject = "u_" + digest(self._member).hex()
         self._emit(doc.UTILIZATION, self._member, document, "utilization.counted", subject, revision)
         self._used = Emitted(revision, LIVE, face, "")
 

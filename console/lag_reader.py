@@ -39,10 +39,11 @@ class LagReader:
 
     def __init__(self, kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> None:
         self._groups = groups
-        self._admin = AdminClient(kafka.librdkafka())
+        quiet = {**kafka.librdkafka(), "log_level": 2}  # faults are raised here, and told by whoever asks
+        self._admin = AdminClient(quiet)
         self._peeking = Consumer(
             {
-                **kafka.librdkafka(),
+                **quiet,
                 "group.id": "handoff-console",  # never joined: partitions are assigned by hand
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,

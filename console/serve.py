@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
@@ -113,8 +114,9 @@ def serve(
     finally:
         stopping.set()
         health.stop()
+        until = time.monotonic() + _JOIN_SECONDS
         for thread in (lag, follow):
-            thread.join(_JOIN_SECONDS)  # one that waits for a cluster that is away is left behind
+            thread.join(max(0.0, until - time.monotonic()))  # one that waits for a cluster that is away is left behind
         REGISTRY.unregister(collector)
         for number, handler in before.items():
             signal.signal(number, handler)

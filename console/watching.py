@@ -97,6 +97,7 @@ class TopicWatch(Thread):
         consumer = Consumer(
             {
                 **self._kafka.librdkafka(),
+                "log_level": 2,  # what is wrong is told once, here and on the page, not twenty times a second
                 "group.id": "handoff-console",  # never joined: partitions are assigned by hand, nothing is committed
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,

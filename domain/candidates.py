@@ -7,21 +7,21 @@ looked at only to say what became of it. Rules: semantics, section 3.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from domain.ages import Ages, ages_of
 from domain.counting import Counted, Ledger
 from domain.members import Disposition, MemberRow
-from domain.releases import Release, release_spans, releases
+from domain.releases import Release, entitled, release_spans, releases
 from domain.rulebook import FOREVER, Line, Rulebook, Validity
 from domain.rules import ADULT, YOUTH, Criterion
 from domain.snapshots import RosterFacts
 from domain.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
 from domain.standing import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
-from domain.times import day_of, day_start, local_day, months_before
+from domain.times import day_start, local_day
 
 LIVE: Final = "live"
 LAPSED: Final = "lapsed"
@@ -63,25 +63,10 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
     due: int | None
 
 
-class Ages(msgspec.Struct, frozen=True, gc=False):
-    """The instants (ms UTC) at which a member turns 18, 21 and 26."""
-
-    eighteen: int
-    adult: int
-    foster_end: int
-
-
 def candidate_id(prefix: str, member: str, line: Line, key: str) -> str:
     """The ID of a candidate (or watch): of member, population, rule major version, and what opened the first span."""
     name = "\x1f".join((prefix, member, line.population, str(line.major), key))
     return f"{prefix}_" + blake2b(name.encode(), digest_size=12).hexdigest()
-
-
-@lru_cache(maxsize=65_536)
-def ages_of(birth_date: str) -> Ages:
-    """A person born on 29 February comes of age on 28 February of a common year."""
-    born = day_of(birth_date)
-    return Ages(*(day_start(months_before(born, -12 * years)) for years in (18, 21, 26)))
 
 
 def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook) -> Judgement:
@@ -119,7 +104,11 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
             if verdict is not None:
                 verdicts.append(verdict)
     if verdicts or edges:
-        edges += [edge for edge in (*standing_dues(row, book), *_window_edges(ledger, book)) if now < edge < FOREVER]
+        edges += [
+            edge
+            for edge in (*standing_dues(roster, row.dispositions, book), *_window_edges(ledger, book))
+            if now < edge < FOREVER
+        ]
     return Judgement(verdicts, standing, found, min(edges, default=None))
 
 
@@ -160,13 +149,12 @@ def _spans(
 
 
 class _Sweeps:
-    """The spans of limbs over one ledger; what one version of a rule has swept, the next need not."""
+    """The spans of limbs over one ledger; what counts and when it leaves is looked up once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._entries: dict[str, list[Counted]] = {}
         self._ends: dict[tuple[str, int], list[int]] = {}
-        self._spans: dict[tuple[str, int, int], list[Span]] = {}
 
     def of(self, criterion: Criterion, *, near: bool) -> list[Span]:
         """Where one of the limbs is met. `near`: or nearly; a limb without a near tier is met there as it is."""
@@ -176,33 +164,23 @@ class _Sweeps:
         return join(spans) if len(spans) > 1 else spans
 
     def _limb(self, of: str, number: int, months: int) -> list[Span]:
-        name = (of, number, months)
-        known = self._spans.get(name)
-        if known is None:
-            entries = self._entries.get(of)
-            if entries is None:
-                groups = GROUPS_OF[of]
-                entries = self._entries[of] = [entry for entry in self._ledger.counted if entry.group in groups]
-            if len(entries) < number:
-                known = []
-            else:
-                ends = self._ends.get((of, months))
-                if ends is None:
-                    ends = self._ends[of, months] = [day_start(leaving(entry, months)) for entry in entries]
-                known = count_spans(entries, ends, number, self._ledger.visits)
-            self._spans[name] = known
-        return known
+        entries = self._entries.get(of)
+        if entries is None:
+            groups = GROUPS_OF[of]
+            entries = self._entries[of] = [entry for entry in self._ledger.counted if entry.group in groups]
+        if len(entries) < number:
+            return []
+        ends = self._ends.get((of, months))
+        if ends is None:
+            ends = self._ends[of, months] = [day_start(leaving(entry, months)) for entry in entries]
+        return count_spans(entries, ends, number, self._ledger.visits)
 
 
 def _release_spans(
     version: Validity, ledger: Ledger, found: list[Release], roster: RosterFacts, ages: Ages, book: Rulebook
 ) -> list[Span]:
     criterion = version.criterion
-    spans = [span for span, _ in release_spans(found, criterion, ledger, book)]
-    if criterion.age != YOUTH:
-        return spans
-    foster = any(code in roster.aid_codes for code in criterion.foster_aid_codes)
-    return [s for s in spans if s.opened < ages.adult or (foster and ages.eighteen <= s.opened < ages.foster_end)]
+    return release_spans(entitled(found, criterion, roster, ages), criterion, ledger, book)
 
 
 def _of_age(spans: Iterable[Span], line: Line, ages: Ages) -> list[Span]:

@@ -12,10 +12,11 @@ from typing import Final
 
 import msgspec
 
+from domain.ages import ages_of
 from domain.candidates import LIVE, Judgement, Verdict
 from domain.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
 from domain.members import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held, MemberRow
-from domain.releases import RELEASE, SURE, Release
+from domain.releases import RELEASE, SURE, Release, entitled
 from domain.rulebook import Rulebook
 from domain.rules import Criterion, Route, Support
 from domain.spans import Span, leaving
@@ -77,7 +78,11 @@ def build_case(
     line, chain, at = verdict.line, verdict.chain, verdict.at
     criterion = line.version_at(at if verdict.status == LIVE else at - 1)
     if line.kind == "release":
-        first, last, proofs, sure = _release_proofs(verdict, judgement.releases, criterion, ledger, book)
+        chosen = judgement.releases
+        if row.roster is not None:
+            ages = None if row.roster.birth_date is None else ages_of(row.roster.birth_date)
+            chosen = entitled(chosen, criterion, row.roster, ages)
+        first, last, proofs, sure = _release_proofs(verdict, chosen, criterion, ledger, book)
     else:
         first, last, proofs = _visit_proofs(verdict, criterion, ledger, book)
         sure = True
@@ -168,8 +173,6 @@ def _release_proofs(
     proofs, days, sure = [], [], False
     for release in found:
         if not since <= release.at <= at:
-            continue
-        if criterion.facility_types and release.facility_type not in criterion.facility_types:
             continue
         day = local_day(release.at)
         holds = today < leaves_window(day, criterion.months)

@@ -7,10 +7,12 @@ from typing import Final
 
 import msgspec
 
+from domain.ages import Ages
 from domain.counting import Ledger
 from domain.members import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
 from domain.rulebook import Rulebook
-from domain.rules import Criterion
+from domain.rules import YOUTH, Criterion
+from domain.snapshots import RosterFacts
 from domain.spans import Span
 from domain.times import day_start, leaves_window, local_day
 
@@ -74,9 +76,20 @@ def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
     return found
 
 
-def release_spans(
-    found: Sequence[Release], criterion: Criterion, ledger: Ledger, book: Rulebook
-) -> list[tuple[Span, Release]]:
+def entitled(found: Sequence[Release], criterion: Criterion, roster: RosterFacts, ages: Ages | None) -> list[Release]:
+    """The releases that the criterion speaks of: from such a facility; for a youth rule, at such an age.
+
+    An adult rule takes earlier releases too: its spans begin with the 21st birthday.
+    """
+    types = criterion.facility_types
+    chosen = [release for release in found if not types or release.facility_type in types]
+    if criterion.age != YOUTH or ages is None:
+        return chosen
+    foster = any(code in roster.aid_codes for code in criterion.foster_aid_codes)
+    return [r for r in chosen if r.at < ages.adult or (foster and ages.eighteen <= r.at < ages.foster_end)]
+
+
+def release_spans(found: Sequence[Release], criterion: Criterion, ledger: Ledger, book: Rulebook) -> list[Span]:
     """The span of each release: from it, or from the first visit that shows a condition, until its months are over.
 
     A condition that was known before the release counts; one that shows up after the window is over does not.
@@ -87,12 +100,10 @@ def release_spans(
         return []
     spans = []
     for release in found:
-        if criterion.facility_types and release.facility_type not in criterion.facility_types:
-            continue
         end = day_start(leaves_window(local_day(release.at), criterion.months))
         start = max(release.at, known_from)
         if start < end:
-            spans.append((Span(start, end, release.key, release.at, RELEASE), release))
+            spans.append(Span(start, end, release.key, release.at, RELEASE))
     return spans
 
 

@@ -6,6 +6,7 @@ of it is judged on a California day.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ CLOSING: Final = frozenset({"enrolled", "declined", "unreachable", "not_eligible
 RESTING: Final = frozenset({"declined", "unreachable"})
 ANSWERS: Final = CLOSING | {"received", "accepted", "outreach"}
 _ENDED: Final = frozenset({"ended", "disenrolled", "discontinued"})
+_WAS_IN: Final = _ENDED | {"enrolled"}
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +82,7 @@ def enrolled_on(ecm: EcmStatus, day: int) -> bool:
     """Whether the member was in ECM on `day`. An end without a beginning covers nothing."""
     if ecm.status in _ENDED and (ecm.start is None or ecm.end is None):
         return False
-    return (ecm.status == "enrolled" or ecm.status in _ENDED) and _holds(_day(ecm.start), _day(ecm.end), day)
+    return ecm.status in _WAS_IN and _holds(_day(ecm.start), _day(ecm.end), day)
 
 
 def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebook) -> str | None:
@@ -89,13 +91,11 @@ def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebo
     What opened after ECM ended is new and does not rest; what opened before a candidate was declined is not held by it.
     """
     rest, opened = book.practice.rest_days, chain.opener.start
-    roster = row.roster
-    if roster is not None and roster.ecm is not None and roster.ecm.end is not None:
-        ecm, after = roster.ecm, day_start(day_of(roster.ecm.end) + 1)
-        if ecm.status == "enrolled" or ecm.status in _ENDED:
-            ended = after <= now < day_start(day_of(roster.ecm.end) + 1 + rest)
-            if ended and opened < after:
-                return "ecm_ended"
+    ecm = row.roster.ecm if row.roster is not None else None
+    if ecm is not None and ecm.end is not None and ecm.status in _WAS_IN:
+        first = day_of(ecm.end) + 1
+        if opened < day_start(first) <= now < day_start(first + rest):
+            return "ecm_ended"
     for other in others:
         answer = row.dispositions.get(other)
         if answer is not None and answer.status in RESTING and answer.at <= opened and now < answer.at + rest * DAY:
@@ -120,13 +120,11 @@ def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], n
     return max(inherited, key=lambda a: (a.at, a.status, a.actor, a.reason), default=None)
 
 
-def standing_dues(row: MemberRow, book: Rulebook) -> list[int]:
+def standing_dues(roster: RosterFacts, answers: Mapping[str, Disposition], book: Rulebook) -> list[int]:
     """All instants (ms UTC), past and to come, at which the standing changes by itself."""
-    rest, dues = book.practice.rest_days, [a.at + book.practice.rest_days * DAY for a in row.dispositions.values()]
-    dues += [answer.at for answer in row.dispositions.values()]
-    roster = row.roster
-    if roster is None:
-        return dues
+    rest = book.practice.rest_days
+    dues = [answer.at for answer in answers.values()]
+    dues += [answer.at + rest * DAY for answer in answers.values()]
     for programme in roster.programmes:
         dues += _edges(programme.start, programme.end)
     if roster.ecm is not None:

@@ -83,6 +83,19 @@ def sight_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
     return visit.revision << 8 | bits
 
 
+def speakers(ledger: Ledger) -> list[int]:
+    """One visit for each visit key, where source patients share keys: the first that stands, else the first at all."""
+    chosen: dict[str, int] = {}
+    for index, visit in enumerate(ledger.visits):
+        if visit.visit not in chosen or (_stands(index, ledger) and not _stands(chosen[visit.visit], ledger)):
+            chosen[visit.visit] = index
+    return sorted(chosen.values())
+
+
+def _stands(index: int, ledger: Ledger) -> bool:
+    return ledger.visits[index].asserted and index not in ledger.duplicates
+
+
 def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> list[Transition]:
     """The transitions of one visit that have happened by `now`; none for one that is not asserted or a duplicate."""
     visit = ledger.visits[index]

@@ -12,6 +12,7 @@ import os
 import time
 from collections import OrderedDict
 from hashlib import sha256
+from random import getrandbits
 from typing import Final
 
 import msgspec
@@ -226,5 +227,4 @@ def _key(event: AdtEvent) -> bytes:
 
 def _trace() -> bytes:
     """A W3C trace context of its own for each message: version, trace ID, parent ID, sampled."""
-    digits = os.urandom(24).hex()
-    return f"00-{digits[:32]}-{digits[32:]}-01".encode()
+    return b"00-%032x-%016x-01" % (getrandbits(128), getrandbits(64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import sys
 import time
 from threading import Event, Thread
 
@@ -41,8 +43,10 @@ class Watchdog(Thread):
         """Crash if a chunk has been out too long, or the pump has not come round."""
         handed_out = self._pump.handed_out
         if handed_out is not None and now - handed_out > self._options.chunk_deadline:
+            _show_threads()
             crash("chunk-not-returned", stage=self._stage, seconds=round(now - handed_out))
         if now - self._pump.beat > self._options.chunk_deadline + self._options.stall_deadline:
+            _show_threads()
             crash("pump-stopped", stage=self._stage, seconds=round(now - self._pump.beat))
 
     def look_at_lag(self, now: float) -> None:
@@ -74,3 +78,8 @@ class Watchdog(Thread):
         except (KafkaException, TimeoutError):
             return None
         return sum(max(0, end - stands[place]) for place, end in ends.items())
+
+
+def _show_threads() -> None:
+    """Say on stderr which line of code each thread stands at: lines only, no values."""
+    faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)

@@ -170,6 +170,18 @@ def test_a_visit_that_moves_to_another_patient_number_keeps_its_transitions() ->
     assert {t["revision"] for t in member.last(TRANSITIONS).values()} == {1}
 
 
+def test_of_a_visit_under_two_patient_numbers_the_one_that_stands_speaks() -> None:
+    member = Member()
+    visit = a_visit("a", "2026-03-01 10:00")
+    member.tell(visit, a_visit("a", "2026-03-01 10:00", patient="GENHOSP|200"))
+    member.tell(revised(visit, status="cancelled"))
+    assert {status for _, status in member.transitions()} == {ASSERTED}
+    member.tell(a_visit("a", "2026-03-01 10:00", patient="GENHOSP|200", revision=2, status="cancelled"))
+    assert {status for _, status in member.transitions()} == {"retracted"}
+    member.tell(a_visit("a", "2026-03-02 10:00", patient="GENHOSP|200", revision=3))
+    assert {status for _, status in member.transitions()} == {ASSERTED}
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -200,7 +212,9 @@ def test_a_custody_record_that_lies_ahead_waits() -> None:
 
 def test_one_record_under_two_persons_is_told_once() -> None:
     member = Member()
-    member.tell(a_release("R1", "2026-03-05"), a_release("R1", "2026-03-05", patient="JAIL|8"))
+    member.tell(a_release("R1", "2026-03-05"))
+    other = a_release("R1", "2026-03-06", patient="JAIL|8", revision=3)
+    assert member.tell(other, revised(other)) == []
     assert len(member.emits) == 1
 
 

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,14 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+_RENUMBER = """
+import fcntl, os, sys
+places = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(places[0], 3)
+os.dup2(places[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads from descriptor 3 and writes to 4."""
 
 
 def chromium() -> str | None:
@@ -39,10 +48,10 @@ class Browser:
     def __init__(self, program: str, profile: Path, *, width: int = 1280, height: int = 1200) -> None:
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
-        # The browser reads from descriptor 3 and writes to 4.
-        shell = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
+        places = [str(to_browser), str(from_browser)]
+        flags = [*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"]
         self._process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", program, *FLAGS, f"--window-size={width},{height}", f"--user-data-dir={profile}"],
+            [sys.executable, "-c", _RENUMBER, *places, program, *flags],
             pass_fds=(to_browser, from_browser),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

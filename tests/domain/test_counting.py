@@ -69,7 +69,12 @@ def test_an_emergency_visit_still_open_is_not_linked() -> None:
 
 def test_a_visit_that_became_a_stay_counts_once_on_the_day_of_admission() -> None:
     stay = a_visit(
-        "v", "2026-03-01 22:00", "inpatient", admitted="2026-03-02 03:00", departed="2026-03-05", flags=("became_inpatient",)
+        "v",
+        "2026-03-01 22:00",
+        "inpatient",
+        admitted="2026-03-02 03:00",
+        departed="2026-03-05",
+        flags=("became_inpatient",),
     )
     ledger = ledger_of(stay)
     assert [entry.group for entry in ledger.counted] == ["stay"]

@@ -115,7 +115,17 @@ def test_marks() -> None:
             flags=("homeless", "died", "became_inpatient", "impaired", "whole_day"),
         )
     )
-    for mark in ("WEAK", "ELECTIVE", "FROM_NF", "TWIN", "LONG_TERM", "HOMELESS", "DIED", "BECAME_INPATIENT", "IMPAIRED"):
+    for mark in (
+        "WEAK",
+        "ELECTIVE",
+        "FROM_NF",
+        "TWIN",
+        "LONG_TERM",
+        "HOMELESS",
+        "DIED",
+        "BECAME_INPATIENT",
+        "IMPAIRED",
+    ):
         assert held.marks & getattr(members, mark), mark
     assert not held.marks & (members.NEWBORN | members.LABOR | members.FROM_COURT | members.YOUTH_FACILITY)
     assert hold(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).marks & members.YOUTH_FACILITY

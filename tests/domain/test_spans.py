@@ -65,9 +65,7 @@ def test_spans_are_what_counting_each_day_finds(days: list[int], rest: list[int]
     spans = spans_of(entries, number, months)
     for day in range(0, 900, 3):
         moment = day_start(FIRST + day) + 20 * 3_600_000
-        inside = sum(
-            e.start <= moment and FIRST + day < leaving(e, months) for e in entries
-        )
+        inside = sum(e.start <= moment and FIRST + day < leaving(e, months) for e in entries)
         assert (inside >= number) == any(s.start <= moment < s.end for s in spans)
     assert all(earlier.end < later.start for earlier, later in zip(spans, spans[1:], strict=False))
 

@@ -122,9 +122,7 @@ class Member:
         """One record."""
         self.now = max(self.now, received)
         self.offset += 1
-        record = Record(
-            topic, 0, self.offset, key.encode(), value, received, {"received": str(received).encode()}
-        )
+        record = Record(topic, 0, self.offset, key.encode(), value, received, {"received": str(received).encode()})
         self.row, emits = self.stage.decide(self.row, record, Context(self.now))
         if self.row is not None:
             # A row must survive the changelog, and be written when it was changed by being due.
@@ -212,9 +210,7 @@ class Member:
             "candidates": {c["candidate_id"]: settled(c) for c in self.live()},
             "watches": {w["watch_id"]: settled(w) for w in self.watches()},
             "transitions": {
-                t["transition_id"]: settled(t)
-                for t in self.last(TRANSITIONS).values()
-                if t["status"] == "asserted"
+                t["transition_id"]: settled(t) for t in self.last(TRANSITIONS).values() if t["status"] == "asserted"
             },
             "utilization": settled(self.utilization() or {}),
         }
@@ -223,3 +219,21 @@ class Member:
 def revised(snapshot: Any, **changes: Any) -> Any:
     """The snapshot's next revision."""
     return msgspec.structs.replace(snapshot, revision=snapshot.revision + 1, **changes)
+
+
+def recount(candidate: dict[str, Any]) -> dict[str, int]:
+    """Law 7: a candidate's own evidence, counted by somebody who knows nothing else."""
+    columns = {
+        "emergency": "ed",
+        "observation": "ed",
+        "inpatient": "inpatient",
+        "newborn": "inpatient",
+        "snf": "snf",
+        "custody": "release",
+    }
+    counts = dict.fromkeys(("ed", "inpatient", "snf", "release"), 0)
+    for line in candidate["evidence"]:
+        assert line["counted"] == (line["reason"] == "counted")
+        if line["counted"]:
+            counts[columns[line["class"]]] += 1
+    return counts

@@ -1,0 +1,208 @@
+"""Feeds the batch oracle (batch.sql): reads messages with the product's reader, and folds nothing.
+
+What SQL is asked for is everything after reading: which statements hold, what a visit is, whose it is, what counts.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from domain.times import instant
+from parsers.adt import read_adt
+from parsers.profiles import Profiles
+from simulator.county import County
+from simulator.world import OFFSETS, day_of
+from tests.support.replaying import PROFILES, RULES
+
+SQL = Path(__file__).with_name("batch.sql").read_text(encoding="utf-8")
+VALUE_SETS = Path(__file__).parents[2] / "rules" / "value_sets"
+EPOCH = date(1970, 1, 1).toordinal()
+TEXT, NUMBER, FLAG, TEXTS = "VARCHAR", "BIGINT", "BOOLEAN", "VARCHAR[]"
+
+TABLES: dict[str, dict[str, str]] = {
+    "said": {
+        **dict.fromkeys(("patient", "trigger", "control", "cin", "visit", "prior", "class", "facility"), TEXT),
+        **dict.fromkeys(("admission_type", "disposition"), TEXT),
+        **dict.fromkeys(("recorded", "built", "sequence", "occurred", "begun", "ended"), NUMBER),
+        "diagnoses": TEXTS,
+    },
+    "merges": {"survivor": TEXT, "retired": TEXT, "recorded": NUMBER},
+    "numbers": {"patient": TEXT, "member": TEXT},
+    "roster": {
+        **dict.fromkeys(("member", "county", "plan", "ecm"), TEXT),
+        **dict.fromkeys(("born", "enrolled_from", "enrolled_to", "ecm_from", "ecm_to"), NUMBER),
+        "aid_codes": TEXTS,
+    },
+    "programmes": {"member": TEXT, "id": TEXT, "begins": NUMBER, "ends": NUMBER, "verified": FLAG},
+    "excludes": {"id": TEXT, "begins": NUMBER, "ends": NUMBER},
+    "served": {"county": TEXT, "population": TEXT, "day": NUMBER},
+    "released": {"member": TEXT, "record": TEXT, "moment": NUMBER, "facility_type": TEXT},
+    "codes": {"name": TEXT, "prefix": TEXT},
+    "clock": {"begins": NUMBER, "offset_ms": NUMBER},
+    "end_at": {"now": NUMBER, "today": NUMBER},
+}
+
+
+class Batch:
+    """The oracle's answer for one county."""
+
+    def __init__(self, county: County, folder: Path) -> None:
+        self.base = duckdb.connect(config={"threads": 2})
+        for name, rows in _rows(county).items():
+            self._load(name, rows, folder)
+        self.base.execute(SQL)
+
+    def visits(self) -> dict[str, dict[str, Any]]:
+        """Visit key -> member, status, class, start, departed, disposition of every visit that some member has."""
+        names = ("visit", "member", "status", "class", "facility", "arrived", "admitted", "departed", "disposition")
+        rows = self.base.execute(f"select {', '.join(names)} from visits").fetchall()
+        return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+    def counts(self) -> dict[tuple[str, int], dict[str, int]]:
+        """(member, months) -> what is counted up to the end; members with nothing are left out."""
+        rows = self.base.execute("select member, months, ed, inpatient, snf from counts").fetchall()
+        return {(row[0], row[1]): dict(zip(("ed", "inpatient", "snf"), row[2:], strict=True)) for row in rows}
+
+    def candidates(self) -> dict[tuple[str, str], set[str]]:
+        """(member, population) -> keys of what may have opened it, of all that are live."""
+        rows = self.base.execute("select member, population, openers from candidates").fetchall()
+        return {(row[0], row[1]): set(row[2]) for row in rows}
+
+    def _load(self, name: str, rows: Iterable[Mapping[str, Any]], folder: Path) -> None:
+        columns = TABLES[name]
+        self.base.execute(f"create table {name} ({', '.join(f'{each} {kind}' for each, kind in columns.items())})")
+        path = folder / f"{name}.jsonl"
+        path.write_bytes(b"\n".join(msgspec.json.encode(row) for row in rows))
+        if path.stat().st_size:
+            read = "read_json(?, format='newline_delimited', columns=?)"
+            self.base.execute(f"insert into {name} select {', '.join(columns)} from {read}", [str(path), columns])
+
+
+def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
+    said, merges = _read(county, PROFILES)
+    end = county.world.end
+    return {
+        "said": said,
+        "merges": merges,
+        "numbers": [
+            {"patient": f"{each['authority']}|{each['number']}", "member": row["member_id"]}
+            for row in county.roster
+            for each in row["identifiers"]
+        ],
+        "roster": [_member(row) for row in county.roster],
+        "programmes": [
+            {
+                "member": row["member_id"],
+                "id": each["id"],
+                "begins": _day(each["from"]),
+                "ends": _day(each["to"]),
+                "verified": each["verified"],
+            }
+            for row in county.roster
+            for each in row["programmes"]
+        ],
+        "excludes": [
+            {"id": each.id, "begins": _epoch(each.valid_from), "ends": _epoch(each.valid_to)}
+            for each in RULES.exclusions
+        ],
+        "served": _served({row["county"] for row in county.roster}),
+        "released": [
+            {
+                "member": row["cin"],
+                "record": row["record_id"],
+                "moment": instant(row["occurred"]),
+                "facility_type": row["facility_type"],
+            }
+            for row in county.custody
+            if row["kind"] == "released"
+        ],
+        "codes": list(_codes()),
+        "clock": [
+            {"begins": begins, "offset_ms": offset}
+            for begins, offset in zip(OFFSETS.changes, OFFSETS.offsets, strict=True)
+        ],
+        "end_at": [{"now": end, "today": day_of(end) - EPOCH}],
+    }
+
+
+def _read(county: County, profiles: Profiles) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    said: list[dict[str, Any]] = []
+    merges: list[dict[str, Any]] = []
+    for message in county.messages:
+        event = read_adt(message.hl7.encode(), profiles.named(message.sender))
+        visit = event.visit
+        row: dict[str, Any] = {
+            "patient": event.patient,
+            "trigger": event.trigger,
+            "control": event.control_id,
+            "cin": event.cin,
+            "recorded": event.recorded,
+            "built": event.built,
+            "sequence": -1 if event.sequence is None else event.sequence,
+            "occurred": None if event.occurred is None else event.occurred.at,
+        }
+        if visit is not None:
+            row |= {
+                "visit": visit.key,
+                "prior": visit.prior_visit,
+                "class": visit.patient_class,
+                "facility": visit.facility,
+                "admission_type": visit.admission_type,
+                "disposition": visit.disposition,
+                "begun": None if visit.admitted is None else visit.admitted.at,
+                "ended": None if visit.departed is None else visit.departed.at,
+                "diagnoses": visit.diagnoses,
+            }
+        said.append(row)
+        merges += [
+            {"survivor": merge.survivor, "retired": merge.retired, "recorded": event.recorded} for merge in event.merges
+        ]
+    return said, merges
+
+
+def _member(row: dict[str, Any]) -> dict[str, Any]:
+    ecm = row["ecm"] or {}
+    return {
+        "member": row["member_id"],
+        "county": row["county"],
+        "plan": row["plan"],
+        "born": _day(row["birth_date"]),
+        "aid_codes": row["aid_codes"],
+        "enrolled_from": _day(row["enrolled_from"]),
+        "enrolled_to": _day(row["enrolled_to"]),
+        "ecm": ecm.get("status", ""),
+        "ecm_from": _day(ecm.get("from")),
+        "ecm_to": _day(ecm.get("to")),
+    }
+
+
+def _served(counties: Iterable[str]) -> list[dict[str, Any]]:
+    declared = {(line.county, line.population): line.day - EPOCH for line in RULES.go_live}
+    populations = {population for _, population in declared}
+    return [
+        {"county": county, "population": each, "day": declared.get((county, each), declared.get(("*", each)))}
+        for county in counties
+        for each in populations
+    ]
+
+
+def _codes() -> Iterable[dict[str, Any]]:
+    for path in sorted(VALUE_SETS.glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                yield {"name": path.stem, "prefix": row["code"].replace(".", "").upper()}
+
+
+def _day(text: str | None) -> int | None:
+    return None if text is None else date.fromisoformat(text).toordinal() - EPOCH
+
+
+def _epoch(day: int | None) -> int | None:
+    return None if day is None else day - EPOCH

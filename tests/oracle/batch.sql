@@ -1,0 +1,242 @@
+-- The batch oracle: from the whole history of messages to visits, counts and live candidates, in one pass of SQL.
+--
+-- Inputs (made by tests/oracle/batch.py): said (one row a message, read), merges, roster, programmes, released,
+-- codes (value sets), clock (California's offsets by the instant they begin), served (go-live), excludes, end_at.
+-- Instants are milliseconds UTC, days are days since 1970-01-01 in California.
+
+create macro day_of(instant) as (
+  (instant + (select arg_max(offset_ms, begins) from clock where begins <= instant)) // 86400000
+);
+create macro back(d, months) as (
+  ((date '1970-01-01' + d::integer) - to_months(months))::date - date '1970-01-01'
+);
+
+-- 1. Statements: repeats are one; the later entered, then the later built, wins.
+create table statements as
+select *, dense_rank() over (order by recorded, built, sequence, control) as rank
+from (select distinct * from said);
+
+create table ties as
+select patient, prior as old, arg_max(visit, rank) as new
+from statements where prior is not null and prior <> visit group by patient, prior;
+
+create table told as
+select s.* replace (coalesce(t.new, s.visit) as visit)
+from statements s left join ties t on t.patient = s.patient and t.old = s.visit
+where s.visit is not null
+  and s.trigger in ('A01','A02','A03','A04','A05','A06','A07','A08','A11','A12','A13','A38');
+
+create table undoes as
+select * from (values ('A11','A01'), ('A11','A04'), ('A13','A03'), ('A12','A02'), ('A38','A05')) v(cancel, undone);
+
+create table happened as
+select *, case when trigger = 'A03' then coalesce(ended, occurred, recorded)
+               when trigger in ('A01','A04','A06') then coalesce(occurred, begun, recorded)
+               else coalesce(occurred, recorded) end as moment
+from told where trigger in ('A01','A02','A03','A04','A05','A06','A07');
+
+-- A cancel means the happening that its EVN-6 names; naming none, all up to itself.
+create table cancels as
+select c.patient, c.visit, c.rank, u.undone, c.occurred // 60000 as minute,
+       c.occurred is not null and exists (
+         select 1 from happened h join undoes o on o.undone = h.trigger and o.cancel = c.trigger
+         where h.patient = c.patient and h.visit = c.visit and h.moment // 60000 = c.occurred // 60000) as named
+from told c join undoes u on u.cancel = c.trigger;
+
+create table stands as
+select h.*, exists (
+    select 1 from cancels c
+    where c.patient = h.patient and c.visit = h.visit and c.undone = h.trigger and c.rank >= h.rank
+      and (not c.named or c.minute = h.moment // 60000)) as undone
+from happened h;
+
+-- 2. Visits.
+create table facts as
+select patient, visit,
+  arg_max(facility, rank) filter (facility is not null) as facility,
+  arg_max(admission_type, rank) filter (admission_type is not null) as admission_type,
+  arg_max(diagnoses, rank) filter (diagnoses is not null) as diagnoses,
+  arg_max(if(trigger = 'A13', '', disposition), rank) filter (disposition is not null or trigger = 'A13') as disposition,
+  arg_max(if(trigger = 'A11', '', class), rank)
+    filter (trigger = 'A11' or (class is not null and trigger in ('A02','A03','A05','A08'))) as class_said,
+  max(rank) filter (trigger = 'A11' or (class is not null and trigger in ('A02','A03','A05','A08'))) as class_rank,
+  arg_max(if(trigger = 'A11', -1, begun), rank) filter (trigger = 'A11' or (trigger = 'A08' and begun is not null)) as begun,
+  max(rank) filter (trigger = 'A11' or (trigger = 'A08' and begun is not null)) as begun_rank,
+  arg_max(if(trigger = 'A13', -1, ended), rank) filter (trigger = 'A13' or (trigger <> 'A03' and ended is not null)) as ended,
+  max(rank) filter (trigger = 'A13' or (trigger <> 'A03' and ended is not null)) as ended_rank,
+  max(rank) filter (trigger = 'A11') as denied_rank
+from told group by patient, visit;
+
+create table events as
+select patient, visit,
+  bool_or(trigger in ('A01','A04') and not undone) as came,
+  bool_or(trigger in ('A01','A04') and undone) as revoked,
+  bool_or(trigger in ('A02','A03','A06','A07') and not undone) as confirmed,
+  max(rank) filter (trigger in ('A02','A03','A06','A07') and not undone) as confirmed_rank,
+  bool_or(trigger = 'A05' and not undone) as planned,
+  min(moment) filter (trigger in ('A01','A04') and not undone) as first_at,
+  arg_min(rank, moment) filter (trigger in ('A01','A04') and not undone) as first_rank,
+  min(moment) filter (trigger in ('A01','A04') and not undone and class = 'inpatient') as admission_at,
+  min(moment) filter (trigger in ('A01','A04','A06','A07') and not undone and class = 'inpatient') as marked_at,
+  min(moment) filter (trigger in ('A02','A03','A06','A07') and not undone) as inferred_at,
+  max(moment) filter (trigger = 'A03' and not undone) as left_at,
+  arg_max(rank, moment) filter (trigger = 'A03' and not undone) as left_rank,
+  arg_max(class, rank) filter (trigger in ('A01','A04','A06','A07') and not undone and class is not null) as mark,
+  max(rank) filter (trigger in ('A01','A04','A06','A07') and not undone and class is not null) as mark_rank,
+  bool_or(trigger in ('A01','A04','A06','A07') and not undone and class = 'emergency') as began_in_ed
+from stands group by patient, visit;
+
+create table placed as
+select e.patient, e.visit, f.facility, f.admission_type, coalesce(f.diagnoses, []) as diagnoses, e.began_in_ed,
+  case when e.came or (e.confirmed and not e.revoked and coalesce(f.denied_rank < e.confirmed_rank, true))
+         then if(e.left_at is null, 'open', 'closed')
+       when e.planned then 'expected' else 'cancelled' end as status,
+  case when f.class_said <> '' and f.class_rank > coalesce(e.mark_rank, 0) then f.class_said
+       else coalesce(e.mark, f.class_said) end as class,
+  case when not e.came then e.inferred_at
+       when f.begun is null or f.begun < 0 or f.begun_rank < e.first_rank then e.first_at
+       when abs(f.begun - coalesce(e.admission_at, e.first_at)) < abs(f.begun - e.first_at) then e.first_at
+       when abs(f.begun - e.first_at) > 172800000 then e.first_at
+       else f.begun end as arrived,
+  e.marked_at,
+  case when f.ended is null or f.ended < 0 or f.ended_rank < e.left_rank or abs(f.ended - e.left_at) > 172800000
+         then e.left_at else f.ended end as departed,
+  if(e.left_at is null, '', coalesce(f.disposition, '')) as disposition
+from events e join facts f using (patient, visit);
+
+-- 3. Whose it is: the CIN said last, else the roster's number; a retired patient is the survivor's.
+create table own as
+select p.patient, coalesce(c.cin, n.member) as member
+from (select distinct patient from statements union select survivor from merges union select retired from merges) p
+left join (select patient, arg_max(cin, rank) as cin from statements where cin is not null group by patient) c using (patient)
+left join numbers n using (patient);
+
+create table owners as
+with recursive up(patient, root, steps) as (
+  select patient, patient, 0 from own
+  union all
+  select up.patient, m.survivor, up.steps + 1
+  from up join (select retired, arg_max(survivor, recorded) as survivor from merges group by retired) m on m.retired = up.root
+  where up.steps < 32)
+select u.patient, coalesce(root.member, mine.member) as member
+from (select patient, arg_max(root, steps) as root from up group by patient) u
+join own root on root.patient = u.root join own mine on mine.patient = u.patient;
+
+create table visits as
+select o.member, p.* exclude (marked_at), kind, if(kind = 'stay', admitted, arrived) as start,
+       day_of(if(kind = 'stay', admitted, arrived)) as day, day_of(departed) as out
+from (select *, greatest(coalesce(marked_at, arrived), arrived) as admitted,
+        case when class = 'snf' then 'snf' when class in ('inpatient', 'newborn') then 'stay'
+             when class = 'emergency' or (class = 'observation' and began_in_ed) then 'ed' else 'other' end as kind
+      from placed) p
+join owners o using (patient) where o.member is not null;
+
+-- 4. Counting. Two feeds' accounts of one visit count once.
+create table once as
+select v.* replace (coalesce(v.out, twin.out) as out, coalesce(v.departed, twin.departed) as departed,
+                    if(v.departed is null, coalesce(twin.disposition, ''), v.disposition) as disposition)
+from (select * from visits v where status in ('open', 'closed') and kind <> 'other' and not exists (
+        select 1 from visits w where w.member = v.member and w.patient <> v.patient and w.status in ('open', 'closed')
+          and w.facility = v.facility and w.kind = v.kind and abs(w.arrived - v.arrived) <= 7200000
+          and (w.arrived, w.patient, w.visit) < (v.arrived, v.patient, v.visit))) v
+left join lateral (
+  select max(out) as out, max(departed) as departed, max(disposition) as disposition from visits w
+  where w.member = v.member and w.patient <> v.patient and w.status = 'closed' and w.facility = v.facility
+    and w.kind = v.kind and abs(w.arrived - v.arrived) <= 7200000) twin on true;
+
+create table stays as
+select *,
+  max(out) over earlier as last_out,
+  max(if(disposition between '81' and '95', out + 30, null)) over earlier as planned_until,
+  exists (select 1 from codes c, unnest(diagnoses) d(code) where c.name in ('DELIVERY', 'NEWBORN') and starts_with(code, c.prefix))
+    as birth
+from once where kind = 'stay'
+window earlier as (partition by member order by start, patient, visit rows between unbounded preceding and 1 preceding);
+
+create table counted as
+select member, patient, visit, 'stay' as kind, start, day, 4000000 as until from stays
+where not birth and coalesce(admission_type, '') not in ('3', '4', 'L') and day > coalesce(planned_until, -1)
+  and day - coalesce(last_out, -1000) >= 2
+union all
+select member, patient, visit, 'snf', start, day,
+       if(departed is null or out - day > 90, day + 91, 4000000) from once where kind = 'snf'
+union all
+select member, patient, visit, 'ed', start, day, 4000000 from (
+  select *, row_number() over (partition by member, day order by start, patient, visit) as place from once e
+  where kind = 'ed' and not (disposition in ('02','82','05','85','43','88','65','93','66','94','09') and exists (
+    select 1 from once s where s.member = e.member and s.kind = 'stay' and s.start >= e.start and s.day <= e.out + 1)))
+where place = 1;
+
+create table counts as
+select member, months, count(*) filter (kind = 'ed') as ed, count(*) filter (kind = 'stay') as inpatient,
+       count(*) filter (kind = 'snf') as snf
+from counted, (values (6), (12)) w(months), end_at
+where day between back(today, months) and today and today < until group by member, months;
+
+-- 5. Where a criterion of counts is met: day by day; a day begins with what is left of those before.
+create table spans as
+with rules(population, months, eds, stays) as (values ('2a', 6, 5, 3), ('2c', 12, 3, 2)),
+grid as (
+  select c.member, r.*, g.day from (select member, min(day) as low, count(*) as n from counted group by member) c, rules r,
+    end_at, unnest(range(c.low, today + 1)) g(day) where c.n >= least(r.eds, r.stays)),
+met as (
+  select g.member, g.population, g.day,
+    count(*) filter (c.kind = 'ed') >= any_value(eds) or count(*) filter (c.kind <> 'ed') >= any_value(stays) as by_night,
+    count(*) filter (c.kind = 'ed' and c.day < g.day) >= any_value(eds)
+      or count(*) filter (c.kind <> 'ed' and c.day < g.day) >= any_value(stays) as at_dawn
+  from grid g join counted c on c.member = g.member and c.day between back(g.day, g.months) and g.day and g.day < c.until
+  group by g.member, g.population, g.day),
+begun as (
+  select *, by_night and not (at_dawn and coalesce(lag(by_night and day = day) over w, false)
+                              and coalesce(lag(day) over w, -1) = day - 1) as opens
+  from met window w as (partition by member, population order by day)),
+numbered as (select *, sum(opens::int) over (partition by member, population order by day) as n from begun where by_night)
+select member, population, min(day) as first, max(day) as last, true as arrives,
+       (select list(c.visit) from counted c where c.member = numbered.member and c.day = min(numbered.day)) as openers
+from numbered group by member, population, n;
+
+-- 6. Where a release opens population 4.
+create table freed as
+select r.member, r.record, r.moment, r.facility_type, day_of(r.moment) as day from released r;
+
+create table shown as
+select v.member, min(v.start) as moment from visits v, unnest(v.diagnoses) d(code), codes c
+where v.status in ('open', 'closed') and c.name in ('MENTAL','SUD','JI_CHRONIC','IDD','TBI','HIV','PREGNANT')
+  and starts_with(code, c.prefix) group by v.member;
+
+insert into spans
+select f.member, '4a', greatest(f.day, day_of(s.moment)), back(f.day, -12), true, [f.record]
+from freed f join shown s using (member) where day_of(s.moment) < back(f.day, -12)
+union all
+select f.member, '4y',
+  if(f.facility_type = 'youth-facility', f.day, greatest(f.day, date '2026-01-01' - date '1970-01-01')),
+  back(f.day, -12), true, [f.record]
+from freed f join roster p using (member)
+where (f.day < back(p.born, -252) or (list_contains(p.aid_codes, '4M') and f.day < back(p.born, -312)))
+  and (f.facility_type = 'youth-facility' or back(f.day, -12) >= date '2026-01-01' - date '1970-01-01');
+
+-- 7. Candidates: chains of spans with gaps of up to thirty days, cut to age and go-live, live today.
+create table chains as
+with cut as (
+  select s.member, s.population, s.openers, s.last,
+    greatest(s.first, g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) as first,
+    s.first as opened, greatest(g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) <= s.first as arrives
+  from spans s join roster p using (member)
+  join served g on g.population = s.population and g.county = p.county
+  where s.population <> '2c' or s.first < back(p.born, -252)),
+kept as (select *, max(last) over (partition by member, population order by first, opened
+           rows between unbounded preceding and 1 preceding) as before from cut where first <= last),
+marked as (select *, case when before is null then 1 when first - before - 1 > 30 then 1
+                          when first - before - 1 = 30 and arrives then 1 else 0 end as breaks from kept),
+grouped as (select *, sum(breaks) over (partition by member, population order by first, opened) as chain from marked)
+select member, population, min(first) as first, arg_min(openers, (first, opened)) as openers,
+       bool_or(first <= today and today <= last) as live
+from grouped, end_at group by member, population, chain;
+
+create table candidates as
+select c.member, c.population, c.openers from chains c join roster p using (member), end_at
+where c.live and p.plan <> '' and coalesce(p.enrolled_from, -1) <= c.first and c.first <= coalesce(p.enrolled_to, 4000000)
+  and not exists (select 1 from programmes g join excludes x using (id) where g.member = c.member and g.verified
+    and coalesce(g.begins, -1) <= today and today <= coalesce(g.ends, 4000000)
+    and coalesce(x.begins, -1) <= today and today <= coalesce(x.ends, 4000000))
+  and not (p.ecm = 'enrolled' and coalesce(p.ecm_from, -1) <= today and today <= coalesce(p.ecm_to, 4000000));

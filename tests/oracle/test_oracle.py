@@ -1,0 +1,68 @@
+"""Law 6: SQL over the whole history of messages finds the visits, counts and live candidates that the stream found."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from domain.publishing import standing
+from domain.snapshots import VisitSnapshot
+from simulator.county import simulate
+from simulator.world import ZONE
+from tests.oracle.batch import Batch
+from tests.support.replaying import LIVE, Played, play_county
+
+
+def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
+    noon = int(datetime.fromisoformat(f"{end} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
+    county = simulate(members, days, seed, noon)
+    batch, played = Batch(county, folder), play_county(county)
+    assert visits_of(played) == {
+        key: (each["member"], each["status"], *_times(each)) for key, each in batch.visits().items()
+    }
+    counted = batch.counts()
+    for row in county.roster:
+        for months in (6, 12):
+            none = {"ed": 0, "inpatient": 0, "snf": 0}
+            assert played.counts(row["member_id"], months) == counted.get((row["member_id"], months), none)
+    ours = {
+        (each["member_id"], each["population"]): each["opened_by"]
+        for each in played.candidates.values()
+        if each["status"] in LIVE
+    }
+    theirs = batch.candidates()
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] in theirs[name] for name in ours)
+    assert ours
+
+
+def visits_of(played: Played) -> dict[str, tuple[object, ...]]:
+    found: dict[str, tuple[object, ...]] = {}
+    for row in played.replay.rows("reconcile").values():
+        for member, snapshot in standing(row):
+            if member and isinstance(snapshot, VisitSnapshot):
+                each = {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+                each["class"] = snapshot.patient_class
+                found[snapshot.visit] = (member, snapshot.status, *_times(each))
+    return found
+
+
+def _times(each: dict[str, object]) -> tuple[object, ...]:
+    """What is compared of a visit beyond its status: of one that did not take place, nothing."""
+    if each["status"] not in ("open", "closed"):
+        return ()
+    admitted = each["admitted"] if each["class"] == "inpatient" else None
+    return each["class"], each["facility"], each["arrived"], admitted, each["departed"], each["disposition"]
+
+
+@pytest.mark.parametrize(("seed", "end"), [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")])
+def test_the_stream_answers_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
+    compare(members=120, days=420, seed=seed, end=end, folder=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 220))
+def test_in_large(seed: int, tmp_path: Path) -> None:
+    compare(members=1_000, days=730, seed=seed, end="2026-06-30", folder=tmp_path)
