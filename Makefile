@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME ?= pipeline
+# Most of the tests' time is waiting (for brokers, sessions, processes), so more workers than cores.
+TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench up down lock schemas crash soak fuzz clean
@@ -28,7 +30,7 @@ demo: setup ## the whole thing on this machine: a simulated county over MLLP, ca
 	@$(BIN)/handoff demo
 
 test: setup check ## every check and every test, on a real Kafka and Redis
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -167,15 +167,20 @@ class Desk(msgspec.Struct, frozen=True):
 def _verdict(screen: Screen, age: int | None) -> tuple[State, tuple[str, ...]]:
     """The worst state, and what is wrong in sentences, worst first."""
     found: list[Judgement] = []
-    if screen.kafka is not None:
-        found.append(Judgement(State.STOP, f"Kafka does not answer ({screen.kafka})"))
-    elif age is not None and age > _STALE:
-        found.append(Judgement(State.WARNING, f"the last lag reading is {age // 1000} s old"))
+    if age is None or age > _STALE:  # one reading that failed is a coordinator that moves, or a broker that restarts
+        if screen.kafka is not None:
+            found.append(Judgement(State.STOP, f"Kafka does not answer ({screen.kafka})"))
+        elif age is not None:
+            found.append(Judgement(State.WARNING, f"the last lag reading is {age // 1000} s old"))
     found += [Judgement(group.state, f"{group.group}: {group.why}") for group in screen.groups if group.why]
     found += [Judgement(State.WARNING, f"{feed.sender} is silent") for feed in screen.feeds if feed.quiet]
     ours = sum(letters.last_day for letters in screen.letters if letters.code in OUR_FAULTS)
     if ours:
-        found.append(Judgement(State.WARNING, f"{ours} records set aside by a fault of ours in the last day"))
+        found.append(
+            Judgement(
+                State.WARNING, f"{ours} record{'s' if ours > 1 else ''} set aside by a fault of ours in the last day"
+            )
+        )
     if screen.missing:
         found.append(Judgement(State.WARNING, f"no topic {', '.join(screen.missing)}"))
     found += [

@@ -14,24 +14,39 @@ from console.screen import FeedView, GroupView, PopulationView, Screen, TopicVie
 from console.tallies import STATUSES
 
 ARROWS: Final = {Trend.RISING: "↗", Trend.LEVEL: "→", Trend.FALLING: "↘"}
+ROLE: Final = ' role="status" class="title"'
+SHOWN: Final = 8
+"""Sentences about what is wrong that are shown; the rest are counted."""
 _WIDTH, _HEIGHT = 120, 24
 
 
 def sections(screen: Screen) -> dict[str, str]:
-    """The inner HTML of each section by its ID."""
-    return {
-        "verdict": _verdict(screen),
-        "lag": "".join(_group(group) for group in screen.groups) or _note("No reading yet."),
+    """The inner HTML of each section by its ID. What did not change is the same text, and need not be sent again."""
+    found = {"title": _title(screen), "figures": _figures(screen)}
+    for group in screen.groups:
+        found[group.group] = _group(group)
+        for topic in group.topics:
+            found[f"{group.group}/{topic.topic}"] = _topic(topic)
+            found[f"{group.group}/{topic.topic}/partitions"] = _partitions(topic)
+    return found | {
         "feeds": _feeds(screen.feeds),
         "letters": _table(
             ("code", "sender", "#all", "#last day", "last"),
-            ((_word(v.code), _word(v.sender), v.count, v.last_day, _when(v.last)) for v in screen.letters),
+            ((escape(v.code), escape(v.sender), v.count, v.last_day, _when(v.last)) for v in screen.letters),
             "None: every record was taken.",
         ),
         "candidates": _candidates(screen.candidates, screen.candidates_exact),
         "latest": _table(
-            ("when", "candidate", "population", "status", "#revision"),
-            ((_when(v.at), _word(v.candidate_id), v.population, _chip(v.status), v.revision) for v in screen.latest),
+            ("when", "candidate", "pop.", "status"),
+            (
+                (
+                    _when(v.at),
+                    f"<code>{escape(v.candidate_id)}</code>",
+                    v.population,
+                    f"{_chip(v.status)} r{v.revision}",
+                )
+                for v in screen.latest
+            ),
             "No candidate has been raised yet.",
         ),
         "others": _others(screen),
@@ -39,7 +54,7 @@ def sections(screen: Screen) -> dict[str, str]:
             ("process", "ready", "#restarts"),
             (
                 (
-                    " ".join(str(part) for part in (v.role, v.stage, v.slot) if part is not None),
+                    " ".join(escape(str(part)) for part in (v.role, v.stage, v.slot) if part is not None),
                     _chip("yes" if v.ready else "no"),
                     v.restarts,
                 )
@@ -53,20 +68,23 @@ def sections(screen: Screen) -> dict[str, str]:
 def page(screen: Screen) -> str:
     """The whole page."""
     inner = sections(screen)
-    titles = {
-        "lag": "Lag",
-        "candidates": "Candidates",
-        "latest": "Latest changes",
-        "feeds": "Feeds",
-        "letters": "Dead letters",
-        "others": "Also",
-        "processes": "Processes",
-    }
-    blocks = "".join(
-        f'<section class="card {name}"><h2>{title}</h2><div id="{name}">{inner[name]}</div></section>'
-        for name, title in titles.items()
-        if inner[name]
-    )
+
+    def part(tag: str, name: str, more: str = "") -> str:
+        return f'<{tag} id="{escape(name)}"{more}>{inner[name]}</{tag}>'
+
+    def card(name: str, title: str, content: str | None = None) -> str:
+        return f'<section class="card {name}"><h2>{title}</h2>{content or part("div", name)}</section>'
+
+    lag = ""
+    for group in screen.groups:
+        lag += f"<article>{part('div', group.group)}"
+        for topic in group.topics:
+            name = f"{group.group}/{topic.topic}"
+            lag += f"<details>{part('summary', name)}{part('div', name + '/partitions')}</details>"
+        lag += "</article>"
+    left = card("candidates", "Candidates") + card("letters", "Dead letters") + card("others", "Also")
+    if screen.processes:
+        left += card("processes", "Processes")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>handoff</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
@@ -74,7 +92,9 @@ def page(screen: Screen) -> str:
         'href="static/console.css"><script src="static/console.js" defer></script>'
         '<noscript><meta http-equiv="refresh" content="10"></noscript></head><body><header><h1>handoff</h1>'
         '<span id="link" class="dim">as loaded</span></header><main>'
-        f'<div id="verdict">{inner["verdict"]}</div>{blocks}</main></body></html>'
+        f'<section class="card verdict">{part("div", "title", ROLE)}{part("div", "figures")}</section>'
+        f"{card('lag', 'Lag', f'<div class=groups>{lag}</div>' if lag else _note('No reading yet.'))}"
+        f'{card("feeds", "Feeds")}<div class="left">{left}</div>{card("latest", "Latest changes")}</main></body></html>'
     )
 
 
@@ -90,61 +110,64 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
-def _verdict(screen: Screen) -> str:
-    lag = sum(group.lag for group in screen.groups)
-    behind = max((group.seconds for group in screen.groups), default=0.0)
-    slowest = max(screen.groups, key=lambda group: group.seconds, default=None)
+def _title(screen: Screen) -> str:
+    calm = "Everything is well" if screen.groups else "Waiting for the first reading"
+    return f"{_chip(screen.state)} {escape(screen.says[0]) if screen.says else calm}"
+
+
+def _figures(screen: Screen) -> str:
     figures = ["no reading yet"]
+    slowest = max(screen.groups, key=lambda group: group.seconds, default=None)
     if slowest is not None:
-        figures = [f"{duration(behind)} behind", f"{lag:,} waiting {ARROWS[slowest.trend]}"]
-        if lag:
-            left = slowest.catch_up
-            figures.append("not catching up" if left is None else f"caught up in {duration(left)}")
+        figures = _behind(slowest.seconds, sum(group.lag for group in screen.groups), slowest)
     if not screen.counted:
         figures.append("counts are still growing")
-    says = "".join(f"<li>{escape(line)}</li>" for line in screen.says[:8])
-    more = f"<li>and {len(screen.says) - 8} more</li>" if len(screen.says) > 8 else ""
-    calm = "Everything is well" if screen.groups else "Waiting for the first reading"
-    title = calm if screen.state is State.OK else f"{escape(screen.says[0])}"
-    lines = f"<ul>{says}{more}</ul>" if len(screen.says) > 1 else ""
-    return (
-        f'<div class="verdict {screen.state.lower()}"><p class="title" role="status">{_chip(screen.state)} {title}</p>'
-        f'<p class="figures">{" · ".join(figures)}</p>{lines}<p class="dim">{_when(screen.at)} California</p></div>'
-    )
+    others = [f"<li>{escape(line)}</li>" for line in screen.says[1:SHOWN]]
+    if len(screen.says) > SHOWN:
+        others.append(f"<li>and {len(screen.says) - SHOWN} more</li>")
+    listed = f"<ul>{''.join(others)}</ul>" if others else ""
+    return f'<p class="figures">{" · ".join(figures)}</p>{listed}<p class="dim">{_when(screen.at)} California</p>'
+
+
+def _behind(seconds: float, lag: int, group: GroupView) -> list[str]:
+    told = [f"{duration(seconds)} behind", f"{lag:,} waiting {ARROWS[group.trend]}"]
+    if group.lag and group.catch_up is not None:
+        told.append(f"caught up in {duration(group.catch_up)}")
+    elif group.state is not State.OK and group.lag:
+        told.append("not catching up")
+    return told
 
 
 def _group(group: GroupView) -> str:
-    members = "" if group.members is None else f"{group.members} worker{'' if group.members == 1 else 's'}"
-    left = group.catch_up
-    figures = [members, f"{duration(group.seconds)} behind", f"{group.lag:,} waiting {ARROWS[group.trend]}"]
-    if group.lag:
-        figures.append("not catching up" if left is None else f"caught up in {duration(left)}")
+    members = [] if group.members is None else [f"{group.members} worker{'' if group.members == 1 else 's'}"]
+    figures = " · ".join(members + _behind(group.seconds, group.lag, group))
     why = f'<p class="why">{escape(group.why)}</p>' if group.why else ""
     return (
-        f'<article><h3>{_chip(group.state)} {escape(group.group)}</h3><p class="figures">'
-        f"{' · '.join(figure for figure in figures if figure)} {_sparkline(group.history)}</p>{why}"
-        f"{''.join(_topic(group.group, topic) for topic in group.topics)}</article>"
+        f"<h3>{_chip(group.state)} {escape(group.group)}</h3>"
+        f'<p class="figures"><span>{figures}</span> {_sparkline(group.history)}</p>{why}'
     )
 
 
-def _topic(group: str, topic: TopicView) -> str:
+def _topic(topic: TopicView) -> str:
+    return (
+        f"<span>{escape(topic.topic)}</span>{'' if topic.state is State.OK else _chip(topic.state)}"
+        f'{_sparkline(topic.history)}<span class="n">{topic.lag:,} {ARROWS[topic.trend]}</span>'
+        f'<span class="n">{duration(topic.seconds)}</span>'
+    )
+
+
+def _partitions(topic: TopicView) -> str:
     rows = (
         (p.partition, _chip(p.state), p.lag, duration(p.seconds), "–" if p.committed is None else p.committed, p.end)
         for p in topic.partitions
     )
-    table = _table(("#partition", "state", "#waiting", "#behind", "#position", "#end"), rows, "")
-    return (
-        f'<details id="{escape(group)}/{escape(topic.topic)}"><summary><span>{escape(topic.topic)}</span>'
-        f"{'' if topic.state is State.OK else _chip(topic.state)}{_sparkline(topic.history)}"
-        f'<span class="n">{topic.lag:,} {ARROWS[topic.trend]}</span><span class="n">{duration(topic.seconds)}</span>'
-        f"</summary>{table}</details>"
-    )
+    return _table(("#partition", "state", "#waiting", "#behind", "#position", "#end"), rows, "")
 
 
 def _feeds(feeds: Sequence[FeedView]) -> str:
     rows = (
         (
-            _word(v.sender),
+            escape(v.sender),
             duration(v.silence) + " ago" if v.silence is not None else "–",
             _chip("silent") if v.quiet else "",
             v.taken,
@@ -171,7 +194,7 @@ def _others(screen: Screen) -> str:
         ("near a threshold (watchlist)", screen.watchlist),
         (f"alerts, {alerts.last_day:,} in the last day{last}", alerts.count),
     ]
-    rows += [(f"unattributed: {_word(reason)}", count) for reason, count in screen.unattributed.items()]
+    rows += [(f"unattributed: {escape(reason)}", count) for reason, count in screen.unattributed.items()]
     if not screen.unattributed:
         rows.append(("unattributed patients", 0))
     return _table(("", "#now"), rows, "")
@@ -195,10 +218,6 @@ def _kind(column: str) -> str:
     return ' class="n"' if column.startswith("#") else ""
 
 
-def _word(text: str) -> str:
-    return escape(text)
-
-
 def _note(text: str) -> str:
     return f'<p class="dim">{text}</p>'
 
@@ -214,8 +233,10 @@ def _chip(word: str) -> str:
 
 def _sparkline(values: Sequence[int]) -> str:
     """Lag over the last minutes, from nothing at the bottom to the most of them at the top."""
-    if len(values) < 2:
-        return f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true"></svg>'
+    if not any(values):
+        values = (0, 0)  # a flat line is the same text at every reading
+    elif len(values) == 1:
+        values = (0, *values)
     top, step = max(*values, 1), _WIDTH / (len(values) - 1)
     points = " ".join(
         f"{index * step:.0f},{_HEIGHT - 2 - value / top * (_HEIGHT - 4):.1f}" for index, value in enumerate(values)
@@ -230,11 +251,11 @@ def _bars(values: Sequence[int]) -> str:
     """Messages by the hour, the running hour last."""
     top, step = max(*values, 1), _WIDTH / len(values)
     bars = "".join(
-        f'<rect x="{index * step:.1f}" y="{_HEIGHT - height:.1f}" width="{step - 1:.1f}" height="{height:.1f}"/>'
+        f"M{index * step:g} {_HEIGHT}v{-value / top * (_HEIGHT - 2):.1f}h{step - 1:g}V{_HEIGHT}z"
         for index, value in enumerate(values)
-        if (height := value / top * (_HEIGHT - 2))
+        if value
     )
     return (
         f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="at most {max(values):,} an hour">{bars}</svg>'
+        f'aria-label="at most {max(values):,} an hour"><path d="{bars}"/></svg>'
     )

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import Final, Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from console.lag_history import LagHistory, LagReading
 from console.lag_reader import LagReader
@@ -129,7 +129,9 @@ class TopicWatch(Thread):
         for part in consumer.offsets_for_times(raw, timeout=_SECONDS) if raw else ():
             if part.error is not None:
                 raise KafkaException(part.error)
-            self._next[part.topic, part.partition] = part.offset  # OFFSET_END when nothing is as young
+            if part.offset == OFFSET_END:  # nothing is as young: go on from the end as it is now
+                part.offset = consumer.get_watermark_offsets(part, timeout=_SECONDS)[1]
+            self._next[part.topic, part.partition] = part.offset
         for place in new:
             self._next.setdefault(place, 0)
         return [TopicPartition(*place, offset) for place, offset in self._next.items() if place[0] in there]

@@ -86,6 +86,8 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
                 if met or near:
                     for span in (*met, *near):
                         edges += (span.start, span.end)
+                    # A document names the version in force, so it changes where one hands over to the next.
+                    edges += line.handovers
                     gap = book.practice.chain_gap_days
                     lines.append((line, chains(met, gap), chains(near, gap)))
     edges = [edge for edge in edges if now < edge < FOREVER]

@@ -113,7 +113,7 @@ def build_case(
         followup_by=None if discharged is None else local_day(discharged) + book.practice.followup_days,
         supports=book.supports(line.population, conditions, event),
         route=_route(row, line.kind, book),
-        impaired=row.impaired or any(visit.marks & IMPAIRED for visit in ledger.visits),
+        impaired=row.impaired or _impaired(ledger),
     )
 
 
@@ -212,6 +212,14 @@ def _proof(visit: Held, reason: str) -> Proof:
         visit.messages,
         visit.face,
     )
+
+
+def _impaired(ledger: Ledger) -> bool:
+    """Whether a hospital's row behind one of the visits misses a record."""
+    marks = 0
+    for visit in ledger.visits:
+        marks |= visit.marks
+    return bool(marks & IMPAIRED)
 
 
 def _conditions(ledger: Ledger, at: int, book: Rulebook) -> int:

@@ -49,13 +49,15 @@ def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
         if r.kind == "released"
     ]
     for index, visit in enumerate(ledger.visits):
+        if visit.group != CUSTODY and not visit.marks & FROM_COURT:
+            continue
         if visit.departed is None or not visit.asserted or index in ledger.duplicates:
             continue
         if visit.group == CUSTODY:
             if visit.to in ("ACUTE_TRANSFER", "INTO_CUSTODY"):
                 continue
             confidence, kind = "high", "youth-facility" if visit.marks & YOUTH_FACILITY else "jail"
-        elif visit.marks & FROM_COURT and visit.to == "HOME" and visit.group != OTHER:
+        elif visit.to == "HOME" and visit.group != OTHER:
             confidence, kind = "medium", ""
         else:
             continue

@@ -33,6 +33,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     versions: tuple[Validity, ...]
     stretches: tuple[Validity, ...]
     """The versions, those in a row that ask for the same made one: where spans are looked for."""
+    handovers: tuple[int, ...]
+    """The instants at which another version takes over."""
     least: int
     """No span can open with fewer counted visits than this."""
     reach: int
@@ -186,6 +188,7 @@ def _lines(rules: RuleSet) -> tuple[Line, ...]:
                 age=criteria[0].age,
                 versions=versions,
                 stretches=_stretches(versions),
+                handovers=tuple(version.start for version in versions[1:]),
                 reach=max(c.months for c in criteria) * 32 * DAY,
                 least=min((limb.near or limb.at_least for c in criteria for limb in c.limbs), default=1),
             )

@@ -39,7 +39,7 @@ def stand(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Ruleb
     """The member's standing at `now` (ms UTC), which falls on `today`."""
     findings = book.clear(today)
     verified = ""
-    if roster.programmes or any(visit.to in book.hinting for visit in ledger.visits):
+    if roster.programmes or not book.hinting.isdisjoint([visit.to for visit in ledger.visits]):
         findings, verified = _findings(roster, ledger, now, today, book)
     bar = None
     if died_by(ledger, now):

@@ -20,8 +20,7 @@ def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, 
 
     `visits` are in row order; positions are kept.
     """
-    first = visits[0].patient if visits else ""
-    if all(visit.patient == first for visit in visits):
+    if len({visit.patient for visit in visits}) < 2:
         return list(visits), {}
     clusters: list[list[int]] = []
     nearby: dict[tuple[str, str], list[list[int]]] = {}

@@ -66,7 +66,7 @@ def http_app(intake: Intake, token: str, limit: int, certified: bool = False) ->
                 return _said(_OVERSIZE, f"longer than {limit} bytes")
             try:
                 return await handler(request, body)
-            except (NotConfirmed, TimeoutError):
+            except NotConfirmed:
                 return _said(503, "not stored, send again", _AGAIN)
 
         return answer

@@ -7,7 +7,6 @@ keep it (Kafka is away): send it again later.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import OrderedDict
@@ -34,7 +33,7 @@ OVERSIZE: Final = "oversize"
 INTERNAL: Final = "internal-error"
 DEAD_LETTER_BYTES: Final = 900_000
 """Of a message that is set aside, so much is kept: what a topic takes by default, less keys and headers."""
-_GRACE_SECONDS: Final = 2.0
+_GRACE_SECONDS: Final = 5.0
 _log = structlog.get_logger("gateway")
 
 
@@ -84,6 +83,8 @@ class Intake:
         self.hearing = metrics.Hearing(profile.name for profile in profiles if profile.name != DEFAULT)
         self._remembered = remembered
         self._confirmed: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self.longest = 2 * producer.seconds + _GRACE_SECONDS
+        """Seconds after which a message is not going to be answered any more (it may be written twice: once aside)."""
         self.under_way = 0
         """Messages that wait for Kafka now."""
         self._prefix = os.urandom(4).hex()
@@ -100,9 +101,8 @@ class Intake:
         self.under_way += 1
         try:
             answer = await self._take(taken, refusal, oversize)
-        except (NotConfirmed, TimeoutError) as error:
-            why = error.why if isinstance(error, NotConfirmed) else "no answer"
-            _log.warning("not stored", sender=taken.profile.name, why=why)
+        except NotConfirmed as error:
+            _log.warning("not stored", sender=taken.profile.name, why=error.why)
             answer = self._answer(taken, "rejected", text="not stored, send again", close=oversize)
         finally:
             self.under_way -= 1
@@ -182,14 +182,14 @@ class Intake:
         return self._answer(taken, "error", text=text, place=refusal.place, error_code=refusal.code, close=close)
 
     async def store(self, topic: str, key: bytes, value: bytes) -> None:
-        """Writes a roster or custody document. Raises NotConfirmed or TimeoutError."""
+        """Writes a roster or custody document. Raises NotConfirmed."""
         received = str(time.time_ns() // 1_000_000).encode()
         await self._send(topic, key, value, [("received", received), ("trace", _trace())])
 
     async def _send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
-        # librdkafka keeps the time; this is for the day when it does not.
-        async with asyncio.timeout(self.producer.seconds + _GRACE_SECONDS):
-            await self.producer.send(topic, key, value, headers)
+        # librdkafka keeps the time. For the day when it does not, `longest` bounds the connection (a timer for each
+        # message would cost more than answering it).
+        await self.producer.send(topic, key, value, headers)
 
     def _headers(self, taken: _Taken, control_id: str) -> list[tuple[str, bytes]]:
         return [

@@ -115,7 +115,7 @@ class Connection:
             if self._stopping:
                 return False
             self.busy = True
-            self._wait("kafka", NEVER)
+            self._wait("kafka", self._intake.longest)
             answer = await self._intake.accept(message.body, self.peer, message.oversize)
             if answer.body:
                 self._wait("answer", self._patience.answer)

@@ -19,6 +19,8 @@ out = Console(highlight=False)
 if not out.is_terminal:
     out = Console(highlight=False, width=160)  # a pipe has no width: do not fold tables for it
 err = Console(stderr=True, highlight=False)
+if not err.is_terminal:
+    err = Console(stderr=True, highlight=False, width=1000)  # a fault stays on its line
 
 _WHOLE = frozenset({"candidate", "member", "pop.", "since", "occurred", "arrived", "departed", "lag", "at"})
 """Columns that are useless when folded."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
@@ -23,9 +22,6 @@ from streams.clients import KafkaSettings, producer_config
 _log = structlog.get_logger("produce")
 _POLL_SECONDS: Final = 0.2
 _LOAD_SECONDS: Final = 300
-import os
-_BUSY: Final = int(os.environ.get("BUSY","999999"))
-_GATHER_SECONDS: Final = 0.001
 TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
@@ -132,13 +128,10 @@ class ConfirmedProducer:
         while not self._stopping:
             self._producer.poll(_POLL_SECONDS)
             if self._told:
-                told = self._take()
                 try:
-                    self._loop.call_soon_threadsafe(self._settle, told)
+                    self._loop.call_soon_threadsafe(self._settle, self._take())
                 except RuntimeError:
                     return  # the loop is closed: nobody waits any more
-                if len(told) >= _BUSY:
-                    time.sleep(_GATHER_SECONDS)
 
     def _take(self) -> list[tuple[asyncio.Future[None], KafkaError | None]]:
         told, self._told = self._told, []

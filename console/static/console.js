@@ -8,22 +8,13 @@ let live = false;
 
 function put(sections, how) {
   heard = Date.now();
-  for (const [name, html] of Object.entries(sections)) {
-    const place = document.getElementById(name);
-    if (!place) {
-      if (html) location.reload(); // a section that was not there when the page was loaded
-      continue;
-    }
-    const open = new Set([...place.querySelectorAll("details[open]")].map((one) => one.id));
-    const focused = document.activeElement?.closest?.("details")?.id;
-    place.innerHTML = html;
-    for (const one of place.querySelectorAll("details")) {
-      if (open.has(one.id)) one.open = true;
-      if (one.id === focused) one.querySelector("summary").focus({ preventScroll: true });
-    }
-  }
   document.documentElement.classList.remove("stale");
   link.textContent = how;
+  for (const [name, html] of Object.entries(sections)) {
+    const place = document.getElementById(name);
+    if (place) place.innerHTML = html;
+    else if (html) { location.reload(); return; } // a group, topic or process that was not there before
+  }
 }
 
 const events = new EventSource("events");

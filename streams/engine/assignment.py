@@ -67,16 +67,7 @@ class Assignment:
         """Take partitions: read their positions, hold their input back, and restore their rows."""
         self._intake.rebalanced()
         began = time.monotonic()
-        positions = given
-        if given:
-            try:
-                # Stable offsets (the consumer reads committed): waits out a transaction that would still move them.
-                positions = consumer.committed(given, timeout=self._options.transaction * 2)
-            except KafkaException as error:
-                crash("positions-unknown", stage=self._stage.name, code=error.args[0].name())
-        for place in positions:
-            if place.error is not None:
-                crash("positions-unknown", stage=self._stage.name, code=place.error.name())
+        positions = self._stable_positions(consumer, given) if given else []
         consumer.assign(positions)
         if positions:
             consumer.pause(positions)
@@ -101,6 +92,21 @@ class Assignment:
             checkpoints = Path(folder) if folder is not None else None
             self._restoring = RestoreThread(self._stage, self._kafka, self.partitions, restored, checkpoints)
             self._restoring.start()
+
+    def _stable_positions(self, consumer: Consumer, given: list[TopicPartition]) -> list[TopicPartition]:
+        """The committed positions. The consumer reads committed: this waits out a transaction that still moves them."""
+        limit = self._options.transaction * 2
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                found: list[TopicPartition] = consumer.committed(given, timeout=limit)
+                failed = [place.error for place in found if place.error is not None]
+            except KafkaException as failure:
+                failed = [failure.args[0]]
+            if not failed:
+                return found
+            if not failed[0].retriable() or time.monotonic() > deadline:
+                crash("positions-unknown", stage=self._stage.name, code=failed[0].name())
 
     def revoked(self, consumer: Consumer, _taken: list[TopicPartition]) -> None:
         """Give partitions back: finish what is under way, then forget their rows."""

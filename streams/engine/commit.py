@@ -55,6 +55,9 @@ class Transactions:
 
     def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
         self._stage, self._producer, self._options = stage, producer, options
+        self.open_since: float | None = None
+        """When the transaction under way began (monotonic seconds), or None. For the watchdog: librdkafka does not keep
+        the time limit of every call when a broker goes away within it."""
 
     def begin_service(self) -> None:
         """Fence the slot's predecessor and have its open transaction aborted. Must come before the group is joined."""
@@ -62,7 +65,7 @@ class Transactions:
 
     def write(self, decided: Decided) -> None:
         """Write and commit. Returns only if all of it is in Kafka."""
-        began = time.monotonic()
+        began = self.open_since = time.monotonic()
         limit = self._options.transaction
         producer = self._producer
         self._insist("begin", producer.begin_transaction, limit)
@@ -76,6 +79,7 @@ class Transactions:
         self._insist("offsets", lambda: producer.send_offsets_to_transaction(offsets, decided.metadata, limit), limit)
         reach("after-offsets", producer.flush)
         self._insist("commit", lambda: producer.commit_transaction(limit), limit)
+        self.open_since = None
         reach("after-commit")
         TRANSACTIONS.observe(time.monotonic() - began)
 

@@ -46,7 +46,7 @@ class Pump:
         """When the pump last came round."""
         self.handed_out: float | None = None
         """Since when chunks are with the agent, or None."""
-        self._stage, self._options, self._intake, self._transactions = stage, options, intake, transactions
+        self._stage, self._options, self._intake, self.transactions = stage, options, intake, transactions
         self._send, self._lookup = send, lookup
         self._busy = asyncio.Lock()
         self._open: tuple[Decided, asyncio.Future[None]] | None = None
@@ -92,7 +92,7 @@ class Pump:
         """
         assert self.assignment is not None
         again = Decided({}, dict(self.assignment.moved), self.assignment.metadata, {})
-        await asyncio.get_running_loop().run_in_executor(self._committing, self._transactions.write, again)
+        await asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, again)
 
     async def call_polling(self, act: Callable[[], None]) -> None:
         """Run `act` on the thread that polls."""
@@ -126,7 +126,7 @@ class Pump:
         oldest = {partition: records[0].timestamp for partition, records in batch.chunks.items()}
         decided = Decided(results, batch.positions, assignment.metadata, oldest)
         await self._settle()
-        writing = asyncio.get_running_loop().run_in_executor(self._committing, self._transactions.write, decided)
+        writing = asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, decided)
         self._open = decided, writing
 
     async def _settle(self) -> None:

@@ -15,6 +15,9 @@ from streams.engine.crash import crash
 from streams.engine.options import EngineOptions
 from streams.engine.pump import Pump
 
+_GRACE = 3.0
+"""Seconds past the time-out after which Kafka has aborted a transaction anyway."""
+
 
 class Watchdog(Thread):
     """Looks, from a thread of its own, whether chunks come back, the pump comes round, and the lag is worked off."""
@@ -40,11 +43,14 @@ class Watchdog(Thread):
                 self.look_at_lag(time.monotonic())
 
     def look_at_pump(self, now: float) -> None:
-        """Crash if a chunk has been out too long, or the pump has not come round."""
+        """Crash if a chunk has been out too long, a transaction too, or the pump has not come round."""
         handed_out = self._pump.handed_out
         if handed_out is not None and now - handed_out > self._options.chunk_deadline:
             _show_threads()
             crash("chunk-not-returned", stage=self._stage, seconds=round(now - handed_out))
+        open_since = self._pump.transactions.open_since
+        if open_since is not None and now - open_since > self._options.transaction + _GRACE:
+            crash("transaction-overdue", stage=self._stage, seconds=round(now - open_since))
         if now - self._pump.beat > self._options.chunk_deadline + self._options.stall_deadline:
             _show_threads()
             crash("pump-stopped", stage=self._stage, seconds=round(now - self._pump.beat))

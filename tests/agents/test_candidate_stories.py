@@ -102,7 +102,7 @@ def test_it_lapses_when_a_visit_leaves_the_window_and_comes_back_within_thirty_d
     assert (candidate["status"], candidate["reason"]) == ("lapsed", "no_longer_met")
     assert candidate["window"]["to"] == "2026-07-11"
     assert counts_of(candidate)["ed"] == 4 == recount(candidate)["ed"]
-    assert [line["reason"] for line in candidate["evidence"]][0] == "outside_window"
+    assert candidate["evidence"][0]["reason"] == "outside_window"
     assert len(member.watches()) == 1
     member.tell(a_visit("e6", "2026-07-20"))
     (candidate,) = member.candidates()
@@ -200,8 +200,11 @@ def test_a_candidate_lives_on_when_one_version_of_its_rule_hands_over_to_the_nex
     for number, day in enumerate(("2025-09-10", "2025-10-10", "2025-11-01", "2025-11-10", "2025-12-10"), 1):
         member.tell(a_visit(f"e{number}", day))
     (before,) = member.live()
-    member.tell(a_visit("e6", "2026-01-20"))
+    member.tick("2025-12-31 23:59")
+    assert member.live() == [before]
+    member.tick("2026-01-01 00:00")
     (after,) = member.candidates()
+    assert after["status"] == "amended"
     assert before["candidate_id"] == after["candidate_id"]
     assert (before["rule"]["version"], after["rule"]["version"]) == ("2021-09", "2026-01")
 
@@ -472,6 +475,12 @@ def test_a_release_seen_in_the_messages_of_a_jail_or_a_hospital() -> None:
         moved.tell(a_visit("j", "2026-02-01", "custody", departed="2026-03-01", disposition_group=group))
         moved.tell(a_visit("h", "2026-03-02", departed="2026-03-03", source="8", disposition_group=group))
         assert moved.candidates() == []
+
+
+def test_a_released_member_who_leaves_the_roster_is_closed() -> None:
+    member = released(a_release("R1", "2026-03-01"))
+    member.left_roster("2026-03-10")
+    assert [(c["status"], c["reason"]) for c in member.candidates()] == [("closed", "left_roster")]
 
 
 def test_plans_and_bookings_are_no_releases() -> None:

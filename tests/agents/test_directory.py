@@ -218,3 +218,18 @@ def test_an_answer_is_only_the_owner_and_the_revision() -> None:
     assert stored != f"{ANN}\x1f10"
     assert answer_in(stored) == f"{ANN}\x1f10"
     assert answer_in(None) is None
+
+
+def test_a_record_of_another_topic_is_nothing_to_the_directory() -> None:
+    directory = fresh()
+    other = record("adt.raw.v1", "G|1", {})
+    assert (keys_of(other), take(directory, other)) == ([], [])
+    gone = record("members.roster.v1", ANN, None)
+    assert keys_of(gone) == ["member:" + ANN]
+
+
+def test_a_patient_who_waits_again_is_listed_once() -> None:
+    directory = fresh()
+    directory.waiting("G|1", ["G|2"], 1)
+    directory.waiting("G|1", ["G|2"], 2)
+    assert len(directory.roster(ANN, ["G|2"], 10)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -67,7 +68,7 @@ def test_spans_are_what_counting_each_day_finds(days: list[int], rest: list[int]
         moment = day_start(FIRST + day) + 20 * 3_600_000
         inside = sum(e.start <= moment and FIRST + day < leaving(e, months) for e in entries)
         assert (inside >= number) == any(s.start <= moment < s.end for s in spans)
-    assert all(earlier.end < later.start for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(earlier.end < later.start for earlier, later in pairwise(spans))
 
 
 def span(start: int, end: int, key: str = "k") -> Span:

@@ -90,7 +90,7 @@ create table placed as
 select e.patient, e.visit, f.facility, f.admission_type, coalesce(f.diagnoses, []) as diagnoses, e.began_in_ed,
   case when e.came or (e.confirmed and not e.revoked and coalesce(f.denied_rank < e.confirmed_rank, true))
          then if(e.left_at is null, 'open', 'closed')
-       when e.planned then 'expected' else 'cancelled' end as status,
+       when e.planned and not e.revoked then 'expected' else 'cancelled' end as status,
   case when f.class_said <> '' and f.class_rank > coalesce(e.mark_rank, 0) then f.class_said
        else coalesce(e.mark, f.class_said) end as class,
   case when not e.came then e.inferred_at
@@ -191,7 +191,7 @@ begun as (
                               and coalesce(lag(day) over w, -1) = day - 1) as opens
   from met window w as (partition by member, population order by day)),
 numbered as (select *, sum(opens::int) over (partition by member, population order by day) as n from begun where by_night)
-select member, population, min(day) as first, max(day) as last, true as arrives,
+select member, population, min(day) as first, max(day) as last, min(day) as opened,
        (select list(c.visit) from counted c where c.member = numbered.member and c.day = min(numbered.day)) as openers
 from numbered group by member, population, n;
 
@@ -205,12 +205,12 @@ where v.status in ('open', 'closed') and c.name in ('MENTAL','SUD','JI_CHRONIC',
   and starts_with(code, c.prefix) group by v.member;
 
 insert into spans
-select f.member, '4a', greatest(f.day, day_of(s.moment)), back(f.day, -12), true, [f.record]
+select f.member, '4a', greatest(f.day, day_of(s.moment)), back(f.day, -12), f.day, [f.record]
 from freed f join shown s using (member) where day_of(s.moment) < back(f.day, -12)
 union all
 select f.member, '4y',
   if(f.facility_type = 'youth-facility', f.day, greatest(f.day, date '2026-01-01' - date '1970-01-01')),
-  back(f.day, -12), true, [f.record]
+  back(f.day, -12), f.day, [f.record]
 from freed f join roster p using (member)
 where (f.day < back(p.born, -252) or (list_contains(p.aid_codes, '4M') and f.day < back(p.born, -312)))
   and (f.facility_type = 'youth-facility' or back(f.day, -12) >= date '2026-01-01' - date '1970-01-01');
@@ -220,10 +220,10 @@ create table chains as
 with cut as (
   select s.member, s.population, s.openers, s.last,
     greatest(s.first, g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) as first,
-    s.first as opened, greatest(g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) <= s.first as arrives
+    s.opened, greatest(g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) <= s.first as arrives
   from spans s join roster p using (member)
   join served g on g.population = s.population and g.county = p.county
-  where s.population <> '2c' or s.first < back(p.born, -252)),
+  where s.population <> '2c' or s.opened < back(p.born, -252)),
 kept as (select *, max(last) over (partition by member, population order by first, opened
            rows between unbounded preceding and 1 preceding) as before from cut where first <= last),
 marked as (select *, case when before is null then 1 when first - before - 1 > 30 then 1

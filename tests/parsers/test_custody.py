@@ -84,3 +84,10 @@ def test_a_value_that_is_no_custody_record_is_refused(value: bytes) -> None:
     with pytest.raises(Refusal) as refused:
         read_custody(value)
     assert refused.value.code == "bad-custody"
+
+
+def test_a_time_before_there_were_any_records_is_a_fault_and_an_empty_file_too() -> None:
+    assert [
+        fault.field for fault in load_custody((HEADER + "B1,released,J,jail,1700-01-01,,,LASD|5\n").encode()).faults
+    ] == ["occurred"]
+    assert [fault.reason for fault in load_custody(HEADER.encode()).faults] == ["no rows"]

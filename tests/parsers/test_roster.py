@@ -133,3 +133,39 @@ def test_a_record_that_is_no_roster_row_is_refused(value: bytes) -> None:
     with pytest.raises(Refusal) as refused:
         read_roster(value)
     assert refused.value.code == "bad-roster"
+
+
+ROW = {"member_id": "M1", "birth_date": "1980-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"birth_date": "1700-01-01"}, "birth_date"),
+        ({"identifiers": {"authority": "G"}}, "identifiers"),
+        ({"identifiers": [7]}, "identifiers"),
+        ({"identifiers": [{"authority": "G", "number": 7}]}, "identifiers"),
+        ({"aid_codes": [7]}, "aid_codes"),
+        ({"programmes": [7]}, "programmes"),
+        ({"programmes": ["pace:a:b:c:d"]}, "programmes"),
+        ({"programmes": ["pace:::perhaps"]}, "programmes"),
+        ({"programmes": [{"from": "2026-01-01"}]}, "programmes.id"),
+        ({"ecm": 7}, "ecm"),
+        ({"ecm": {"from": "2026-01-01"}}, "ecm.status"),
+        ({"enrolled_from": "2026-02-01", "enrolled_to": "2026-01-01"}, "enrolled_to"),
+    ],
+)
+def test_a_field_that_is_not_what_it_should_be(more: dict[str, object], field: str) -> None:
+    loaded = load_roster(json.dumps({**ROW, **more}).encode())
+    assert {fault.field for fault in loaded.faults} == {field}
+
+
+def test_csv_may_be_separated_by_tabs_and_have_blank_lines_and_nameless_columns() -> None:
+    loaded = load_roster(b"member_id\tbirth_date\t\nM1\t1980-01-01\tx\n\t\t\nM2\t1980-01-01\ty\n")
+    assert loaded.faults == ()
+    assert [each.member_id for each in loaded.documents] == ["M1", "M2"]
+
+
+def test_what_csv_cannot_hold_is_a_fault_of_its_line() -> None:
+    loaded = load_roster(b"member_id,birth_date\nM1,1980-01-01\nM2," + b"x" * 200_000 + b"\n")
+    assert [(fault.line, fault.reason) for fault in loaded.faults] == [(3, "not CSV")]

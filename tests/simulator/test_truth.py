@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from simulator.people import Person, Programme
-from simulator.truth import Tally, candidates_of, counts, tally, watched
+from simulator.tallies import Tally, counts, tally
+from simulator.truth import candidates_of, watched
 from simulator.world import ZONE, Custody, Visit, months_back
 
 END = date(2026, 6, 30).toordinal()

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ class Crashed(Exception):
 class StandingPump:
     """A pump as the watchdog sees it."""
 
-    def __init__(self, handed_out: float | None, beat: float) -> None:
+    def __init__(self, handed_out: float | None, beat: float, open_since: float | None = None) -> None:
         self.handed_out, self.beat, self.committed, self.assignment = handed_out, beat, 0, None
+        self.transactions = SimpleNamespace(open_since=open_since)
 
 
 async def test_a_stage_is_an_agent_of_the_app_and_chunks_come_back_decided() -> None:
@@ -95,11 +97,17 @@ async def test_nothing_to_ask_needs_no_directory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handed_out", "beat", "reason"),
-    [(None, 100.0, ""), (95.0, 100.0, ""), (60.0, 100.0, "chunk-not-returned"), (None, 5.0, "pump-stopped")],
+    ("handed_out", "beat", "open_since", "reason"),
+    [
+        (None, 100.0, None, ""),
+        (95.0, 100.0, 99.0, ""),
+        (60.0, 100.0, None, "chunk-not-returned"),
+        (None, 5.0, None, "pump-stopped"),
+        (None, 100.0, 80.0, "transaction-overdue"),
+    ],
 )
 def test_the_watchdog_ends_a_worker_that_stands(
-    monkeypatch: pytest.MonkeyPatch, handed_out: float | None, beat: float, reason: str
+    monkeypatch: pytest.MonkeyPatch, handed_out: float | None, beat: float, open_since: float | None, reason: str
 ) -> None:
     reasons: list[str] = []
 
@@ -108,7 +116,7 @@ def test_the_watchdog_ends_a_worker_that_stands(
         raise Crashed
 
     monkeypatch.setattr(watchdog, "crash", crash)
-    pump: Any = StandingPump(handed_out, beat)
+    pump: Any = StandingPump(handed_out, beat, open_since)
     dog = watchdog.Watchdog("t", pump, KAFKA, EngineOptions())
     with suppress(Crashed):
         dog.look_at_pump(100.0)

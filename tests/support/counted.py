@@ -19,7 +19,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from agents.chunk import decide_chunk
 from agents.rows import ChunkResult, PartitionRows, decoded
@@ -133,7 +133,8 @@ class Counted:
     def positions(self) -> dict[int, int]:
         """The group's committed position in the facts, by partition."""
         places = [TopicPartition(self.facts, partition) for partition in range(self.partitions)]
-        return {place.partition: max(0, place.offset) for place in self._watcher.committed(places, timeout=30)}
+        found = patiently(lambda: self._watcher.committed(places, timeout=10))
+        return {place.partition: max(0, place.offset) for place in found}
 
     def read_so_far(self) -> int:
         """Facts committed as read."""
@@ -142,7 +143,9 @@ class Counted:
     def ends(self) -> dict[int, int]:
         """The end of the facts, by partition."""
         return {
-            partition: self._watcher.get_watermark_offsets(TopicPartition(self.facts, partition), 10)[1]
+            partition: patiently(
+                lambda place=TopicPartition(self.facts, partition): self._watcher.get_watermark_offsets(place, 10)  # type: ignore[misc]
+            )[1]
             for partition in range(self.partitions)
         }
 
@@ -185,6 +188,17 @@ class Counted:
         assert not lost
         assert not repeated
         assert {p: decoded(state, self.stage.decode) for p, state in self.rows().items()} == rows
+
+
+def patiently(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """The answer of a cluster that may be changing its leaders just now."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
 
 
 class WorkerProcess:

@@ -1,0 +1,17 @@
+"""Runs the console as a process on topics of a test's own: `python serving.py '{...}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from console.serve import Door, serve
+from console.tallies import Topics
+from handoff.logs import configure
+from streams.clients import KafkaSettings
+
+if __name__ == "__main__":
+    said = json.loads(sys.argv[1])
+    configure()
+    door = Door(port=said["port"], token=said.get("token"), health_port=said["health"])
+    sys.exit(serve(KafkaSettings(bootstrap=said["bootstrap"]), said["groups"], door, topics=Topics(**said["topics"])))
