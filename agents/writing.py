@@ -9,7 +9,8 @@ import msgspec
 
 from agents import documents as doc
 from domain.cases import Case, Proof
-from domain.members import MemberRow, digest
+from domain.held import digest
+from domain.members import MemberRow
 from domain.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.standing import Standing

@@ -15,7 +15,8 @@ import msgspec
 from domain.ages import ages_of
 from domain.candidates import LIVE, Judgement, Verdict
 from domain.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
-from domain.members import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held, MemberRow
+from domain.held import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held
+from domain.members import MemberRow
 from domain.releases import RELEASE, SURE, Release, entitled
 from domain.rulebook import Rulebook
 from domain.rules import Criterion, Route, Support

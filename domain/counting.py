@@ -11,19 +11,7 @@ from typing import Final
 
 import msgspec
 
-from domain.members import (
-    DIED,
-    ED,
-    ELECTIVE,
-    LABOR,
-    LONG_TERM,
-    NEWBORN,
-    OBSERVATION,
-    SNF,
-    STAY,
-    TWIN,
-    Held,
-)
+from domain.held import DIED, ED, ELECTIVE, LABOR, LONG_TERM, NEWBORN, OBSERVATION, SNF, STAY, TWIN, Held
 from domain.rulebook import Rulebook
 from domain.stitching import stitch
 from domain.times import local_day

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.ages import Ages
 from domain.counting import Ledger
-from domain.members import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
+from domain.held import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
 from domain.rulebook import Rulebook
 from domain.rules import YOUTH, Criterion
 from domain.snapshots import RosterFacts

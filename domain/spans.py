@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from domain.counting import Counted
-from domain.members import ED, SNF, STAY, Held
+from domain.held import ED, SNF, STAY, Held
 from domain.times import DAY, leaves_window
 
 GROUPS_OF: Final = {

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from domain.members import OTHER, WEAK, Held, digest
+from domain.held import OTHER, WEAK, Held, digest
 from domain.times import MINUTE
 
 

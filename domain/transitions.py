@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from domain.counting import READMITTED, TRANSFERRED, Ledger
-from domain.members import (
+from domain.held import (
     BECAME_INPATIENT,
     CUSTODY,
     ED,

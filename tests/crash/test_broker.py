@@ -55,10 +55,11 @@ def test_a_cluster_that_loses_its_leaders_one_by_one(tmp_path: Path) -> None:
         slots = {slot: counted.worker(slot, max_records=40, linger=0.0) for slot in (0, 1)}
         for broker in range(3):
             counted.produce(3_000)
+            ends = counted.ends()
             target = counted.read_so_far() + 300
             counted.supervise(slots, lambda target=target: counted.read_so_far() > target)  # type: ignore[misc]
             cluster.kill(broker)
-            counted.finish(slots, 120)
+            counted.finish(slots, 120, ends)
             cluster.start(broker)
         counted.check("a leader killed, three brokers", 3)
         assert set(counted.deaths) <= {70}

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import members
-from domain.members import (
-    Disposition,
-    fold_custody,
-    fold_disposition,
-    fold_roster,
-    fold_visit,
-    group_of,
-    hold,
-    is_empty,
-    new_row,
-)
+from domain.members import Disposition, fold_custody, fold_disposition, fold_roster, fold_visit, is_empty, new_row
 from domain.snapshots import RosterFacts, VisitSnapshot
 from tests.support.member import a_release, a_visit, revised
 
@@ -79,65 +66,6 @@ def test_an_empty_row_need_not_be_kept() -> None:
     assert is_empty(new_row())
     assert not is_empty(fold_visit(new_row(), a_visit("a", "2026-03-01")))
     assert not is_empty(fold_roster(new_row(), RosterFacts(), 1))
-
-
-@pytest.mark.parametrize(
-    ("fields", "group"),
-    [
-        ({"kind": "emergency"}, "ed"),
-        ({"kind": "inpatient"}, "stay"),
-        ({"kind": "inpatient", "facility_type": "psychiatric"}, "stay"),
-        ({"kind": "inpatient", "facility_type": "snf"}, "snf"),
-        ({"kind": "snf"}, "snf"),
-        ({"kind": "newborn"}, "stay"),
-        ({"kind": "observation"}, "obs"),
-        ({"kind": "observation", "flags": ("from_emergency",)}, "ed"),
-        ({"kind": "outpatient"}, "other"),
-        ({"kind": "custody"}, "custody"),
-        ({"kind": "inpatient", "facility_type": "jail"}, "custody"),
-    ],
-)
-def test_what_kind_of_visit_counting_sees(fields: dict[str, object], group: str) -> None:
-    assert group_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
-
-
-def test_marks() -> None:
-    held = hold(
-        a_visit(
-            "a",
-            "2026-03-01",
-            "inpatient",
-            weak=True,
-            admission_type="3",
-            source="5",
-            disposition="82",
-            facility_type="icf",
-            flags=("homeless", "died", "became_inpatient", "impaired", "whole_day"),
-        )
-    )
-    for mark in (
-        "WEAK",
-        "ELECTIVE",
-        "FROM_NF",
-        "TWIN",
-        "LONG_TERM",
-        "HOMELESS",
-        "DIED",
-        "BECAME_INPATIENT",
-        "IMPAIRED",
-    ):
-        assert held.marks & getattr(members, mark), mark
-    assert not held.marks & (members.NEWBORN | members.LABOR | members.FROM_COURT | members.YOUTH_FACILITY)
-    assert hold(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).marks & members.YOUTH_FACILITY
-
-
-def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
-    visit = a_visit("a", "2026-03-01")
-    moved = msgspec.structs.replace(
-        visit, messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.messages), revision=7
-    )
-    assert hold(visit).face == hold(moved).face
-    assert hold(visit).face != hold(msgspec.structs.replace(visit, facility="Elsewhere")).face
 
 
 @given(st.permutations(range(8)))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.counting import EVER, Counted
-from domain.members import hold
+from domain.held import hold
 from domain.spans import Span, chains, clip, count_spans, join, leaving
 from domain.times import DAY, day_start, local_day
 from tests.support.member import a_visit, at

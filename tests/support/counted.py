@@ -125,9 +125,11 @@ class Counted:
                     slots[slot] = self.worker(slot, **msgspec.structs.asdict(worker.order.options))
             time.sleep(0.02)
 
-    def finish(self, slots: dict[int, WorkerProcess], seconds: float = 60.0) -> None:
-        """Supervise until every fact produced so far has been committed as read."""
-        ends = self.ends()
+    def finish(
+        self, slots: dict[int, WorkerProcess], seconds: float = 60.0, ends: dict[int, int] | None = None
+    ) -> None:
+        """Supervise until every fact produced so far (or up to `ends`) has been committed as read."""
+        ends = ends or self.ends()
         self.supervise(slots, lambda: self.positions() == ends, seconds)
 
     def positions(self) -> dict[int, int]:
@@ -143,9 +145,7 @@ class Counted:
     def ends(self) -> dict[int, int]:
         """The end of the facts, by partition."""
         return {
-            partition: patiently(
-                lambda place=TopicPartition(self.facts, partition): self._watcher.get_watermark_offsets(place, 10)  # type: ignore[misc]
-            )[1]
+            partition: self._watcher.get_watermark_offsets(TopicPartition(self.facts, partition), 30)[1]
             for partition in range(self.partitions)
         }
 

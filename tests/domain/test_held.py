@@ -1,0 +1,69 @@
+"""A visit in the form in which a member's row holds it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from domain import held as marks
+from domain.held import group_of, hold
+from tests.support.member import a_visit
+
+
+@pytest.mark.parametrize(
+    ("fields", "group"),
+    [
+        ({"kind": "emergency"}, "ed"),
+        ({"kind": "inpatient"}, "stay"),
+        ({"kind": "inpatient", "facility_type": "psychiatric"}, "stay"),
+        ({"kind": "inpatient", "facility_type": "snf"}, "snf"),
+        ({"kind": "snf"}, "snf"),
+        ({"kind": "newborn"}, "stay"),
+        ({"kind": "observation"}, "obs"),
+        ({"kind": "observation", "flags": ("from_emergency",)}, "ed"),
+        ({"kind": "outpatient"}, "other"),
+        ({"kind": "custody"}, "custody"),
+        ({"kind": "inpatient", "facility_type": "jail"}, "custody"),
+    ],
+)
+def test_what_kind_of_visit_counting_sees(fields: dict[str, object], group: str) -> None:
+    assert group_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
+
+
+def test_marks() -> None:
+    found = hold(
+        a_visit(
+            "a",
+            "2026-03-01",
+            "inpatient",
+            weak=True,
+            admission_type="3",
+            source="5",
+            disposition="82",
+            facility_type="icf",
+            flags=("homeless", "died", "became_inpatient", "impaired", "whole_day"),
+        )
+    )
+    for mark in (
+        "WEAK",
+        "ELECTIVE",
+        "FROM_NF",
+        "TWIN",
+        "LONG_TERM",
+        "HOMELESS",
+        "DIED",
+        "BECAME_INPATIENT",
+        "IMPAIRED",
+    ):
+        assert found.marks & getattr(marks, mark), mark
+    assert not found.marks & (marks.NEWBORN | marks.LABOR | marks.FROM_COURT | marks.YOUTH_FACILITY)
+    assert hold(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).marks & marks.YOUTH_FACILITY
+
+
+def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
+    visit = a_visit("a", "2026-03-01")
+    moved = msgspec.structs.replace(
+        visit, messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.messages), revision=7
+    )
+    assert hold(visit).face == hold(moved).face
+    assert hold(visit).face != hold(msgspec.structs.replace(visit, facility="Elsewhere")).face
