@@ -12,6 +12,7 @@ from agents import documents as doc
 from agents import writing
 from agents.documents import cloud_event
 from agents.stage import Emit
+from agents.telling import Teller
 from domain.candidates import LIVE, Verdict, judge
 from domain.cases import build_case, complete_since
 from domain.counting import IN_OBSERVATION, Ledger, read_ledger
@@ -19,9 +20,7 @@ from domain.held import SNF, digest
 from domain.members import Emitted, MemberRow
 from domain.rulebook import Rulebook
 from domain.times import local_day
-from domain.transitions import (
-    due_of_visit,
-)
+from domain.transitions import due_of_visit
 from domain.utilization import use
 
 

@@ -71,7 +71,7 @@ def stage(profiles: Profiles, provisional: bool = False) -> Stage:
     def lookups(record: Record) -> Iterable[str]:
         return _questions(record, events)
 
-    def decide(row: PatientRow | None, record: Record, context: Context) -> tuple[PatientRow, list[Emit]]:
+    def decide(row: PatientRow | None, record: Record, context: Context) -> tuple[PatientRow | None, list[Emit]]:
         return _decide(row, record, context, events, provisional)
 
     return Stage(
@@ -155,13 +155,15 @@ def _questions(record: Record, events: _Events) -> Iterable[str]:
 
 def _decide(
     row: PatientRow | None, record: Record, context: Context, events: _Events, provisional: bool
-) -> tuple[PatientRow, list[Emit]]:
+) -> tuple[PatientRow | None, list[Emit]]:
     received = received_of(record)
     patient = row_key(record)
     before = row if row is not None else new_row(patient, received)
     emits: list[Emit] = []
     if record.topic == RAW:
         event = events.of(record)
+        if not event.patient:  # about a bed or a person's absence of one: accepted, and nothing follows
+            return row, []
         if event.patient != patient:
             raise Refusal("key-mismatch", "PID-3")
         source = Source(event.sender, event.control_id, record.coordinates)
@@ -206,7 +208,7 @@ def _fold_answers(row: PatientRow, questions: Iterable[str], context: Context) -
         answer = context.lookups.get(question)
         if answer:
             member, _, revision = answer.partition("\x1f")
-            row = fold_roster(row, question, member, int(revision or 0))
+            row = fold_roster(row, question, member or None, int(revision or 0))
     return row
 
 

@@ -46,8 +46,10 @@ class Teller:
         self._book, self._emit = book, emit
 
     def tell(self, ledger: Ledger, *, afresh: bool) -> dict[str, Said]:
-        """Say what happened; returns the memory of all that was said. Visits that look as they did are passed over, unless
-        `afresh`."""
+        """Say what happened; returns the memory of all that was said.
+
+        Visits that look as they did are passed over, unless `afresh`.
+        """
         row, now, said = self._row, self._now, self._row.said
         changed: dict[str, Said] = {}
         shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -39,13 +38,20 @@ class LagReader:
 
     def __init__(self, kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> None:
         self._groups = groups
-        quiet = {**kafka.librdkafka(), "log_level": 2}  # faults are raised here, and told by whoever asks
-        self._admin = AdminClient(quiet)
+        quiet = {
+            **kafka.librdkafka(),
+            "enable.auto.commit": False,
+            "log_level": 2,  # faults are raised here, and told by whoever asks
+        }
+        self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})
+        # Positions are asked for through consumers that name the group and never subscribe, so that they are no members
+        # of it. The admin client's own request brings the process down with a segmentation fault when a coordinator
+        # moves (librdkafka 2.16 looks for a consumer's group there, and an admin client has none).
+        self._asking = {group: Consumer({**quiet, "group.id": group}) for group in groups}
         self._peeking = Consumer(
             {
                 **quiet,
                 "group.id": "handoff-console",  # never joined: partitions are assigned by hand
-                "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
@@ -97,7 +103,8 @@ class LagReader:
 
     def close(self) -> None:
         """Close the connections."""
-        self._peeking.close()
+        for consumer in (*self._asking.values(), self._peeking):
+            consumer.close()
 
     def _offsets(self, parts: Sequence[TopicPartition], spec: Any) -> dict[Place, int]:
         found = self._admin.list_offsets(
@@ -106,12 +113,9 @@ class LagReader:
         return {(part.topic, part.partition): future.result().offset for part, future in found.items()}
 
     def _positions(self, group: str, parts: list[TopicPartition]) -> dict[tuple[str, str, int], int | None]:
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, parts)], request_timeout=_SECONDS
-        )
         return {
             (group, part.topic, part.partition): part.offset if part.error is None and part.offset >= 0 else None
-            for part in asked[group].result().topic_partitions or ()
+            for part in self._asking[group].committed(parts, timeout=_SECONDS)
         }
 
     def _members(self) -> dict[str, int]:

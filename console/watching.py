@@ -22,6 +22,7 @@ RAW_LOOK_BACK: Final = 7 * DAY
 """Raw messages are the bulk of what the cluster holds: of these only the last week is counted."""
 _BATCH: Final = 500
 _SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 0.5
 _MISSING_SECONDS: Final = 10.0
 _log = structlog.get_logger("console")
 
@@ -56,7 +57,7 @@ class LagWatch(Thread):
         """Read, wait, read. A fault is told to the history and logged once."""
         reader: ReadsLag | None = None
         while not self._stopping.is_set():
-            start = time.monotonic()
+            start, pause = time.monotonic(), STEP_SECONDS
             try:
                 reader = reader or self._connect()
                 self._history.take(reader.read(clock()))
@@ -65,7 +66,8 @@ class LagWatch(Thread):
                 if self._history.fault != named(error):
                     _log.warning("no lag reading", error=named(error))
                 self._history.away(named(error))
-            self._stopping.wait(max(0.1, STEP_SECONDS - (time.monotonic() - start)))
+                pause = _RETRY_SECONDS
+            self._stopping.wait(max(0.1, pause - (time.monotonic() - start)))
         if reader is not None:
             reader.close()
 

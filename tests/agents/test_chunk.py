@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.chunk import AHEAD, decide_chunk, questions
 from agents.rows import ChunkResult, PartitionRows, decoded
 from agents.stage import TICKS, Emit, Record
+from domain.refusal import Refusal
 from tests.support.counting import Row, counting_stage, fact
 
 STAGE = counting_stage("t", partitions_ticked=True)
@@ -308,3 +309,36 @@ def test_each_question_is_asked_once_and_unreadable_records_ask_none() -> None:
     assert [each["answer"] for each in said(answered.emits)] == ["m1", None, "m1"]
     away = decide_chunk(STAGE, PartitionRows(), records, lookups=None)
     assert {each["answer"] for each in said(away.emits)} == {"away"}
+
+
+def test_a_row_that_is_removed_is_removed() -> None:
+    rows = PartitionRows()
+    rows.fold(decide_chunk(STAGE, rows, [record(0, fact(1, "a")), record(1, fact(2, "b"))]))
+    result = decide_chunk(STAGE, rows, [record(2, fact(3, "a", do="remove"))])
+    assert result.changed == {"a": None}
+    rows.fold(result)
+    assert list(rows.sealed) == ["b"]
+
+
+def test_a_second_try_may_still_refuse() -> None:
+    tries = iter([RuntimeError(), Refusal("not-wanted", "do")])
+
+    def decide(row: Row | None, record: Record, context: object) -> tuple[Row, list[Emit]]:
+        raise next(tries)
+
+    stage = msgspec.structs.replace(STAGE, decide=decide)
+    result = decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a"))])
+    assert [(fault.code, fault.bug) for fault in result.faults] == [("not-wanted", False)]
+
+
+def test_a_row_that_cannot_be_marked_either_stops_everything() -> None:
+    """There is nothing right to write then: better no transaction than a wrong one."""
+
+    def encode(row: Row) -> bytes:
+        if row.impaired:
+            raise TypeError("cannot")
+        return STAGE.encode(row)
+
+    stage = msgspec.structs.replace(STAGE, encode=encode)
+    with pytest.raises(TypeError):
+        decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a")), record(1, fact(2, "a", do="raise"))])

@@ -268,6 +268,14 @@ def test_what_cannot_be_read_is_refused_and_the_row_stays(topic: str, value: byt
     assert len(stage.rows) == 0
 
 
+def test_a_message_about_no_patient_is_taken_and_nothing_follows() -> None:
+    stage = PatientStage()
+    bed = "MSH|^~\\&|REG|GENHOSP|HUB|PLAN|20260301100000||ADT^A20|1|P|2.5.1\nEVN|A20|20260301100000\nNPU|W1^2^3|U"
+    assert stage.message("general|1", bed) == []
+    assert stage.faults == []
+    assert len(stage.rows) == 0
+
+
 def test_a_message_under_a_foreign_key_is_refused() -> None:
     stage = PatientStage()
     stage.message(key("999"), adt("A04", "100", "20260301100000", visit="V1", cin=ANN))

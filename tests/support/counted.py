@@ -144,10 +144,8 @@ class Counted:
 
     def ends(self) -> dict[int, int]:
         """The end of the facts, by partition."""
-        return {
-            partition: self._watcher.get_watermark_offsets(TopicPartition(self.facts, partition), 30)[1]
-            for partition in range(self.partitions)
-        }
+        reached = patiently(lambda: ends_of(self.kafka, self.facts, range(self.partitions), 20.0)).reach
+        return {partition: end for partition, (_, end) in reached.items()}
 
     def progress(self) -> str:
         """For a failure's message."""
