@@ -105,8 +105,9 @@ class TopicWatch(Thread):
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
-                "queued.min.messages": 1000,
-                "queued.max.messages.kbytes": 4096,
+                "queued.min.messages": 10_000,
+                "queued.max.messages.kbytes": 16_384,
+                "fetch.queue.backoff.ms": 10,  # a full queue is the rule while counting up, and empties in no time
             }
         )
         try:

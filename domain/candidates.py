@@ -89,7 +89,10 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
                     # A document names the version in force, so it changes where one hands over to the next.
                     edges += line.handovers
                     gap = book.practice.chain_gap_days
-                    lines.append((line, chains(met, gap), chains(near, gap)))
+                    reached = chains(met, gap)
+                    # Who meets the criterion is not near it; a watch that stood is found gone below.
+                    hidden = any(chain.live(now) for chain in reached)
+                    lines.append((line, reached, [] if hidden else chains(near, gap)))
     edges = [edge for edge in edges if now < edge < FOREVER]
     if not (row.emitted or row.dispositions or edges):
         return Judgement([], None, found, None)
@@ -97,8 +100,8 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
     verdicts: list[Verdict] = []
     for line, reached, nearly in lines:
         verdicts += _candidates(row, member, line, reached, standing, now, book)
-        hidden = any(chain.live(now) for chain in reached)
-        verdicts += _watches(row, member, line, nearly, standing, now, hidden)
+        if standing.bar is None:
+            verdicts += _watches(roster, member, line, nearly, now)
     said = {verdict.id for verdict in verdicts}
     for name in _live_names(row):
         if name not in said:
@@ -245,19 +248,12 @@ def _verdict(
     return Verdict(name, line, LIVE, at, None, chain, answer)
 
 
-def _watches(
-    row: MemberRow, member: str, line: Line, found: list[Chain], standing: Standing, now: int, hidden: bool
-) -> list[Verdict]:
-    assert row.roster is not None
-    verdicts = []
-    for chain in found:
-        if not chain.live(now):
-            continue
-        name = candidate_id(WATCH, member, line, chain.opener.key)
-        over = hidden or standing.bar is not None
-        over = over or not_a_member(row.roster, local_day(chain.opener.start)) is not None
-        verdicts.append(Verdict(name, line, LAPSED if over else LIVE, now, None, chain))
-    return verdicts
+def _watches(roster: RosterFacts, member: str, line: Line, found: list[Chain], now: int) -> list[Verdict]:
+    return [
+        Verdict(candidate_id(WATCH, member, line, chain.opener.key), line, LIVE, now, None, chain)
+        for chain in found
+        if chain.live(now) and not_a_member(roster, local_day(chain.opener.start)) is None
+    ]
 
 
 def _gone(row: MemberRow, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:

@@ -163,11 +163,15 @@ def _files(inputs: list[str], roster: Path | None, custody: Path | None, profile
     for number, message in enumerate(messages(inputs)):
         record = _message(message, profiles)
         dated.append((record[3], number, record))
+    heard = [entry[0] for entry in dated]
+    first, last = min(heard, default=0), max(heard, default=0)
     if custody is not None:
         loaded = load_custody(_bytes(custody))
         _no_faults(custody, loaded.faults)
         for number, each in enumerate(loaded.documents):
-            at = each.occurred or each.scheduled or 0
+            # A file does not say when it came: a past event when it happened, an announcement before all else; never
+            # later than the last message, since that would move the clock.
+            at = min(each.occurred, last) if each.occurred is not None and last else first
             dated.append((at, -1_000_000 + number, (CUSTODY, each.key, encode_custody(each), at, "")))
     dated.sort(key=lambda entry: entry[:2])
     start = dated[0][0] if dated else 0

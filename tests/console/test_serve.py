@@ -97,7 +97,7 @@ def test_an_open_event_stream_does_not_hold_it(tmp_path: Path) -> None:
         with urllib.request.urlopen(console.address + "events", timeout=20) as stream:
             assert stream.readline().startswith(b"data: {")
             code, seconds = console.end()
-            assert stream.read().count(b"\x00") == 0, "the stream was ended, not cut"
+            stream.read()  # raises IncompleteRead when the stream is cut instead of ended
     assert code == 0, console.log.read_text()
     assert seconds < 3
 
