@@ -9,7 +9,7 @@ NAME ?= pipeline
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up down lock schemas crash soak fuzz clean
+.PHONY: help setup demo test check bench oracle up down lock schemas crash clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: setup ## one measurement: make bench NAME=parse|mllp|stage|pipeline|laten
 
 crash: setup ## the crash matrix, many rounds
 	HANDOFF_CRASH_ROUNDS=$${HANDOFF_CRASH_ROUNDS:-50} $(BIN)/pytest tests/crash -q -s
+
+oracle: setup ## the batch oracle over 1,000 members, 2 years, 20 seeds
+	$(BIN)/pytest tests/oracle -q -m large
 
 up: setup ## an empty system that stays: listener, workers, directory, Kafka, Redis
 	@$(BIN)/handoff up

@@ -43,7 +43,7 @@ def test_candidates_watches_and_counts_are_the_truth(seed: int, end: str) -> Non
     compare(members=120, days=420, seed=seed, end=end)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_in_large(seed: int) -> None:
     compare(members=600, days=730, seed=seed, end="2026-06-30")

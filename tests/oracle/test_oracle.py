@@ -62,7 +62,7 @@ def test_the_stream_answers_as_the_batch_does(seed: int, end: str, tmp_path: Pat
     compare(members=120, days=420, seed=seed, end=end, folder=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_in_large(seed: int, tmp_path: Path) -> None:
     compare(members=1_000, days=730, seed=seed, end="2026-06-30", folder=tmp_path)
