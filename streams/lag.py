@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.clients import KafkaSettings
@@ -60,20 +60,27 @@ def measure(kafka: KafkaSettings, groups: Mapping[str, Sequence[str]], now: int)
         for group, topics in groups.items():
             parts = [TopicPartition(t, p) for t in topics if t in known for p in known[t].partitions]
             if parts:
-                found += _of_group(admin, consumer, group, parts, now)
+                found += _of_group(kafka, admin, consumer, group, parts, now)
         return sorted(found, key=lambda lag: (lag.group, lag.topic, lag.partition))
     finally:
         consumer.close()
 
 
+def _committed(kafka: KafkaSettings, group: str, parts: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    """What the group committed. Asked through a consumer that joins nothing: the admin client's call can crash the
+    process while a coordinator moves (librdkafka issue 5040)."""
+    asking = Consumer({**kafka.librdkafka(), "group.id": group, "enable.auto.commit": False})
+    try:
+        found = asking.committed(parts, timeout=_SECONDS)
+    finally:
+        asking.close()
+    return {(part.topic, part.partition): part.offset for part in found if part.error is None and part.offset >= 0}
+
+
 def _of_group(
-    admin: AdminClient, consumer: Consumer, group: str, parts: list[TopicPartition], now: int
+    kafka: KafkaSettings, admin: AdminClient, consumer: Consumer, group: str, parts: list[TopicPartition], now: int
 ) -> list[PartitionLag]:
-    answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, parts)], request_timeout=_SECONDS)
-    committed: dict[tuple[str, int], int] = {}
-    for part in answer[group].result().topic_partitions or []:
-        if part.error is None and part.offset >= 0:
-            committed[part.topic, part.partition] = part.offset
+    committed = _committed(kafka, group, parts)
     ends = {part: future.result().offset for part, future in _ends(admin, parts).items()}
     starts = {part: future.result().offset for part, future in _ends(admin, parts, OffsetSpec.earliest()).items()}
     first = {part: max(starts[part], committed.get((part.topic, part.partition), 0)) for part in parts}
@@ -91,7 +98,9 @@ def _of_group(
 
 def _ends(admin: AdminClient, parts: Sequence[TopicPartition], spec: Any = None) -> Any:
     spec = spec if spec is not None else OffsetSpec.latest()
-    return admin.list_offsets(dict.fromkeys(parts, spec), request_timeout=_SECONDS)
+    return admin.list_offsets(
+        dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
+    )
 
 
 def _ages(consumer: Consumer, first: Mapping[TopicPartition, int], now: int) -> dict[tuple[str, int], float]:

@@ -65,6 +65,11 @@ def java_executable() -> str:
     return found
 
 
+def _new_cluster_id() -> str:
+    """A random cluster ID. Its base64 must not begin with "-": Kafka's own tool would take it for an option."""
+    return urlsafe_b64encode(b"h" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
 class EmbeddedKafka:
     """A Kafka cluster of one or three brokers in `folder`, which keeps its data and its ports.
 
@@ -169,7 +174,7 @@ class EmbeddedKafka:
         kept: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
         if kept and len(kept["ports"]) != len(self._children):
             raise NotStarted(f"{self.folder} holds {len(kept['ports'])} brokers, not {len(self._children)}")
-        self._cluster_id = kept.get("cluster") or urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._cluster_id = kept.get("cluster") or _new_cluster_id()
         ports = [tuple(pair) for pair in kept.get("ports", ())]
         if not ports or not all(is_free(port) for pair in ports for port in pair):
             fresh = free_ports(2 * len(self._children))
