@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NAME ?= pipeline
 # Most of the tests' time is waiting (for brokers, sessions, processes), so more workers than cores.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench oracle up down lock schemas crash clean

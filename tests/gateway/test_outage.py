@@ -61,12 +61,12 @@ async def test_no_aa_while_kafka_is_stopped_and_none_lost_afterwards(
 async def test_a_broker_that_hangs_is_answered_ar_in_time_and_the_resend_is_taken(
     own_kafka: EmbeddedKafka, topic_names: TopicNames
 ) -> None:
-    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as door, sender(door.port) as hospital:
+    async with running(own_kafka.bootstrap, topic_names, seconds=4.0) as door, sender(door.port) as hospital:
         assert (await hospital.ask(admission("C0"))).code == "AA"
         own_kafka.pause()
         try:
             await hospital.say(frame(admission("C1")) + frame(admission("C2")))
-            ack = await hospital.answer(10)
+            ack = await hospital.answer(20)
             assert (ack.code, ack.control_id) == ("AR", "C1")
         finally:
             own_kafka.resume()
