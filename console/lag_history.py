@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Final
 
-import msgspec
-
 from console.judgement import Point
-from streams.lag import PartitionLag
+from streams.lag import LagReading
 
 KEPT: Final = 300
 """Readings kept for a topic or a group: ten minutes at one in two seconds."""
@@ -18,14 +15,6 @@ KEPT_OF_PARTITION: Final = 40
 """A partition is only judged, over half a minute, not drawn."""
 
 Key = tuple[str, ...]
-
-
-class LagReading(msgspec.Struct, frozen=True):
-    """What one look at the cluster found: `at` ms UTC, the lag of every partition, and each group's members."""
-
-    at: int
-    lags: Sequence[PartitionLag]
-    members: Mapping[str, int]
 
 
 class LagHistory:

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from console.lag_history import LagHistory, LagReading
-from console.lag_reader import LagReader
+from console.lag_history import LagHistory
 from console.tallies import Tallies, Topics
 from domain.times import DAY
 from streams.clients import KafkaSettings
+from streams.lag import LagReader, LagReading
 from streams.reading import record_of
 
 STEP_SECONDS: Final = 2.0

@@ -12,7 +12,7 @@ from rich.panel import Panel
 
 from handoff import place
 from handoff.show import as_json, as_lines, day, needs_kafka, out, table
-from streams.lag import groups_of, measure
+from streams.lag import LagReader, groups_of
 from streams.reading import follow as follow_topics
 from streams.reading import latest, snapshot
 
@@ -242,7 +242,8 @@ def explain(
 @needs_kafka
 def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The application's name.")] = "handoff") -> None:
     """How far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
-    found = measure(place.kafka(), groups_of(app), int(time.time() * 1000))
+    with LagReader(place.kafka(), groups_of(app)) as reader:
+        found = reader.read(int(time.time() * 1000)).lags
     if json_:
         as_json(
             [

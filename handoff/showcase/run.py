@@ -24,7 +24,7 @@ from handoff.system import System
 from parsers.custody import encode_custody, load_custody
 from parsers.roster import encode_roster, load_roster
 from streams.clients import KafkaSettings
-from streams.lag import groups_of, measure
+from streams.lag import LagReader, groups_of
 from streams.produce import produce_together
 from streams.reading import latest, snapshot
 
@@ -44,7 +44,7 @@ def now_ms() -> int:
 
 def kafka_of(system: System) -> KafkaSettings:
     """The Kafka of a running system."""
-    return KafkaSettings(bootstrap=system.addresses["bootstrap"])
+    return system.kafka_settings
 
 
 def feed_roster(kafka: KafkaSettings, data: bytes) -> int:
@@ -98,28 +98,30 @@ def send_messages(
 
 def lag_of(kafka: KafkaSettings) -> int:
     """Records that the workers have not committed yet."""
-    return sum(part.lag for part in measure(kafka, groups_of(), now_ms()))
+    with LagReader(kafka, groups_of()) as reader:
+        return reader.read(now_ms()).records
 
 
 def drain(system: System, seconds: float, told: Callable[[int], None] = lambda _: None) -> None:
     """Returns when the workers have caught up (seen twice in a row). Raises NotDrained."""
-    kafka = kafka_of(system)
     deadline = time.monotonic() + seconds
     calm = 0
-    while calm < 2:
-        system.tend()
-        lag = lag_of(kafka)
-        told(lag)
-        calm = calm + 1 if lag == 0 else 0
-        if time.monotonic() > deadline:
-            raise NotDrained(f"{lag} records were left after {seconds:.0f} s")
-        time.sleep(0.2)
+    with LagReader(kafka_of(system), groups_of()) as reader:
+        while calm < 2:
+            system.tend()
+            lag = reader.read(now_ms()).records
+            told(lag)
+            calm = calm + 1 if lag == 0 else 0
+            if time.monotonic() > deadline:
+                raise NotDrained(f"{lag} records were left after {seconds:.0f} s")
+            time.sleep(0.1)
 
 
 def tick(kafka: KafkaSettings, at: int) -> None:
     """Tells every partition of the member stage that it is `at` (ms UTC)."""
     consumer = Consumer({**kafka.librdkafka(), "group.id": "handoff-tick"})
-    partitions = consumer.list_topics(TICKS, timeout=10).topics[TICKS].partitions
+    clock = kafka.actual(TICKS)
+    partitions = consumer.list_topics(clock, timeout=10).topics[clock].partitions
     consumer.close()
     stamp = (("received", str(at).encode()),)
     value = write_tick(Tick(at))

@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from console.lag_history import LagHistory
-from console.lag_reader import LagReader
 from console.tallies import Tallies, Topics
 from console.watching import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
 from streams.clients import KafkaSettings
+from streams.lag import LagReader
 from tests.support.kafka import TopicNames, make_topics, wait_for
 
 pytestmark = pytest.mark.kafka
