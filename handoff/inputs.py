@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
 from domain.times import instant
-from parsers.batch import split_messages
+from parsers.batch import Splitter
+from parsers.hl7 import encoded
+
+_BLOCK: Final = 1 << 20
+"""Bytes that are read at a time."""
 
 
 class BadInput(Exception):
@@ -38,7 +44,7 @@ def messages(paths: Sequence[str]) -> Iterator[Message]:
     """
     for given in paths:
         if given == "-":
-            yield from _read("stdin", sys.stdin.buffer.read(), jsonl=None)
+            yield from _read("stdin", sys.stdin.buffer, jsonl=False)
             continue
         path = Path(given)
         if path.is_dir():
@@ -50,20 +56,31 @@ def messages(paths: Sequence[str]) -> Iterator[Message]:
 
 def _of_file(path: Path) -> Iterator[Message]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            yield from _read(str(path), file, jsonl=path.suffix in (".jsonl", ".ndjson"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from error
-    yield from _read(str(path), data, jsonl=True if path.suffix in (".jsonl", ".ndjson") else None)
 
 
-def _read(name: str, data: bytes, jsonl: bool | None) -> Iterator[Message]:
-    if jsonl or (jsonl is None and data.lstrip()[:1] == b"{"):
-        for number, line in enumerate(data.splitlines(), 1):
+def _read(name: str, file: BinaryIO, jsonl: bool) -> Iterator[Message]:
+    """A file line by line or block by block: no more of it is held than one message and one block."""
+    block = file.readline() if jsonl else file.read(_BLOCK)
+    if jsonl or block.lstrip()[:1] == b"{":
+        if not block.endswith(b"\n"):
+            block += file.readline()
+        for number, line in enumerate(chain(block.splitlines(), file), 1):
             if line.strip():
                 yield _of_line(name, number, line)
         return
-    for number, raw in enumerate(split_messages(data), 1):
-        yield Message(raw, origin=f"{name}#{number}")
+    splitter, number = Splitter(), 0
+    while True:
+        for piece in splitter.feed(block, last=not block):
+            if piece.is_message:
+                number += 1
+                yield Message(piece.data, origin=f"{name}#{number}")
+        if not block:
+            return
+        block = file.read(_BLOCK)
 
 
 def _of_line(name: str, number: int, line: bytes) -> Message:
@@ -74,6 +91,6 @@ def _of_line(name: str, number: int, line: bytes) -> Message:
         if not isinstance(text, str):
             raise BadInput(f"{where}: no `hl7` (or `message`) text on this line")
         received = row.get("received")
-        return Message(text.encode(), row.get("sender"), instant(received) if received else None, where)
+        return Message(encoded(text), row.get("sender"), instant(received) if received else None, where)
     except (ValueError, AttributeError) as error:
         raise BadInput(f"{where}: not a JSON object with `hl7` and, if given, an RFC 3339 `received`") from error

@@ -18,8 +18,14 @@ from parsers.codes import EMPTY, NOT_HL7
 STANDARD: Final = "^~\\&"
 _AROUND: Final = b"\x0b\x1c\r\n\t \x00"
 """What is taken off both ends of a message: MLLP's own bytes left on, blank lines, NULs."""
+_UNWRITTEN: Final = "\x11\x12\x13\x14\x15"
+MARK: Final = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
+WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks of UTF-16, the one thing that tells it."""
 _BLANK: Final = [""] * 64
 _NONE: Final[list[str]] = []
+_HEADER: Final = re.compile(rb"(?:\A|[\r\n])(MSH[^\r\n]*)")
 CHARSETS: Final = {
     "8859/1": "iso8859-1",
     "8859/2": "iso8859-2",
@@ -55,20 +61,22 @@ class Delimiters(msgspec.Struct, frozen=True, gc=False):
 def delimiters_of(field: str, encoding: str) -> Delimiters:
     """The delimiters that MSH-1 `field` and MSH-2 `encoding` state.
 
-    MSH-2 may be short, or carry the truncation character (2.7) as a fifth, which splits nothing. Raises Refusal
-    `not-hl7` when `field` is a letter, a digit or blank.
+    MSH-2 may be short, or carry the truncation character (2.7) as a fifth, which splits nothing. No two are the same:
+    where the usual one delimits something else already, a character that no feed writes stands in for it. Raises
+    Refusal `not-hl7` when `field` is a letter, a digit, blank, or beyond ASCII.
     """
-    if len(field) != 1 or field.isalnum() or field.isspace():
+    if not _delimits(field):
         raise Refusal(NOT_HL7, "MSH-1", "no field separator")
-    taken = {field}
-    chosen: list[str] = []
+    chosen = [field]
     for i, usual in enumerate(STANDARD):
         given = encoding[i : i + 1]
-        if not given or given in taken or given.isalnum() or given.isspace():
-            given = usual
-        taken.add(given)
-        chosen.append(given)
-    return Delimiters(field, *chosen)
+        candidates = (given, usual, *_UNWRITTEN)
+        chosen.append(next(each for each in candidates if _delimits(each) and each not in chosen))
+    return Delimiters(*chosen)
+
+
+def _delimits(char: str) -> bool:
+    return len(char) == 1 and char.isascii() and not char.isalnum() and not char.isspace()
 
 
 @lru_cache(maxsize=64)
@@ -128,11 +136,12 @@ def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
     """
     if raw.isascii():
         return raw.decode("ascii"), ""
-    marked = raw.startswith(b"\xef\xbb\xbf")
+    marked = raw.startswith(MARK)
     if marked:
         raw = raw[3:]
-    elif raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "replace"), ""
+    elif raw.startswith(WIDE):
+        # Who took NULs off the end may have taken half of the last character.
+        return (raw + b"\0" * (len(raw) % 2)).decode("utf-16", "replace"), ""
     for codec in ("utf-8" if marked else "", _stated_codec(raw), default, "utf-8"):
         if codec:
             try:
@@ -145,6 +154,21 @@ def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
         return raw.decode("latin-1"), "charset-fallback"
 
 
+def encoded(text: str) -> bytes:
+    """The bytes of a message that is at hand as text: in the codec that its MSH-18 names, else in UTF-8.
+
+    Raises UnicodeEncodeError for a lone surrogate.
+    """
+    raw = text.encode()
+    codec = "" if raw.isascii() else _stated_codec(raw)
+    if codec:
+        try:
+            return text.encode(codec)
+        except UnicodeEncodeError:
+            pass  # it says one charset and holds another: the reader falls back to UTF-8, and marks it
+    return raw
+
+
 def _stated_codec(raw: bytes) -> str:
     start = raw.find(b"MSH")
     if start < 0:
@@ -154,6 +178,23 @@ def _stated_codec(raw: bytes) -> str:
     if len(fields) < 18:
         return ""
     return CHARSETS.get(fields[17].split(fields[1][1:2] or "~", 1)[0].strip().upper(), "")
+
+
+def header_of(raw: bytes) -> bytes:
+    """The line of a message's MSH, in the bytes it came in (UTF-16: in UTF-8); a UTF-8 mark in front of all is kept.
+
+    Raises Refusal `empty` or `not-hl7`, as reading the whole message does.
+    """
+    raw = raw.strip(_AROUND)
+    if not raw:
+        raise Refusal(EMPTY)
+    if raw.startswith(WIDE):
+        raw = MARK + decoded(raw)[0].encode()
+    mark = MARK if raw.startswith(MARK) else b""
+    found = _HEADER.search(raw.removeprefix(mark))
+    if found is None:
+        raise Refusal(NOT_HL7, "MSH", "no MSH segment")
+    return mark + found[1]
 
 
 def segment_lines(text: str) -> list[str]:

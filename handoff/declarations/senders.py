@@ -122,6 +122,10 @@ class _Acknowledgement(_Section):
     answer_never: bool
 
 
+class _Framing(_Section):
+    fs_alone: bool
+
+
 class _Pattern(_Section):
     app: Text = "*"
     facility: Text = "*"
@@ -152,6 +156,7 @@ class SenderFile(_Section):
     homelessness: _Homelessness
     a08_creates: bool
     acknowledgement: _Acknowledgement
+    framing: _Framing
     trust: _Trust
 
     def profile(self) -> SenderProfile:
@@ -184,6 +189,7 @@ class SenderFile(_Section):
             a8_creates=self.a08_creates,
             aa_only=self.acknowledgement.aa_only,
             answer_never=self.acknowledgement.answer_never,
+            ends_alone=self.framing.fs_alone,
             trusts=tuple(Trust(each.app, each.facility) for each in self.trust.messages),
             certificates=frozenset(name.lower() for name in self.trust.certificates),
             addresses=tuple(self.trust.addresses),
@@ -219,6 +225,21 @@ def load_senders(folder: Path, refuse_unknown: bool = False) -> Profiles:
     if faults:
         raise BadDeclaration(tuple(faults))
     return Profiles(profiles, refuse_unknown)
+
+
+def declared(folder: Path, name: str) -> dict[str, Any]:
+    """What the file of profile `name` says itself, without what it leaves to `default.yaml`; {} when there is none.
+
+    Raises BadDeclaration when a file of `folder` cannot be read.
+    """
+    faults: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        found = _mapping(path, faults)
+        if found is not None and found.get("name", path.stem) == name:
+            return found
+    if faults:
+        raise BadDeclaration(tuple(faults))
+    return {}
 
 
 def _mapping(path: Path, faults: list[str]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import pytest
 from domain.refusal import Refusal
 from parsers import codes
 from parsers.adt import read_adt
-from parsers.hl7 import STANDARD, Message, decoded, delimiters_of, unescape
+from parsers.hl7 import STANDARD, Message, decoded, delimiters_of, encoded, unescape
 from tests.parsers.writing import DEFAULT, adt, event
 
 HEADER = "MSH|^~\\&|ADT|GEN|||20261123100000||ADT^A01|C1|P|2.5"
@@ -97,6 +97,9 @@ def test_a_z_segment_is_within_reach() -> None:
         ("^^\\&", "^~\\&"),
         ("^A\\ ", "^~\\&"),
         ("^~|&", "^~\\&"),
+        ("~", "~\x11\\&"),
+        ("~~~~", "~\x11\\&"),
+        ("^\u00e9\\&", "^~\\&"),
     ],
 )
 def test_delimiters_come_from_msh_2_where_they_can_be_used(encoding: str, expected: str) -> None:
@@ -201,3 +204,18 @@ def test_the_event_carries_the_fallback_note() -> None:
     read = read_adt(raw, DEFAULT)
     assert read.family_name == "MUÑOZ"
     assert "charset-fallback" in read.notes
+
+
+@pytest.mark.parametrize(
+    ("stated", "codec"), [("8859/1", "latin-1"), ("UNICODE UTF-8", "utf-8"), ("", "utf-8"), ("ASCII", "utf-8")]
+)
+def test_text_is_written_as_its_header_says_and_read_again(stated: str, codec: str) -> None:
+    text = f"MSH|^~\\&|A|B|||20260301||ADT^A04|1|P|2.5.1||||||{stated}\rPID|1||7^^^H^MR||NU\u00d1EZ^ANA\r"
+    raw = encoded(text)
+    assert raw == text.encode(codec)
+    assert decoded(raw, "")[0] == text
+
+
+def test_text_beyond_the_stated_charset_is_written_in_utf_8() -> None:
+    text = "MSH|^~\\&|A|B|||20260301||ADT^A04|1|P|2.5.1||||||8859/1\rPID|1||7^^^H^MR||\u0160IMEK^ANA\r"
+    assert encoded(text) == text.encode()
