@@ -184,6 +184,8 @@ class Tallies:
         feed.heard(received_of(record))
 
     def _dead_letter(self, record: Record) -> None:
+        if record.value is None and "redriven" in record.headers:
+            return  # no letter: it says that one was driven again
         at = record.timestamp
         if "sender" in record.headers:
             feed = self._feed(record)

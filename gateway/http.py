@@ -1,7 +1,8 @@
 """The HTTP door: `POST /hl7`, `POST /custody`, `PUT /roster/{member}`. Never open: a bearer token, or mutual TLS.
 
 The promises are those of MLLP: 200 means that Kafka has confirmed it, 503 that it has to be sent again, 422 that it is
-no use (and, for HL7, that its bytes are among the dead letters).
+no use (and, for HL7, that its bytes are among the dead letters). A body may hold several messages, as a frame may: they
+are answered one after another in one body, under the status of the worst.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from domain.refusal import Refusal
 from gateway.intake import Intake
 from gateway.tls import Tls
 from parsers.custody import encode_custody, load_custody
+from parsers.glued import split_frame
 from parsers.roster import encode_roster, read_roster
 from streams.produce import NotConfirmed
 
@@ -73,9 +75,11 @@ def http_app(intake: Intake, token: str, limit: int, certified: bool = False) ->
 
     async def hl7(request: Request, body: bytes) -> Response:
         peer = request.client.host if request.client else None
-        answer = await intake.accept(body, peer)
-        headers = _AGAIN if answer.outcome == "rejected" else None
-        return Response(answer.body, _STATUS[answer.outcome], headers, media_type=ER7)
+        answers = [await intake.accept(message, peer) for message in split_frame(body)]
+        # Of several messages the worst decides; those that were stored are known again when all are sent again.
+        status = max(_STATUS[answer.outcome] for answer in answers)
+        headers = _AGAIN if any(answer.outcome == "rejected" for answer in answers) else None
+        return Response(b"".join(answer.body for answer in answers), status, headers, media_type=ER7)
 
     async def custody(_: Request, body: bytes) -> Response:
         loaded = load_custody(body, source="http")

@@ -54,6 +54,10 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     close: bool = False
     """The sender cannot be followed any further: close the connection once this is written."""
+    reason: str = ""
+    """Of a message that was set aside: the dead letter's code."""
+    place: str = ""
+    """Of a message that was set aside: the field at fault, "" for the whole."""
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -90,14 +94,14 @@ class Intake:
         self._prefix = os.urandom(4).hex()
         self._answers = 0
 
-    async def accept(self, raw: bytes, peer: str | None, oversize: bool = False) -> Answer:
+    async def accept(self, raw: bytes, peer: str | None, oversize: bool = False, sender: str = "") -> Answer:
         """Takes one message and says what to answer; never raises.
 
         `peer` is the certificate's name or the address of the sender (None: not known). `oversize`: `raw` is only the
-        beginning of a message that is too long.
+        beginning of a message that is too long. `sender` names the profile where that is known beforehand.
         """
         start = time.perf_counter()
-        taken, refusal = self._look(raw, peer)
+        taken, refusal = self._look(raw, peer, sender)
         self.under_way += 1
         try:
             answer = await self._take(taken, refusal, oversize)
@@ -112,7 +116,15 @@ class Intake:
         self.hearing.heard(sender)
         return answer
 
-    def _look(self, raw: bytes, peer: str | None) -> tuple[_Taken, Refusal | None]:
+    def ends_alone(self, head: bytes, peer: str | None) -> bool:
+        """Whether the sender of a message, of which `head` is the beginning, may end it in FS without CR."""
+        try:
+            envelope = read_envelope(head)
+            return self.profiles.choose(envelope.sending_app, envelope.sending_facility, peer).ends_alone
+        except Refusal:
+            return True
+
+    def _look(self, raw: bytes, peer: str | None, sender: str = "") -> tuple[_Taken, Refusal | None]:
         """The header, and the profile that it chooses; the default one when that fails."""
         envelope: Envelope | None = None
         refusal: Refusal | None = None
@@ -123,9 +135,13 @@ class Intake:
             refusal = error
         try:
             names = ("", "") if envelope is None else (envelope.sending_app, envelope.sending_facility)
-            profile = self.profiles.choose(*names, peer)
+            profile = self.profiles.named(sender) if sender else self.profiles.choose(*names, peer)
         except Refusal as error:
             refusal = refusal or error
+            metrics.UNKNOWN.labels("refused").inc()
+        else:
+            if envelope is not None and profile.name == DEFAULT:
+                metrics.UNKNOWN.labels("taken").inc()
         received = time.time_ns() // 1_000_000
         return _Taken(raw, envelope, profile, received, sha256(raw).hexdigest()), refusal
 
@@ -147,7 +163,7 @@ class Intake:
             _log.error("message not read", sender=taken.profile.name, error=type(bug).__name__)
             return await self._set_aside(taken, Refusal(INTERNAL))
         try:
-            await self._send(self.topics.raw, _key(event), taken.raw, self._headers(taken, event.control_id))
+            await self._send(self.topics.raw, raw_key(event), taken.raw, self._headers(taken, event.control_id))
         except NotConfirmed as error:
             if not error.too_large:
                 raise
@@ -213,15 +229,16 @@ class Intake:
         profile = taken.profile
         code = answer_code(taken.envelope, outcome, profile.aa_only, profile.answer_never)
         if not code:
-            return Answer(outcome, "", b"", close)
+            return Answer(outcome, "", b"", close, error_code, place)
         self._answers += 1
         own = f"{self._prefix}{self._answers:x}"
         at = time.time_ns() // 1_000_000
-        return Answer(outcome, code, acknowledge(taken.envelope, code, own, at, text, place, error_code), close)
+        body = acknowledge(taken.envelope, code, own, at, text, place, error_code)
+        return Answer(outcome, code, body, close, error_code, place)
 
 
-def _key(event: AdtEvent) -> bytes:
-    """The patient key; for a message that is about no patient, its sender and control ID."""
+def raw_key(event: AdtEvent) -> bytes:
+    """The key of a message on the raw topic: its patient key; where that is nobody's, its sender and control ID."""
     return (event.patient or f"{event.sender}|{event.control_id}").encode()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from gateway.folder import Folder, FolderDoor
 from gateway.http import HttpDoor, http_server
 from gateway.intake import Intake, Topics
 from gateway.listener import Listener, MllpDoor
@@ -31,13 +32,14 @@ _log = structlog.get_logger("gateway")
 
 
 class Gateway(msgspec.Struct, frozen=True):
-    """What a gateway is to be. Without `http` that door stays shut; `health_port` 0 takes a free one.
+    """What a gateway is to be. Without `http` or `folder` that door stays shut; `health_port` 0 takes a free one.
 
     `confirm` bounds the wait for Kafka (seconds), `drain` the end of the messages in flight.
     """
 
     mllp: MllpDoor = MllpDoor()
     http: HttpDoor | None = None
+    folder: FolderDoor | None = None
     health_host: str = "127.0.0.1"
     health_port: int = 8595
     confirm: float = 10.0
@@ -81,11 +83,14 @@ async def serve(
     )
     intake = Intake(producer, profiles, gateway.topics)
     listener = Listener(intake, gateway.mllp)
+    folder = None if gateway.folder is None else Folder(intake, gateway.folder)
+    watching = None if folder is None else folder.open()
     health = HealthServer(gateway.health_host, gateway.health_port, condition.alive, condition.ready)
     await listener.start()
     addresses: dict[str, Any] = {
         "mllp": f"{gateway.mllp.host}:{listener.port}",
         "http": None,
+        "folder": None if gateway.folder is None else str(gateway.folder.path),
         "health": f"http://{gateway.health_host}:{health.port}",
     }
     tasks = [asyncio.create_task(_watch(condition, listener, producer, gateway.topics))]
@@ -100,14 +105,19 @@ async def serve(
         port = http.servers[0].sockets[0].getsockname()[1]
         scheme = "http" if gateway.http.tls is None else "https"
         addresses["http"] = f"{scheme}://{gateway.http.host}:{port}"
+    if watching is not None:
+        watching.add_done_callback(lambda _: stop.set())  # it ends before we say so only by a bug of ours
     _log.info("open", **addresses)
     on_open(addresses)
 
     await stop.wait()
+    broken = watching is not None and watching.done()
     condition.stopping = True
     _log.info("stopping", connections=listener.open_connections, fatal=producer.fatal)
     if http is not None:
         http.should_exit = True
+    if folder is not None:
+        await folder.stop(gateway.drain)
     late = await listener.stop(gateway.drain)
     if http is not None:
         await tasks[-1]
@@ -115,7 +125,7 @@ async def serve(
     left = await producer.close(gateway.confirm)
     health.stop()
     _log.info("stopped", cut_off=late, unconfirmed=left)
-    return EXIT_CRASHED if producer.fatal else 0
+    return EXIT_CRASHED if producer.fatal or broken else 0
 
 
 async def _watch(condition: _Condition, listener: Listener, producer: ConfirmedProducer, topics: Topics) -> None:

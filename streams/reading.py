@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.stage import Record
@@ -46,6 +47,12 @@ def record_of(message: Message) -> Record:
     )
 
 
+def _declared(kafka: KafkaSettings, record: Record) -> Record:
+    if not kafka.topics:
+        return record
+    return msgspec.structs.replace(record, topic=kafka.declared(record.topic), stored=record.topic)
+
+
 def partitions_of(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
     """Every partition of the topics. Raises TopicMissing."""
     known = consumer.list_topics(timeout=10).topics
@@ -62,7 +69,7 @@ def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
     """
     consumer = _consumer(kafka)
     try:
-        waiting = partitions_of(consumer, topics)
+        waiting = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
         consumer.assign(waiting)
         open_partitions = {(part.topic, part.partition) for part in waiting}
         heard = time.monotonic()
@@ -78,13 +85,58 @@ def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
             for message in messages:
                 error = message.error()
                 if error is None:
-                    yield record_of(message)
+                    yield _declared(kafka, record_of(message))
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard((message.topic() or "", message.partition() or 0))
                 else:
                     raise KafkaException(error)
     finally:
         consumer.close()
+
+
+def at_places(kafka: KafkaSettings, places: Iterable[tuple[str, int, int]]) -> Iterator[Record]:
+    """The records at (topic as the cluster calls it, partition, offset), those that still exist; in order of place.
+
+    Raises KafkaException when the cluster does not answer; a topic or partition that is gone has no records.
+    """
+    consumer = _consumer(kafka)
+    try:
+        known = consumer.list_topics(timeout=10).topics
+        by_partition: dict[tuple[str, int], set[int]] = {}
+        for topic, partition, offset in places:
+            if topic in known and partition in known[topic].partitions:
+                by_partition.setdefault((topic, partition), set()).add(offset)
+        for (topic, partition), wanted in sorted(by_partition.items()):
+            yield from _at_offsets(consumer, topic, partition, sorted(wanted))
+    finally:
+        consumer.close()
+
+
+def _at_offsets(consumer: Consumer, topic: str, partition: int, wanted: list[int]) -> Iterator[Record]:
+    position = -1
+    heard = time.monotonic()
+    while wanted:
+        if position < 0 or wanted[0] - position > _BATCH:
+            consumer.assign([TopicPartition(topic, partition, wanted[0])])
+            position = wanted[0]
+        message = consumer.poll(0.2)
+        if message is None:
+            if time.monotonic() - heard > _SILENT_SECONDS:
+                raise KafkaException(
+                    KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read")
+                )
+            continue
+        heard = time.monotonic()
+        error = message.error()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            return
+        if error is not None:
+            raise KafkaException(error)
+        position = (message.offset() or 0) + 1
+        if message.offset() == wanted[0]:
+            yield record_of(message)
+        while wanted and wanted[0] < position:
+            wanted.pop(0)
 
 
 def latest(kafka: KafkaSettings, topic: str) -> dict[bytes, Record]:
@@ -103,7 +155,7 @@ def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = Tr
     """Records as they are committed, for ever; None now and then when there are none, so that the caller can stop."""
     consumer = _consumer(kafka)
     try:
-        parts = partitions_of(consumer, topics)
+        parts = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
         if not from_start:
             for part in parts:
                 part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]
@@ -113,7 +165,7 @@ def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = Tr
             for message in messages:
                 error = message.error()
                 if error is None:
-                    yield record_of(message)
+                    yield _declared(kafka, record_of(message))
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
             if not messages:

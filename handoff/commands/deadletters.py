@@ -1,56 +1,61 @@
-"""Records that were not taken: list them, look at one."""
+"""Records that were not taken: list them, look at one, drive them again after a correction."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from itertools import zip_longest
+from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
-from agents.stage import Record
-from domain.times import rfc3339
-from handoff import place
-from handoff.show import as_json, day, needs_kafka, out, table
+from domain.refusal import BadDeclaration
+from handoff import letters, place
+from handoff.conformance import conformance
+from handoff.declarations.senders import load_senders
+from handoff.letters import OPEN, REDRIVEN, Choice, entries, is_marker, look
+from handoff.redrive import ALREADY, IMPOSSIBLE, REFUSED, Verdict, counted, redrive
+from handoff.show import as_json, day, err, needs_kafka, out, table
+from parsers.profiles import Profiles
+from streams.produce import NotConfirmed
 from streams.reading import snapshot
 
 deadletters_app = typer.Typer(no_args_is_help=True, help="Records that were refused or set aside, and why.")
 TOPIC = "adt.dead-letters.v1"
-
-
-def _entry(record: Record) -> dict[str, Any]:
-    def header(name: str) -> str:
-        return record.headers.get(name, b"").decode("utf-8", "replace")
-
-    return {
-        "at": record.coordinates,
-        "when": rfc3339(record.timestamp),
-        "code": header("code"),
-        "place": header("place"),
-        "stage": header("stage"),
-        "sender": header("sender"),
-        "source": header("source"),
-        "bytes": len(record.value or b""),
-    }
+Code = Annotated[str | None, typer.Option(help="Only those with this code.")]
+Sender = Annotated[str | None, typer.Option(help="Only those of this sender profile.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @deadletters_app.command("list")
 @needs_kafka
 def list_(
-    code: Annotated[str | None, typer.Option(help="Only those with this code.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    code: Code = None,
+    sender: Sender = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of gateway, reconcile or refer.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only those that are open, or redriven.")] = None,
+    json_: Json = False,
 ) -> None:
-    """What was refused: code, place, stage, sender, where it came from. Never what it said."""
-    entries = [_entry(record) for record in snapshot(place.kafka(), [TOPIC])]
-    entries = [entry for entry in entries if code is None or entry["code"] == code]
+    """What was refused: code, place, stage, sender, where it came from, whether it was driven again.
+
+    Never what it said.
+    """
+    if state not in (None, OPEN, REDRIVEN):
+        err.print(f"--state is {OPEN} or {REDRIVEN}", markup=False)
+        raise typer.Exit(2)
+    wanted = {"code": code, "sender": sender, "stage": stage, "state": state}
+    found = [
+        each
+        for each in entries(snapshot(place.kafka(), [TOPIC]))
+        if all(value is None or each[name] == value for name, value in wanted.items())
+    ]
     if json_:
-        as_json(entries)
+        as_json(found)
         return
+    columns = ("code", "place", "stage", "sender", "source", "bytes", "state")
     table(
-        f"Dead letters: {len(entries)}",
-        ("at", "when", "code", "place", "stage", "sender", "source", "bytes"),
-        (
-            (e["at"], day(e["when"]), *(e[n] for n in ("code", "place", "stage", "sender", "source", "bytes")))
-            for e in entries
-        ),
+        f"Dead letters: {len(found)}",
+        ("at", "when", *columns),
+        ((each["at"], day(each["when"]), *(each[name] for name in columns)) for each in found),
         "none",
     )
 
@@ -60,20 +65,100 @@ def list_(
 def show(
     at: Annotated[str, typer.Argument(help="Its coordinates, as `list` prints them: topic/partition/offset.")],
     raw: Annotated[bool, typer.Option("--raw", help="Print the bytes too. They may hold a person's data.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_: Json = False,
 ) -> None:
-    """One dead letter; its bytes only when asked for."""
+    """One dead letter: our reason, and what hl7apy says of it; its bytes only when asked for."""
     for record in snapshot(place.kafka(), [TOPIC]):
-        if record.coordinates == at:
-            entry = _entry(record)
+        if record.coordinates == at and not is_marker(record):
+            entry = letters.entry(record)
+            entry["conformance"] = conformance(record.value or b"")
             text = (record.value or b"").decode("utf-8", "backslashreplace").replace("\r\n", "\n").replace("\r", "\n")
             if json_:
                 as_json({**entry, **({"raw": text} if raw else {})})
                 return
+            findings = entry.pop("conformance")
             for name, value in entry.items():
                 out.print(f"{name:>7}  {value}", markup=False)
+            for name, finding in zip_longest(("hl7apy",), findings or ("finds nothing against HL7's structure",)):
+                out.print(f"{name or '':>7}  {finding}", markup=False)
             if raw:
                 out.print(text, markup=False)
             return
     out.print(f"No dead letter at {at}.")
     raise typer.Exit(1)
+
+
+@deadletters_app.command("redrive")
+@needs_kafka
+def redrive_(
+    at: Annotated[list[str] | None, typer.Argument(metavar="[AT]…", help="Coordinates, as `list` prints them.")] = None,
+    code: Code = None,
+    sender: Sender = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of them; write nothing.")] = False,
+    json_: Json = False,
+) -> None:
+    """Drive dead letters again, after a sender profile or the code was mended.
+
+    Messages are read anew with today's profiles and go on with their first time of receipt, as if they had been taken
+    at once; what is still refused stays, with today's reason. A letter goes at most once, and going twice would change
+    nothing. Exit 1 if one was still refused, or one that was named cannot be driven again (only its beginning was kept,
+    say); 2 if a name is no letter's.
+    """
+    named = frozenset(at or ())
+    if not (named or code or sender or all_):
+        err.print("Which? Name letters as `handoff deadletters list` prints them, or give --code, --sender or --all.")
+        raise typer.Exit(2)
+    kafka = place.kafka()
+    profiles = _profiles()
+    standing = look(kafka, Choice(named, code, sender))
+    if unknown := sorted(named - standing.letters):
+        for each in unknown:
+            err.print(f"{each}: no such dead letter (or not with that code and sender)", markup=False)
+        raise typer.Exit(2)
+    verdicts: list[Verdict] = []
+    try:
+        with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+            task = bar.add_task("driving again", total=len(standing.letters))
+            for verdict in redrive(kafka, profiles, standing, dry_run=dry_run):
+                verdicts.append(verdict)
+                bar.update(task, completed=len(verdicts))
+    except NotConfirmed as error:
+        _report(verdicts, dry_run, json_)
+        err.print(f"Kafka did not take the rest ({error.why}): those letters are still open. Say it again later.")
+        raise typer.Exit(1) from error
+    _report(verdicts, dry_run, json_)
+    counts = counted(verdicts)
+    if counts[REFUSED] or (named and counts[IMPOSSIBLE]):
+        raise typer.Exit(1)
+
+
+def _profiles() -> Profiles:
+    """The sender profiles, strangers refused or taken as the listener does. Exits with 2 and every fault."""
+    settings = place.settings()
+    try:
+        return load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
+    except BadDeclaration as wrong:
+        for fault in wrong.faults:
+            typer.echo(fault, err=True)
+        raise typer.Exit(2) from wrong
+
+
+def _report(verdicts: list[Verdict], dry_run: bool, json_: bool) -> None:
+    counts = counted(verdicts)
+    left = [each for each in verdicts if each.outcome in (REFUSED, IMPOSSIBLE)]
+    if json_:
+        told = [
+            {"at": each.at, "outcome": each.outcome, "code": each.code, "place": each.place, "why": each.why}
+            for each in verdicts
+        ]
+        as_json({"dry_run": dry_run, **counts, "letters": told})
+        return
+    if left:
+        rows = ((each.at, each.code or each.why, each.place) for each in left)
+        table(f"Left as they are: {len(left)}", ("at", "why", "place"), rows)
+    done = "would be redriven" if dry_run else "redriven"
+    out.print(
+        f"{done} {counts[REDRIVEN]}, still refused {counts[REFUSED]}, "
+        f"already redriven {counts[ALREADY]}, cannot be redriven {counts[IMPOSSIBLE]}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.stage import Record
@@ -59,6 +60,17 @@ def test_a_dead_letter_without_a_sender_is_no_feed() -> None:
     tallies = tallied(record(TOPICS.dead_letters, headers={"stage": "refer", "code": "bad-tick"}))
     assert not tallies.feeds
     assert list(tallies.letters) == [("bad-tick", "-")]
+
+
+def test_a_mark_that_a_letter_was_driven_again_is_no_letter() -> None:
+    headers = {"sender": "west", "stage": "gateway", "code": "no-patient", "received": str(NOW)}
+    mark = msgspec.structs.replace(
+        record(TOPICS.dead_letters, headers={**headers, "redriven": "adt.dead-letters.v1/0/1"}), value=None
+    )
+    letter = msgspec.structs.replace(record(TOPICS.dead_letters, headers=headers), value=b"not HL7")
+    tallies = tallied(letter, mark)
+    assert {key: each.count for key, each in tallies.letters.items()} == {("no-patient", "west"): 1}
+    assert tallies.feeds["west"].refused == 1
 
 
 def test_a_candidate_stands_once_under_its_last_status() -> None:

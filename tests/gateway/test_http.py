@@ -44,6 +44,21 @@ async def test_without_the_token_nothing_is_taken(kafka: HasBootstrap, topic_nam
             http_app(door.intake, "", 100)
 
 
+async def test_several_messages_in_one_body_are_all_taken(kafka: HasBootstrap, topic_names: TopicNames) -> None:
+    bad = admission("C2").replace(b"PID|", b"XID|")
+    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+        mixed = await http.post("/hl7", content=admission("C1") + bad + admission("C3"))
+        assert mixed.status_code == 422
+        assert [line for line in mixed.text.split("\r") if line.startswith("MSA")] == [
+            "MSA|AA|C1",
+            "MSA|AE|C2|no patient number",
+            "MSA|AA|C3",
+        ]
+        assert {each.headers["control-id"] for each in await door.raw()} == {b"C1", b"C3"}
+        assert len(await door.dead()) == 1
+        assert (await http.post("/hl7", content=admission("C4") + admission("C5"))).status_code == 200
+
+
 async def test_hl7_is_answered_as_over_mllp(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
         good = await http.post("/hl7", content=admission("C1"))

@@ -60,9 +60,9 @@ def environment(own_kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @contextmanager
-def listening(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def listening(environment: dict[str, str], *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """`handoff listen`, and the addresses that it prints."""
-    command = [sys.executable, "-m", "handoff", "listen"]
+    command = [sys.executable, "-m", "handoff", "listen", *options]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -208,3 +208,29 @@ def test_the_directory_runs_until_sigterm(environment: dict[str, str], redis_ser
             process.kill()
     without = {**environment, "HANDOFF_REDIS__URL": ""}
     assert subprocess.run(command, env=without, capture_output=True, timeout=60, check=False).returncode == 2
+
+
+def test_listen_takes_files_from_a_folder_too(
+    environment: dict[str, str], own_kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    (box / "first.hl7").write_bytes(admission("W1") + admission("W2"))
+    told = {**environment, "HANDOFF_FOLDER__SETTLE_SECONDS": "0.1", "HANDOFF_FOLDER__POLL_SECONDS": "0.05"}
+    with listening(told, "--folder", str(box)) as (process, addresses):
+        assert addresses["folder"] == str(box)
+        wait_for(lambda: (box / "done" / "first.hl7").exists(), what="the file's being done")
+        _, metrics = answers(addresses["health"] + "/metrics")
+        assert 'handoff_folder_files_total{state="done"} 1.0' in metrics
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert "first.hl7" not in process.stderr.read()
+    assert {"W1", "W2"} <= {each.headers["control-id"].decode() for each in everything(own_kafka, "adt.raw.v1")}
+    for wrong in ({"HANDOFF_FOLDER__PATH": str(tmp_path / "none")}, {"HANDOFF_FOLDER__SENDER": "nobody"}):
+        command = [sys.executable, "-m", "handoff", "listen"]
+        done = subprocess.run(
+            command, env={**environment, **wrong}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2
+        assert next(iter(wrong)) in done.stderr

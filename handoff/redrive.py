@@ -1,0 +1,222 @@
+"""Driving dead letters again: what a letter becomes once a profile or our code was mended.
+
+A letter of an ADT message, whichever stage set it aside, is read anew with today's profiles and goes to the raw topic
+under the key that follows; letters of other topics go back as they were. The stamps stay the first ones (`received`,
+control ID, content hash), so the fold puts the facts where they belong in time. It does not depend on repetition: a
+letter whose message was taken meanwhile, or that two operators drive at once, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from agents import intake, wire
+from agents.directory import ROSTER
+from agents.links import TOPIC as LINKS
+from agents.links import decode_link
+from agents.reconcile import CUSTODY, RAW, VISITS
+from agents.refer import DISPOSITIONS
+from agents.stage import Emit, Record
+from domain.refusal import Refusal
+from gateway.intake import INTERNAL, raw_key
+from handoff.letters import REDRIVEN, Standing, chosen, header, marker
+from parsers.adt import read_adt
+from parsers.custody import read_custody
+from parsers.envelope import read_envelope
+from parsers.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.roster import read_roster
+from streams.clients import KafkaSettings
+from streams.produce import produce_together
+from streams.reading import at_places, latest
+
+TOGETHER: Final = 200
+"""Letters of one transaction."""
+ALREADY: Final = "already"
+REFUSED: Final = "refused"
+IMPOSSIBLE: Final = "impossible"
+CUT: Final = "only its beginning was kept"
+GONE: Final = "its source record is gone, and it does not say under which key it stood"
+SUPERSEDED: Final = "a later roster row of this member stands"
+UNKNOWN: Final = "not a topic that is driven again"
+_KEPT: Final = ("sender", "received", "control-id", "content-hash", "trace")
+Place = tuple[str, int, int]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of one letter. `outcome`: redriven, already, refused (still, with `code` and `place`), impossible.
+
+    `why` says why it is impossible; `emit` is the record that goes back.
+    """
+
+    at: str
+    outcome: str
+    code: str = ""
+    place: str = ""
+    why: str = ""
+    emit: Emit | None = None
+
+
+def _read_custody(value: bytes) -> str:
+    return read_custody(value).key
+
+
+def _read_roster(value: bytes) -> str:
+    intake.read_roster(value)
+    return read_roster(value).member_id
+
+
+def _read_disposition(value: bytes) -> str:
+    intake.read_disposition(value)
+    return ""
+
+
+_READERS: Final[dict[str, Callable[[bytes], str]]] = {
+    CUSTODY: _read_custody,
+    LINKS: lambda value: decode_link(value).patient,
+    VISITS: lambda value: wire.decode(value)[0],
+    ROSTER: _read_roster,
+    DISPOSITIONS: _read_disposition,
+}
+"""For each topic, what reads a value as its stage will: gives the key ("" not told by it), or raises Refusal."""
+
+
+def source_of(letter: Record) -> Place | None:
+    """Where the refused record stands: topic as the cluster calls it, partition, offset. None: it came from a door."""
+    topic, _, rest = header(letter, "source").partition("/")
+    partition, _, offset = rest.partition("/")
+    if header(letter, "stage") == "gateway" or not (partition.isdigit() and offset.isdigit()):
+        return None
+    return topic, int(partition), int(offset)
+
+
+class Redrive:
+    """Judges letters with today's profiles. `declared` gives a topic's declared name, `rosters` the latest roster row
+    of each member (asked only when there is a letter of the roster)."""
+
+    def __init__(
+        self,
+        profiles: Profiles,
+        declared: Callable[[str], str] = lambda topic: topic,
+        rosters: Callable[[], Mapping[bytes, Record]] = dict,
+    ) -> None:
+        self._profiles = profiles
+        self._named = {profile.name for profile in profiles}
+        self._declared, self._rosters = declared, rosters
+        self._latest: Mapping[bytes, Record] | None = None
+
+    def judge(self, letter: Record, source: Record | None = None) -> Verdict:
+        """What becomes of `letter`; `source` is the record it was made of, where that still exists. Raises nothing."""
+        try:
+            return Verdict(letter.coordinates, REDRIVEN, emit=self._again(letter, source))
+        except _Impossible as impossible:
+            return Verdict(letter.coordinates, IMPOSSIBLE, why=str(impossible))
+        except Refusal as refusal:
+            return Verdict(letter.coordinates, REFUSED, refusal.code, refusal.place)
+        except Exception:
+            # Our bug still stands: the letter waits for its repair.
+            return Verdict(letter.coordinates, REFUSED, INTERNAL)
+
+    def _again(self, letter: Record, source: Record | None) -> Emit:
+        whole = source if source is not None else letter
+        if source is None and ("truncated" in letter.headers or "cut-from" in letter.headers):
+            raise _Impossible(CUT)
+        place = source_of(letter)
+        topic = RAW if place is None else self._declared(place[0])
+        if topic == RAW:
+            return self._message(letter, whole)
+        if topic not in _READERS:
+            raise _Impossible(UNKNOWN)
+        told = "" if whole.value is None else _READERS[topic](whole.value)
+        key = whole.key if source is not None else told.encode()
+        if not key:
+            raise _Impossible(GONE)
+        if topic == ROSTER:
+            self._is_latest(key, place)
+        headers = [(name, value) for name, value in whole.headers.items() if name in _KEPT]
+        return Emit(topic, key, whole.value, (*_stamped(headers, letter, whole), _note(letter)))
+
+    def _message(self, letter: Record, whole: Record) -> Emit:
+        value = whole.value or b""
+        profile = self._profile(header(letter, "sender"), value)
+        event = read_adt(value, profile)
+        kept = {name: whole.headers[name] for name in _KEPT if name in whole.headers}
+        kept["sender"] = profile.name.encode()
+        if not kept.get("control-id"):
+            kept["control-id"] = event.control_id.encode()
+        return Emit(RAW, raw_key(event), value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
+
+    def _profile(self, sender: str, value: bytes) -> SenderProfile:
+        """The profile that the letter names. Chosen anew where that one is gone, or was the one for strangers."""
+        if sender in self._named and sender != DEFAULT:
+            return self._profiles.named(sender)
+        envelope = read_envelope(value)
+        return self._profiles.choose(envelope.sending_app, envelope.sending_facility)
+
+    def _is_latest(self, key: bytes, place: Place | None) -> None:
+        """A compacted topic is a table: what stands there must not be overwritten by what came before it."""
+        if self._latest is None:
+            self._latest = self._rosters()
+        standing = self._latest.get(key)
+        if standing is not None and place is not None and (standing.partition, standing.offset) > place[1:]:
+            raise _Impossible(SUPERSEDED)
+
+
+class _Impossible(Exception):
+    """The letter cannot be driven again, whatever is mended."""
+
+
+def _stamped(headers: list[tuple[str, bytes]], letter: Record, whole: Record) -> list[tuple[str, bytes]]:
+    """With the time of the first receipt, which is the append time where no stamp says otherwise."""
+    if any(name == "received" for name, _ in headers):
+        return headers
+    first = whole if whole is not letter else letter
+    return [*headers, ("received", str(first.timestamp).encode())]
+
+
+def _note(letter: Record) -> tuple[str, bytes]:
+    return REDRIVEN, letter.coordinates.encode()
+
+
+def redrive(
+    kafka: KafkaSettings, profiles: Profiles, standing: Standing, *, dry_run: bool = False
+) -> Iterator[Verdict]:
+    """Drives the letters of `standing` again, some hundred in one transaction, and gives what became of each.
+
+    A verdict is given when its transaction is committed. Raises NotConfirmed: what was told by then stands, the rest
+    is as it was; KafkaException when the cluster does not answer.
+    """
+    for at in sorted(standing.letters & standing.redriven):
+        yield Verdict(at, ALREADY)
+    judging = Redrive(profiles, kafka.declared, lambda: latest(kafka, ROSTER))
+    letters = chosen(kafka, standing.letters - standing.redriven)
+    while batch := list(islice(letters, TOGETHER)):
+        sources = _sources(kafka, batch)
+        verdicts = [judging.judge(letter, sources.get(source_of(letter) or ("", 0, 0))) for letter in batch]
+        if not dry_run:
+            emits = [
+                emit
+                for letter, verdict in zip(batch, verdicts, strict=True)
+                if verdict.emit is not None
+                for emit in (verdict.emit, marker(letter))
+            ]
+            if emits:
+                produce_together(kafka, emits)
+        yield from verdicts
+
+
+def _sources(kafka: KafkaSettings, letters: Iterable[Record]) -> dict[Place, Record]:
+    places = {place for letter in letters if (place := source_of(letter)) is not None}
+    if not places:
+        return {}
+    return {(each.topic, each.partition, each.offset): each for each in at_places(kafka, places)}
+
+
+def counted(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many of each outcome, those that did not occur too."""
+    told = Counter(verdict.outcome for verdict in verdicts)
+    return {outcome: told[outcome] for outcome in (REDRIVEN, REFUSED, ALREADY, IMPOSSIBLE)}
