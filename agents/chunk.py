@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from agents.rows import ChunkResult, Fault, PartitionRows, body_of, seal
-from agents.stage import TICKS, Context, Emit, Record, Stage, received_of
+from agents.rows import ChunkResult, Fault, Rows, row_of, seal
+from agents.stage import Context, Emit, Record, Stage, received_of
 from domain.refusal import Refusal
 from domain.times import MINUTE
 
@@ -49,7 +49,7 @@ class TooLarge(Exception):
 
 def decide_chunk(
     stage: Stage,
-    rows: PartitionRows,
+    rows: Rows,
     records: Sequence[Record],
     *,
     under: ChunkResult | None = None,
@@ -61,9 +61,9 @@ def decide_chunk(
     `under` is the result of the chunk before, when its transaction has not been folded into `rows` yet. `lookups` holds
     the answers to the questions of all these records, None when the directory did not answer.
 
-    Rows are encoded and measured when the chunk is done. Only if one cannot be encoded or has outgrown `row_limit` is
-    the chunk decided again with that row measured after each record: so the record which brought it there is found.
-    (A row that outgrows the limit and shrinks again within one chunk is let pass.)
+    Rows are encoded and measured when the chunk is done, and before that whenever a record changes one that an earlier
+    record of the chunk has changed. Only if one cannot be encoded or has outgrown `row_limit` is the chunk decided
+    again with that row measured after each record: so the record which brought it there is found.
     """
     watched: set[str] = set()
     while True:
@@ -79,7 +79,7 @@ def questions(stage: Stage, records: Sequence[Record]) -> list[str]:
     """What the records ask the directory, each question once. A record that cannot be read asks nothing here."""
     asked: dict[str, None] = {}
     for record in records:
-        if record.topic == TICKS:
+        if record.topic == stage.clock:
             continue
         try:
             asked.update(dict.fromkeys(stage.lookups(record)))
@@ -94,7 +94,7 @@ class _Decision:
     def __init__(
         self,
         stage: Stage,
-        rows: PartitionRows,
+        rows: Rows,
         under: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         row_limit: int,
@@ -106,6 +106,8 @@ class _Decision:
         self.seen: dict[str, Any] = {}
         """Decoded rows that this chunk has read or changed."""
         self.changed: dict[str, None] = {}
+        self.outgrown: set[str] = set()
+        """Keys of rows that could not have been written at some point within this chunk."""
         self.emits: list[Emit] = []
         self.faults: list[Fault] = []
         self.ticked = -1
@@ -114,10 +116,10 @@ class _Decision:
 
     def run(self, records: Sequence[Record]) -> None:
         """Take the records one by one."""
-        row_key = self.stage.row_key
+        row_key, clock = self.stage.row_key, self.stage.clock
         context = Context(self.clock, self.lookups)
         for record in records:
-            if record.topic == TICKS:
+            if record.topic == clock:
                 self.tick(record)
                 context = Context(self.clock, self.lookups)
                 continue
@@ -158,8 +160,11 @@ class _Decision:
             if emit.value is not None and len(emit.value) > RECORD_LIMIT:
                 raise TooLarge("output-too-large")
         if new is not row:
-            if key in self.watched and new is not None:
-                self.measure(new)
+            if key in self.watched:
+                if new is not None:
+                    self.measure(new)
+            elif key in self.changed and row is not None and not self.fits(row):
+                self.outgrown.add(key)
             self.seen[key] = new
             self.changed[key] = None
         if emits:
@@ -170,6 +175,14 @@ class _Decision:
         self.stage.next_due(row)
         if len(self.stage.encode(row)) > self.row_limit:
             raise TooLarge("row-too-large")
+
+    def fits(self, row: Any) -> bool:
+        """Whether the row could be written as it is."""
+        try:
+            self.measure(row)
+        except Exception:
+            return False
+        return True
 
     def again(self, key: str, record: Record, context: Context) -> None:
         """The second try of a record whose decision raised, on a row that no decision has touched."""
@@ -186,8 +199,8 @@ class _Decision:
         """The row as the chunks before left it."""
         if self.under is not None and key in self.under.rows:
             return self.under.rows[key]
-        sealed = self.rows.sealed.get(key)
-        return None if sealed is None else self.stage.decode(body_of(sealed))
+        sealed = self.rows.get(key)
+        return None if sealed is None else row_of(self.stage, sealed)
 
     def tick(self, record: Record) -> None:
         """Move the clock on and decide every row that is due, oldest due time first."""
@@ -229,7 +242,7 @@ class _Decision:
     def set_aside(self, record: Record, key: str | None, fault: Fault) -> None:
         self.faults.append(fault)
         # A tick carries no fact: the row stays due and the next tick tries again.
-        if record.topic != TICKS:
+        if record.topic != self.stage.clock:
             self.emits.append(dead_letter(self.stage, record, fault.code, fault.place))
         row = self.seen.get(key) if key is not None else None
         if row is None or key is None or self.stage.impair is None:
@@ -243,7 +256,7 @@ class _Decision:
         """Changed rows as the changelog will hold them, and the keys of those that cannot be written."""
         encode, next_due, schema, watched = self.stage.encode, self.stage.next_due, self.stage.schema, self.watched
         changed: dict[str, bytes | None] = {}
-        outgrown: set[str] = set()
+        outgrown = self.outgrown
         for key in self.changed:
             row = self.seen[key]
             if row is None:

@@ -18,7 +18,7 @@ import msgspec
 from agents.links import TOPIC as LINKS
 from agents.links import Link, encode_link
 from agents.stage import Emit, Record, received_of
-from domain.refusal import Refusal
+from domain.refusal import UNDECODABLE, Refusal
 from parsers.roster import read_roster
 
 ROSTER: Final = "members.roster.v1"
@@ -242,7 +242,7 @@ def take(directory: Directory, record: Record) -> list[Emit]:
 def _waiting(value: bytes) -> Waiting:
     try:
         return _decode_waiting(value)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Refusal("bad-unattributed") from error
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from domain.members import Disposition
-from domain.refusal import Refusal
+from domain.refusal import UNDECODABLE, Refusal
 from domain.snapshots import EcmStatus, Program, RosterFacts
 from domain.standing import ANSWERS
 from domain.times import day_of, instant
@@ -67,7 +67,7 @@ def read_roster(value: bytes) -> RosterFacts:
     """The facts of a roster row. Raises Refusal("bad-roster") with the field that is wrong."""
     try:
         row = _ROSTER.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Refusal("bad-roster") from error
     days = [("birth_date", row.birth_date), ("enrolled_from", row.enrolled_from), ("enrolled_to", row.enrolled_to)]
     for programme in row.programmes or ():
@@ -94,7 +94,7 @@ def read_disposition(value: bytes) -> tuple[str, Disposition]:
     """(candidate ID, answer). Raises Refusal("bad-disposition") with the field that is wrong."""
     try:
         row = _DISPOSITION.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Refusal("bad-disposition") from error
     if row.status not in ANSWERS:
         raise Refusal("bad-disposition", "status")

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.patients import Claim, Told
-from domain.refusal import Refusal
+from domain.refusal import UNDECODABLE, Refusal
 
 TOPIC: Final = "identity.links.v1"
 
@@ -47,5 +47,5 @@ def decode_link(value: bytes) -> Link:
     """A link from its JSON. Raises Refusal("bad-link")."""
     try:
         return _DECODER.decode(value)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Refusal("bad-link") from error

@@ -15,7 +15,7 @@ import msgspec
 from agents import wire
 from agents.links import TOPIC as LINKS
 from agents.links import Link, decode_link, encode_link
-from agents.stage import Context, Emit, Record, Stage, received_of
+from agents.stage import Context, Emit, Record, Stage, Upcaster, received_of
 from domain.facts import AdtEvent
 from domain.ownership import Owner, fold_told, owner
 from domain.patients import (
@@ -49,6 +49,16 @@ CHANGELOG: Final = "handoff.reconcile.changelog.v1"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(PatientRow)
 _REMEMBERED: Final = 4096
+
+
+def _from_1(body: bytes) -> bytes:
+    """Statements gained `creates`, at their end: those of version 1 never did, which is what a missing one reads as."""
+    _, *rest = msgspec.msgpack.decode(body)
+    return msgspec.msgpack.encode([2, *rest])
+
+
+UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1,)
+"""One step for each row version before `domain.patients.SCHEMA`, oldest first."""
 
 
 class Unattributed(msgspec.Struct, frozen=True):
@@ -88,6 +98,8 @@ def stage(profiles: Profiles, provisional: bool = False) -> Stage:
         lookups=lookups,
         ticks=False,
         impair=_impaired,
+        schema=SCHEMA,
+        upcasters=UPCASTERS,
     )
 
 
@@ -119,7 +131,9 @@ def row_key(record: Record) -> str:
 
 
 def read_row(value: bytes) -> PatientRow:
-    """A row from what the stage encoded. Raises ValueError for a schema that this version does not know."""
+    """A row from what this version's stage encoded (`agents.rows.row_of` reads earlier ones). Raises ValueError for
+    another version's.
+    """
     row = _DECODER.decode(value)
     if row.schema != SCHEMA:
         raise ValueError(f"a patient row of schema {row.schema}; this version reads {SCHEMA}")

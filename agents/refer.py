@@ -16,7 +16,7 @@ from agents import wire
 from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
 from agents.intake import read_disposition, read_roster
 from agents.outcome import settle
-from agents.stage import TICKS, Context, Emit, Record, Stage, received_of
+from agents.stage import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
 from domain.members import (
     SCHEMA,
     MemberRow,
@@ -40,6 +40,8 @@ DEAD_LETTERS: Final = "adt.dead-letters.v1"
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
+UPCASTERS: Final[tuple[Upcaster, ...]] = ()
+"""One step for each row version before `domain.members.SCHEMA`, oldest first."""
 
 
 def stage(rules: RuleSet, *, source: str = "handoff") -> Stage:
@@ -67,6 +69,7 @@ def stage(rules: RuleSet, *, source: str = "handoff") -> Stage:
         ticks=True,
         impair=_impaired,
         schema=SCHEMA,
+        upcasters=UPCASTERS,
     )
 
 

@@ -3,18 +3,21 @@
 Rows are kept as they stand in the changelog: a sealed row is the schema version, the time it is due, and what the stage
 encoded, three msgpack values in a row. So a restore stores bytes without reading them, and the heap of due rows can be
 built without decoding one.
+
+`Rows` is all that deciding and the engine ask of them. `PartitionRows` keeps them in memory; the engine has another
+that keeps them on local disk (streams/engine/shelf.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from agents.stage import Emit
+from agents.stage import Emit, Stage
 
 NEVER: Final = 2**63 - 1
 CLOCK_KEY: Final = b"\x00clock"
@@ -28,7 +31,7 @@ _NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
 
 
 class Unreadable(Exception):
-    """A changelog record that this version cannot have written, or that a later version wrote."""
+    """A changelog record that no version can have written, or one that this version does not read."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -69,8 +72,37 @@ def seal(schema: int, due: int | None, row: bytes) -> bytes:
 
 
 def body_of(sealed: bytes) -> bytes:
-    """What the stage encoded."""
+    """What the stage encoded, in the version that `version_of` tells."""
     return sealed[_BODY:]
+
+
+def version_of(sealed: bytes) -> int:
+    """The schema version that the row was written in."""
+    return sealed[0]
+
+
+def row_of(stage: Stage, sealed: bytes) -> Any:
+    """The row, whichever version wrote it: an earlier one is brought up step by step, at each reading until the row
+    changes and is written anew. Raises Unreadable for a version that the stage does not read.
+    """
+    body, version = sealed[_BODY:], sealed[0]
+    if version != stage.schema:
+        check_version(version, stage.schema, stage.oldest)
+        for step in stage.upcasters[version - stage.schema :]:
+            body = step(body)
+    return stage.decode(body)
+
+
+def check_version(version: int, newest: int, oldest: int) -> None:
+    """Raises Unreadable, saying what to do, when rows of that version cannot be read."""
+    if version > newest:
+        raise Unreadable(
+            f"a row of schema version {version}; this version reads up to {newest}: run the version that wrote it"
+        )
+    if version < oldest:
+        raise Unreadable(
+            f"a row of schema version {version}; this version reads from {oldest} on: run a version in between first"
+        )
 
 
 def due_of(sealed: bytes) -> int:
@@ -83,8 +115,56 @@ def seal_clock(clock: int) -> bytes:
     return _HEAD.pack(0, _INT64, clock)
 
 
+def check_row(value: bytes, schema: int) -> None:
+    """Whether a changelog record is a row that this version reads. Raises Unreadable."""
+    if len(value) < _BODY or value[1] != _INT64:
+        raise Unreadable("a changelog record that is no row")
+    if value[0] > schema:
+        check_version(value[0], schema, 0)
+
+
+class Rows(Protocol):
+    """One partition's rows as of the last committed transaction, and its clock (ms UTC)."""
+
+    clock: int
+
+    def __len__(self) -> int: ...
+
+    def get(self, key: str) -> bytes | None:
+        """A sealed row, None when there is none."""
+        ...
+
+    def items(self) -> Iterable[tuple[str, bytes]]:
+        """All sealed rows by key, in no order."""
+        ...
+
+    def due(self, clock: int) -> Iterator[tuple[int, str]]:
+        """(due time, key) of every row due at `clock`, in no order."""
+        ...
+
+    def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
+        """Take one changelog record. Raises Unreadable."""
+        ...
+
+    def reached(self, position: int) -> None:
+        """All changelog records before offset `position` have been taken."""
+        ...
+
+    def build_heap(self) -> None:
+        """The last record has been taken: `due` may be asked from now on."""
+        ...
+
+    def fold(self, result: ChunkResult, position: int | None = None) -> None:
+        """Take what a committed transaction wrote; `position`, where told, is the changelog's offset after it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever is held for the rows; they are not used afterwards."""
+        ...
+
+
 class PartitionRows:
-    """The rows of one partition as of the last committed transaction, its clock, and its heap of due rows.
+    """Rows in memory, and their heap of due rows.
 
     The heap may hold entries that no longer hold (the row has another due time since); an entry is right when it says
     what the row says. Every row that is ever due has a right entry.
@@ -100,6 +180,20 @@ class PartitionRows:
     def __len__(self) -> int:
         return len(self.sealed)
 
+    def get(self, key: str) -> bytes | None:
+        """A sealed row, None when there is none."""
+        return self.sealed.get(key)
+
+    def items(self) -> Iterable[tuple[str, bytes]]:
+        """All sealed rows by key, in no order."""
+        return self.sealed.items()
+
+    def reached(self, position: int) -> None:
+        """Nothing to do: memory does not outlive the worker, so it need not know how far it has come."""
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
     def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
         """Take one changelog record; `build_heap` must follow the last. Raises Unreadable."""
         if key == CLOCK_KEY:
@@ -109,10 +203,7 @@ class PartitionRows:
         if value is None:
             self.sealed.pop(key.decode(), None)
             return
-        if len(value) < _BODY or value[1] != _INT64:
-            raise Unreadable("a changelog record that is no row")
-        if value[0] > schema:
-            raise Unreadable(f"a row of schema version {value[0]}; this version reads up to {schema}")
+        check_row(value, schema)
         self.sealed[key.decode()] = value
 
     def build_heap(self) -> None:
@@ -134,8 +225,8 @@ class PartitionRows:
                 yield due, key
             waiting += (2 * index + 1, 2 * index + 2)
 
-    def fold(self, result: ChunkResult) -> None:
-        """Take what a committed transaction wrote."""
+    def fold(self, result: ChunkResult, position: int | None = None) -> None:  # noqa: ARG002
+        """Take what a committed transaction wrote; the position does not matter to memory."""
         sealed, heap = self.sealed, self.heap
         for key, row in result.changed.items():
             if row is None:
@@ -165,6 +256,6 @@ class PartitionRows:
             heappush(heap, entry)
 
 
-def decoded(rows: PartitionRows, decode: Callable[[bytes], Any]) -> dict[str, Any]:
+def decoded(rows: Rows, stage: Stage) -> dict[str, Any]:
     """All rows by key, decoded: for the end of a replay."""
-    return {key: decode(body_of(row)) for key, row in rows.sealed.items()}
+    return {key: row_of(stage, row) for key, row in rows.items()}

@@ -24,11 +24,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     timestamp: int
     headers: Mapping[str, bytes] = {}
+    stored: str = ""
+    """The topic as the cluster calls it, where that is another name than the one decisions know (`agents.renaming`)."""
 
     @property
     def coordinates(self) -> str:
         """`topic/partition/offset`: how this record is named in evidence, logs and dead letters."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        return f"{self.stored or self.topic}/{self.partition}/{self.offset}"
 
 
 class Emit(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +63,11 @@ Decide = Callable[[Any, Record, Context], tuple[Any, list[Emit]]]
 removes the row. Raises `Refusal` when the record cannot be taken; anything else that is raised is a bug of ours."""
 
 
+Upcaster = Callable[[bytes], bytes]
+"""One step between row versions: what the stage encoded as version v, as version v + 1 would have encoded it. Pure, and
+never changed once released. A field that is new gets the value that means "not known yet"."""
+
+
 class Stage(msgspec.Struct, frozen=True):
     """A stage as the engine runs it.
 
@@ -86,8 +93,18 @@ class Stage(msgspec.Struct, frozen=True):
     impair: Callable[[Any], Any] | None = None
     """Marks a row as missing a record that a bug of ours kept out (same object: it says so already)."""
     schema: int = 1
-    """Version of the rows that `encode` writes, 0 to 127. `decode` reads it and all earlier ones; a row of a later
-    version stops the worker from starting."""
+    """Version of the rows that `encode` writes and `decode` reads, 1 to 127."""
+    upcasters: tuple[Upcaster, ...] = ()
+    """How rows of earlier versions are read: the last turns version `schema - 1` into `schema`, the one before it
+    `schema - 2` into `schema - 1`, and so on. A row that is older than the first, or later than `schema`, stops the
+    worker from starting."""
+    clock: str = TICKS
+    """The topic of its ticks."""
+
+    @property
+    def oldest(self) -> int:
+        """The earliest version of rows that can be read."""
+        return self.schema - len(self.upcasters)
 
 
 def received_of(record: Record) -> int:

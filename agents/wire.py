@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from domain.refusal import Refusal
+from domain.refusal import UNDECODABLE, Refusal
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import instant, rfc3339
 
@@ -146,7 +146,7 @@ def decode(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
     try:
         document = _DECODER.decode(value)
         return document.member_id, _custody(document) if isinstance(document, CustodyDocument) else _visit(document)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*UNDECODABLE, ValueError) as error:
         raise Refusal("bad-snapshot") from error
 
 

@@ -77,6 +77,8 @@ class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The message carried a visit number of its own (PV1-19): needed for an A08 to be hearsay of a new visit."""
     facility_type: str | None = None
     """From the profile's facility map: hospital, snf, icf, jail, youth-facility, psychiatric, other."""
+    creates: bool = False
+    """An A08 of a sender that announces stays by updates alone: it counts without another trigger."""
 
 
 class AdtEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):

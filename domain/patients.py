@@ -16,7 +16,8 @@ from domain.snapshots import Source
 from domain.stamps import Rank, natural
 from domain.statements import OUTSIDE_VISITS, Statement, add, stated
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""1: statements did not say whether an update announces its visit by itself."""
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):

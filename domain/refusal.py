@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes from outside: not JSON or not the type, not UTF-8, nested too deeply to be meant."""
+
 
 class Refusal(Exception):
     """A record that cannot be taken, and why.

@@ -66,6 +66,8 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     diagnoses: tuple[str, ...] | None = None
     homeless: bool | None = None
     died: bool | None = None
+    creates: bool = False
+    """An update that announces its visit by itself, as its sender's profile says."""
 
     @property
     def rank(self) -> Rank:
@@ -112,6 +114,7 @@ def stated(event: AdtEvent, visit: VisitStatement, source: Source, received: int
         diagnoses=visit.diagnoses,
         homeless=visit.homeless,
         died=True if event.died is not None else None,
+        creates=visit.creates,
     )
 
 

@@ -18,6 +18,10 @@ MINUTE: Final = 60_000
 HOUR: Final = 3_600_000
 DAY: Final = 86_400_000
 EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+FIRST_YEAR: Final = 1880
+LAST_YEAR: Final = 2199
+"""The years in which an instant is believed. What feeds write beyond them (0001, 9999) stands for "none", and the
+calendar could not be counted from it: a window after 9999 has no end."""
 _QUARTER: Final = 15 * MINUTE
 
 
@@ -76,10 +80,15 @@ def rfc3339(at: int) -> str:
 
 @lru_cache(maxsize=65_536)
 def instant(text: str) -> int:
-    """The instant (ms UTC) that an RFC 3339 text names. Raises ValueError when it has no offset or is malformed."""
+    """The instant (ms UTC) that an RFC 3339 text names.
+
+    Raises ValueError when it has no offset, is malformed, or lies in a year that is not believed.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without an offset")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError("a year before the first or after the last that is believed")
     return round(moment.timestamp() * 1000)
 
 

@@ -21,6 +21,8 @@ from domain.times import HOUR, MINUTE
 REVISION_LIMIT: Final = 48 * HOUR
 """How far the PV1-44 or PV1-45 of a mere update may move a time that an arrival or departure message gave."""
 
+_ANNOUNCED: Final = frozenset({"emergency", "inpatient", "observation", "snf", "custody"})
+"""Classes that an update may announce a visit with."""
 _CONFIRMING: Final = CLASS_MARKS | {"A02", "A03"}
 
 
@@ -59,7 +61,8 @@ def read(statements: tuple[Statement, ...], numbered: bool = True) -> Visit | No
     departures = [s for s in stands if s.trigger == "A03"]
     revoked = any(s.trigger in ARRIVALS for s in cancelled) or _arrival_denied(statements, confirming)
     inferred = not arrivals and bool(confirming) and not revoked
-    if arrivals or inferred:
+    announced = not arrivals and not inferred and not revoked and _is_announced(held, numbered)
+    if arrivals or inferred or announced:
         departed, how_departed, refused_departure = _departure(departures, held)
         status = "open" if departed is None else "closed"
     else:
@@ -164,6 +167,17 @@ def _is_hearsay(held: dict[str, Any], stands: Iterable[Statement], numbered: boo
     return _value(held, "class") in ("emergency", "inpatient") and any(s.trigger == "A08" for s in stands)
 
 
+def _is_announced(held: dict[str, Any], numbered: bool) -> bool:
+    """Whether the A08 that gives the arrival is of a sender that sends whole stays as updates.
+
+    Then it needs a number and a PV1-44, as hearsay does, and any class that is a visit of its own; it counts. Since the
+    mark is on the statement that holds PV1-44, neither the order of arrival nor what came before shows.
+    """
+    if not numbered or _value(held, "arrival_revision") is None or not held["arrival_revision"][2].creates:
+        return False
+    return _value(held, "class") in _ANNOUNCED
+
+
 def _arrival(
     status: str,
     arrivals: list[Statement],
@@ -206,12 +220,17 @@ def _arrival(
 
 
 def _departure(departures: list[Statement], held: dict[str, Any]) -> tuple[int | None, str, bool]:
-    """(departed, how, whether a PV1-45 was overruled): the latest departure that stands."""
+    """(departed, how, whether a PV1-45 was overruled): the latest departure that stands.
+
+    Where none was told, the PV1-45 of an update ends the stay, if its sender is one that tells stays by updates.
+    """
+    revision: When | None = _value(held, "departure_revision")
     if not departures:
+        if revision is not None and held["departure_revision"][2].creates:
+            return revision.at, "A08 PV1-45", False
         return None, "", False
     last = max(departures, key=lambda s: (s.when.at, s.rank))
     at, how = last.when.at, f"{last.trigger} {last.when.source}"
-    revision: When | None = _value(held, "departure_revision")
     if revision is None or held["departure_revision"][0] < last.rank or revision.at == at:
         return at, how, False
     if abs(revision.at - at) > REVISION_LIMIT:

@@ -14,7 +14,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
     "up": ("handoff.commands.up", "up", "Run it", "Start everything on this machine and keep it running."),
     "down": ("handoff.commands.up", "down", "Run it", "Stop what `up` started."),
     "status": ("handoff.commands.up", "status", "Run it", "What runs here, where, and whether it is ready."),
-    "listen": ("handoff.commands.listen", "listen", "Run it", "The MLLP and HTTP doors."),
+    "listen": ("handoff.commands.listen", "listen", "Run it", "The MLLP, HTTP and folder doors."),
     "work": ("handoff.commands.work", "work", "Run it", "One worker of one stage."),
     "directory": ("handoff.commands.directory", "directory", "Run it", "Keep the member directory in Redis."),
     "console": ("handoff.commands.console", "console", "Run it", "The ops screen."),
@@ -36,6 +36,10 @@ COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
     "lag": ("handoff.commands.look", "lag", "Look", "How far behind the workers are."),
     "identity": ("handoff.commands.identity", "identity_app", "Look", "Whose a source patient is; an operator's word."),
     "replay": ("handoff.commands.replay", "replay", "Study it", "The same decisions without Kafka or Redis."),
+    "what-if": ("handoff.commands.compare", "what_if", "Study it", "Candidates under other rules."),
+    "compare": ("handoff.commands.compare", "compare", "Study it", "Candidates of two runs, side by side."),
+    "shadow": ("handoff.commands.shadow", "shadow_app", "Study it", "A trial run beside the live one."),
+    "profile": ("handoff.commands.profile", "profile", "Study it", "A feed before it goes live; its profile drafted."),
     "simulate": ("handoff.commands.simulate", "simulate", "Study it", "A synthetic county with ground truth."),
 }
 

@@ -68,7 +68,7 @@ class Replay:
     def rows(self, stage: str) -> dict[str, Any]:
         """The rows of "reconcile" or "refer" as they stand, by key."""
         runner = self._patient if stage == "reconcile" else self._member
-        return decoded(runner.rows, runner.stage.decode)
+        return decoded(runner.rows, runner.stage)
 
     def _record(self, topic: str, key: bytes | None, value: bytes | None, at: int, headers: dict[str, bytes]) -> Record:
         offset = self._offsets.get(topic, 0)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from domain.refusal import BadDeclaration
@@ -62,15 +62,28 @@ class _Door(_Section):
 
 
 class MllpSettings(_Door):
-    """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext` says that the network itself is encrypted (a VPN)."""
+    """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext` says that the network itself is encrypted (a VPN).
+
+    `docs/integrating.md` explains the time-outs. `unknown_senders`: whether a message that fits no sender profile is
+    read with the default one and counted, or set aside and answered AE.
+    """
 
     port: int = Field(default=2575, ge=0, le=65535)
     plaintext: bool = False
     max_connections: int = Field(default=500, ge=1)
+    max_connections_per_peer: int = Field(default=200, ge=1)
     max_message_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
-    idle_seconds: float = Field(default=600, gt=0)
+    first_byte_seconds: float = Field(default=60, gt=0)
     frame_seconds: float = Field(default=30, gt=0)
+    message_seconds: float = Field(default=120, gt=0)
+    pause_seconds: float = Field(default=0.25, gt=0, le=10)
+    idle_seconds: float = Field(default=600, gt=0)
+    answer_seconds: float = Field(default=20, gt=0)
     ack_seconds: float = Field(default=20, gt=0)
+    keepalive_idle_seconds: int = Field(default=60, ge=1, le=32767)
+    keepalive_interval_seconds: int = Field(default=10, ge=1, le=32767)
+    keepalive_probes: int = Field(default=6, ge=1, le=127)
+    unknown_senders: Literal["take", "refuse"] = "take"
 
 
 class _GuardedDoor(_Door):
@@ -90,6 +103,26 @@ class HttpSettings(_GuardedDoor):
 
     port: int = Field(default=8575, ge=0, le=65535)
     max_body_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
+
+
+class FolderSettings(_Section):
+    """The folder door (`HANDOFF_FOLDER__*`): HL7 files that appear in `path`. Without one that door stays shut.
+
+    `sender` names the profile of all its messages. A file is whole when it has not changed for `settle_seconds`.
+    """
+
+    path: Path | None = None
+    sender: str = ""
+    poll_seconds: float = Field(default=1, gt=0, le=3600)
+    settle_seconds: float = Field(default=2, ge=0, le=3600)
+    max_file_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_dir():
+            raise ValueError("no such folder")
+        return path
 
 
 class ConsoleSettings(_GuardedDoor):
@@ -115,11 +148,22 @@ class WorkSettings(_Section):
     transaction_timeout_ms: int = Field(default=15_000, ge=1_000, le=900_000)
     tick_seconds: float = Field(default=60, gt=0)
     checkpoints: Path | None = None
+    """Local folder for checkpoints and for rows on disk; `handoff up` has one in its data folder."""
+    checkpoint_seconds: float = Field(default=300, gt=0)
+    rows: Literal["memory", "disk"] = "memory"
+    rows_cache_mib: int = Field(default=256, ge=0, le=1_048_576)
+    """Of rows on disk, so much of a worker's is kept in memory as well."""
 
     @model_validator(mode="after")
     def _a_transaction_outlives_a_session(self) -> Self:
         if self.transaction_timeout_ms <= self.session_timeout_ms:
             raise ValueError("transaction_timeout_ms must be above session_timeout_ms: a live worker would be cut off")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_on_disk_have_a_place(self) -> Self:
+        if self.rows == "disk" and self.checkpoints is None:
+            raise ValueError("rows=disk needs checkpoints: the local folder that the rows go into")
         return self
 
 
@@ -158,6 +202,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     mllp: MllpSettings = MllpSettings()
     http: HttpSettings = HttpSettings()
+    folder: FolderSettings = FolderSettings()
     console: ConsoleSettings = ConsoleSettings()
     health: HealthSettings = HealthSettings()
     work: WorkSettings = WorkSettings()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -88,6 +89,11 @@ class System:
         self.supervisor.wait_ready(90.0)
         self.save()
 
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        """How to reach the Kafka that it runs on."""
+        return self._settings.kafka.model_copy(update={"bootstrap": self.addresses["bootstrap"]})
+
     def tend(self) -> None:
         """Look after the processes once."""
         if self.supervisor is not None:
@@ -130,7 +136,7 @@ class System:
         self.stop()
 
     def _apply_topics(self, kafka: KafkaSettings) -> None:
-        wanted = load_topics(self._settings.paths.topics).for_environment(self._settings.environment)
+        wanted = load_topics(self._settings.paths.topics).for_environment(self._settings.environment, kafka.topics)
         admin = AdminClient(kafka.librdkafka())
         apply(admin, plan(wanted, cluster_state(admin)))
 
@@ -153,6 +159,10 @@ class System:
             "HANDOFF_PATHS__SENDERS": str(self._settings.paths.senders.resolve()),
             "HANDOFF_PATHS__TOPICS": str(self._settings.paths.topics.resolve()),
         }
+        checkpoints = self._settings.work.checkpoints or self.data / "rows"
+        self.environment["HANDOFF_WORK__CHECKPOINTS"] = str(checkpoints.resolve())
+        if self._settings.kafka.topics:
+            self.environment["HANDOFF_KAFKA__TOPICS"] = json.dumps(self._settings.kafka.topics)
         if self._tick_seconds is not None:
             self.environment["HANDOFF_WORK__TICK_SECONDS"] = str(self._tick_seconds)
         self.addresses = {

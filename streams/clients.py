@@ -21,6 +21,17 @@ class KafkaSettings(BaseModel):
     ssl_ca_location: str | None = None
     ssl_certificate_location: str | None = None
     ssl_key_location: str | None = None
+    topics: dict[str, str] = {}
+    """Declared names of topics that were moved to another version -> what the cluster calls them. Everything speaks of
+    topics by their declared names; `actual` and `declared` translate where a client is called."""
+
+    def actual(self, topic: str) -> str:
+        """What the cluster calls a declared topic."""
+        return self.topics.get(topic, topic)
+
+    def declared(self, topic: str) -> str:
+        """The declared name of a topic of the cluster."""
+        return next((name for name, actual in self.topics.items() if actual == topic), topic)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

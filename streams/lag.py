@@ -70,7 +70,7 @@ class LagReader:
     """
 
     def __init__(self, kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> None:
-        self._groups = groups
+        self._groups = {group: tuple(kafka.actual(topic) for topic in topics) for group, topics in groups.items()}
         quiet = {
             **kafka.librdkafka(),
             "enable.auto.commit": False,

@@ -170,7 +170,7 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
         producer.init_transactions(30)
         producer.begin_transaction()
         for emit in emits:
-            _hand_over(producer, emit)
+            _hand_over(producer, kafka.actual(emit.topic), emit)
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)
@@ -186,10 +186,10 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
     return count
 
 
-def _hand_over(producer: Producer, emit: Emit) -> None:
+def _hand_over(producer: Producer, topic: str, emit: Emit) -> None:
     while True:
         try:
-            producer.produce(emit.topic, value=emit.value, key=emit.key, headers=list(emit.headers))
+            producer.produce(topic, value=emit.value, key=emit.key, headers=list(emit.headers))
         except BufferError:
             producer.poll(0.5)
         else:

@@ -106,7 +106,7 @@ class Worker:
             loop.add_signal_handler(number, pump.stop)
         watchdog = Watchdog(stage.name, pump, self.kafka, options)
         watchdog.start()
-        ticker = Ticker(self.kafka)
+        ticker = Ticker(self.kafka, stage.clock)
         beside = [asyncio.create_task(self._announce(assignment))]
         if stage.ticks and options.tick_every is not None:
             ticks = tick_owned(ticker, lambda: list(assignment.ready), options.tick_every, _now)

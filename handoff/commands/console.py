@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from console.serve import Door, PortTaken, serve
+from console.tallies import Topics
 from handoff import place
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
@@ -28,7 +30,13 @@ def console(
         typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set, and no handoff runs on this machine", err=True)
         raise typer.Exit(2)
     try:
-        code = serve(settings.kafka, groups_of(app), door(settings), processes=processes(settings.kafka.bootstrap))
+        code = serve(
+            settings.kafka,
+            groups_of(app),
+            door(settings),
+            processes=processes(settings.kafka.bootstrap),
+            topics=Topics(**{n: settings.kafka.actual(t) for n, t in msgspec.structs.asdict(Topics()).items()}),
+        )
     except PortTaken as taken:
         typer.echo(
             f"{taken} cannot be listened on: set HANDOFF_CONSOLE__PORT or HANDOFF_HEALTH__PORT to another port",

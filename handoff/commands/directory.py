@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from agents.directory import ROSTER, UNATTRIBUTED
+from agents.links import TOPIC as LINKS
 from handoff import place
 from handoff.logs import configure
 from streams.directory import DirectoryKeeper
@@ -22,7 +24,10 @@ def directory() -> None:
         if not value:
             typer.echo(f"HANDOFF_{name}: not set", err=True)
             raise typer.Exit(2)
-    keeper = DirectoryKeeper(settings.kafka, url)
+    named = settings.kafka.actual
+    keeper = DirectoryKeeper(
+        settings.kafka, url, roster=named(ROSTER), unattributed=named(UNATTRIBUTED), links=named(LINKS)
+    )
 
     def stop(*_: Any) -> None:
         keeper.stop()

@@ -9,14 +9,15 @@ import typer
 
 from agents.links import TOPIC as LINKS
 from agents.links import Link, encode_link
-from agents.reconcile import CHANGELOG, read_row
-from agents.rows import CLOCK_KEY, body_of
+from agents.reconcile import CHANGELOG, stage
+from agents.rows import CLOCK_KEY, row_of
 from agents.stage import Emit
 from domain.identity import read_cin
 from domain.ownership import owner
 from domain.patients import PatientRow
 from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
+from parsers.profiles import Profiles
 from streams.produce import NotConfirmed, produce_together
 from streams.reading import latest
 
@@ -28,7 +29,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def _row(patient: str) -> PatientRow:
     for key, record in latest(place.kafka(), CHANGELOG).items():
         if key != CLOCK_KEY and key.decode("utf-8", "replace") == patient:
-            return read_row(body_of(record.value or b""))
+            found: PatientRow = row_of(stage(Profiles([])), record.value or b"")
+            return found
     err.print("No message has named that patient. Patient keys are AUTHORITY|NUMBER, letter case included.")
     raise typer.Exit(1)
 

@@ -56,10 +56,10 @@ def replay(
     try:
         profiles = load_senders(senders or settings.paths.senders)
         ruleset = load_rules(rules or settings.paths.rules)
-        source = _live() if inputs == ["topics"] else _files(inputs, roster, custody, profiles)
+        source = _live() if inputs == ["topics"] else from_files(inputs, roster, custody, profiles)
         with Outputs(out_folder) as outputs:
             run = Replay(profiles, ruleset, outputs.take, provisional=provisional)
-            count, last, seconds = _feed(run, source)
+            count, last, seconds = feed(run, source)
             end = instant_of(as_of) if as_of else last
             run.finish(end)
             visits = write_visits(run, out_folder)
@@ -142,7 +142,8 @@ Input = tuple[str, str, bytes | None, int, str]
 """(topic, key, value, received, sender) as `Replay.put` takes them."""
 
 
-def _feed(run: Replay, source: Iterator[Input]) -> tuple[int, int, float]:
+def feed(run: Replay, source: Iterator[Input]) -> tuple[int, int, float]:
+    """Give a replay all its inputs: (how many, the last one's receipt in ms UTC, seconds taken)."""
     count, last = 0, 0
     columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.perf_counter()
@@ -157,8 +158,8 @@ def _feed(run: Replay, source: Iterator[Input]) -> tuple[int, int, float]:
     return count, last, time.perf_counter() - started
 
 
-def _files(inputs: list[str], roster: Path | None, custody: Path | None, profiles: Profiles) -> Iterator[Input]:
-    """Roster first, then custody records and messages by time of receipt."""
+def from_files(inputs: list[str], roster: Path | None, custody: Path | None, profiles: Profiles) -> Iterator[Input]:
+    """Roster first, then custody records and messages by time of receipt. Raises BadInput."""
     dated: list[tuple[int, int, Input]] = []
     for number, message in enumerate(messages(inputs)):
         record = _message(message, profiles)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 from confluent_kafka.admin import AdminClient
+from rich.progress import Progress, TextColumn
 
 from domain.refusal import BadDeclaration
 from handoff import place
+from handoff.commands.work import StageName, build_declared
 from handoff.show import as_json, err, needs_kafka, out
+from streams.migration import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
 
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that handoff needs: checked, planned, made, exported.")
@@ -35,7 +39,8 @@ def declared_for(environment: str | None, file: Path | None) -> tuple[Topic, ...
     """The topics of one environment, or exit 2."""
     topics = declared(file)
     try:
-        return topics.for_environment(environment or place.here().environment)
+        settings = place.here()
+        return topics.for_environment(environment or settings.environment, settings.kafka.topics)
     except BadDeclaration as wrong:
         raise _exit_with(wrong) from wrong
 
@@ -88,6 +93,79 @@ def export(
         as_json([msgspec.to_builtins(topic) for topic in topics])
         return
     typer.echo(strimzi(topics, cluster) if to == "strimzi" else kafka_topics_commands(topics), nl=False)
+
+
+@topics_app.command()
+@needs_kafka
+def migrate(
+    to_partitions: Annotated[
+        int, typer.Option("--to-partitions", min=1, max=1000, help="Partitions of each new topic.")
+    ],
+    suffix: Annotated[str, typer.Option("--suffix", help="Version of the new topics, as v2.")] = "v2",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")] = False,
+    environment: Environment = None,
+    file: File = None,
+    json_: Json = False,
+) -> None:
+    """Move all co-partitioned topics to new versions with another partition count; the old ones stay as they are.
+
+    Inputs and rows are copied record by record, each once, however often this is started and stopped. It may run while
+    everything works; to finish, stop doors and workers and run it again: it then copies the rest, sets the workers'
+    positions and prints how to switch. Exit 0 done, 1 not finished (it says why), 2 the new topics are in the way.
+    """
+    kafka = place.kafka()
+    topics = declared(file).for_environment(environment or place.here().environment)
+    try:
+        plan_of_move = moves(topics, kafka, suffix, to_partitions)
+        stages = [build_declared(each.value, place.here()) for each in StageName]
+        if dry_run:
+            counts = {move.old: sizes(kafka, move) for move in plan_of_move}
+            _tell_dry(plan_of_move, counts, json_)
+            return
+        busy = what_is_busy(kafka, stages)
+        with Progress(
+            TextColumn("{task.description}"), TextColumn("{task.completed} records"), console=err
+        ) as progress:
+            task = progress.add_task("copying", total=None)
+            copied = copy(kafka, plan_of_move, suffix, lambda count: progress.update(task, completed=count))
+        if not busy:
+            finish(kafka, plan_of_move, stages, topics)
+    except BadDeclaration as wrong:
+        raise _exit_with(wrong) from wrong
+    names = {move.topic.name: move.new for move in plan_of_move}
+    if json_:
+        as_json({"copied": copied, "finished": not busy, "busy": busy, "topics": names})
+    else:
+        for topic, count in copied.items():
+            out.print(f"{count:>9}  {topic} -> {next(m.new for m in plan_of_move if m.old == topic)}", markup=False)
+    if busy:
+        err.print(
+            "Not finished: " + "; ".join(busy) + ". Stop them, let the workers catch up first, and run this again."
+        )
+        raise typer.Exit(1)
+    if not json_:
+        _tell_switch(plan_of_move, to_partitions)
+
+
+def _tell_dry(planned: list[Move], counts: dict[str, int], json_: bool) -> None:
+    if json_:
+        as_json([{"from": m.old, "to": m.new, "partitions": m.partitions, "records": counts[m.old]} for m in planned])
+        return
+    for move in planned:
+        what = f"{counts[move.old]} offsets to copy" if move.copied else "not copied"
+        out.print(f"{move.old} -> {move.new} ({move.partitions} partitions): {what}", markup=False)
+
+
+def _tell_switch(planned: list[Move], partitions: int) -> None:
+    names = json.dumps({move.topic.name: move.new for move in planned})
+    out.print("Copied, and the workers' positions are set. To switch:")
+    out.print(f"1. in topics.yaml, under each of these, say `partitions: {partitions}`:")
+    for move in planned:
+        out.print(f"     {move.topic.name}", markup=False)
+    out.print("2. give every process:")
+    out.print(f"     HANDOFF_KAFKA__TOPICS='{names}'", markup=False, soft_wrap=True)
+    out.print("3. `handoff topics plan` must show nothing to create and nothing refused; then start everything.")
+    out.print("4. keep the old topics as long as evidence names places in them; nothing writes to them any more.")
 
 
 def _admin() -> AdminClient:

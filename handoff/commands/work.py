@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agents import reconcile, refer
+from agents.renaming import renamed, shadowed
 from agents.stage import Stage
 from domain.refusal import BadDeclaration
 from handoff import place
@@ -17,6 +18,7 @@ from handoff.logs import configure
 from handoff.settings import Settings
 from streams.directory import RedisLookup
 from streams.engine.options import EngineOptions
+from streams.shadows import APP, check_name, group_prefix, has_visits
 from streams.worker import run_worker
 
 
@@ -30,12 +32,23 @@ class StageName(StrEnum):
 def work(
     stage: Annotated[StageName, typer.Option(help="Which stage this worker runs.")],
     slot: Annotated[int, typer.Option(min=0, help="This worker's stable number within its stage.")] = 0,
+    shadow: Annotated[
+        str | None,
+        typer.Option(help="Run beside the live system: same inputs, its own outputs (see `handoff shadow`)."),
+    ] = None,
 ) -> None:
-    """Run one worker until SIGTERM. Exit 0 stopped, 2 the topics or files are wrong, 70 crashed on purpose."""
-    settings = place.settings()
+    """Run one worker until SIGTERM. Exit 0 stopped, 2 the topics or files are wrong, 70 crashed on purpose.
+
+    With --shadow NAME it reads what the live workers read and writes only to topics of its own, under a group of its
+    own. Make them first with `handoff shadow create NAME`.
+    """
+    settings = place.settings() if shadow is None else place.here()
     configure()
+    app = APP
     try:
         built = build(stage.value, settings)
+        if shadow is not None:
+            built, app = as_shadow(stage.value, shadow, settings), group_prefix(shadow)
     except BadDeclaration as wrong:
         for fault in wrong.faults:
             typer.echo(fault, err=True)
@@ -43,14 +56,32 @@ def work(
     lookup = None
     if stage is StageName.reconcile:
         lookup = RedisLookup(settings.redis.url.get_secret_value())
-    raise typer.Exit(run_worker(built, settings.kafka, slot=slot, options=options(settings), lookup=lookup))
+    raise typer.Exit(run_worker(built, settings.kafka, slot=slot, app_id=app, options=options(settings), lookup=lookup))
 
 
 def build(stage: str, settings: Settings) -> Stage:
-    """A stage with the declarations that the settings name. Raises BadDeclaration."""
+    """A stage with the declarations that the settings name, over the topics as the cluster calls them.
+
+    Raises BadDeclaration.
+    """
+    return renamed(build_declared(stage, settings), settings.kafka.topics)
+
+
+def as_shadow(stage: str, name: str, settings: Settings) -> Stage:
+    """The shadow `name` of a stage; it reads the shadow's own visits when the shadow has a patient stage.
+
+    Raises BadDeclaration, also for a name that is none.
+    """
+    check_name(name)
+    built = build_declared(stage, settings, f"handoff/shadow/{name}")
+    return shadowed(built, name, settings.kafka.topics, visits=has_visits(settings.kafka, name))
+
+
+def build_declared(stage: str, settings: Settings, source: str = "handoff") -> Stage:
+    """A stage over the topics by their declared names. Raises BadDeclaration."""
     if stage == "reconcile":
         return reconcile.stage(load_senders(settings.paths.senders))
-    return refer.stage(load_rules(settings.paths.rules))
+    return refer.stage(load_rules(settings.paths.rules), source=source)
 
 
 def options(settings: Settings) -> EngineOptions:
@@ -62,6 +93,10 @@ def options(settings: Settings) -> EngineOptions:
         session=work.session_timeout_ms / 1000,
         transaction=work.transaction_timeout_ms / 1000,
         tick_every=work.tick_seconds,
+        checkpoint_folder=None if work.checkpoints is None else str(work.checkpoints),
+        checkpoint_every=work.checkpoint_seconds,
+        rows=work.rows,
+        rows_cache=work.rows_cache_mib * 1024 * 1024,
         health_host=settings.health.host,
         health_port=settings.health.port,
     )

@@ -19,14 +19,21 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from handoff.embedded import REMEDY
+from handoff.embedded.fencing import died, fence, write_properties
 from handoff.embedded.jars import Progress, fetch_jars
 from handoff.embedded.process import Child, NotStarted, answers, free_ports, is_free
 
 HEAP: Final = ("-Xmx384m", "-XX:+UseSerialGC")
 QUICK: Final = ("-XX:TieredStopAtLevel=1",)
 """For tests: starts sooner and takes less memory, runs slower. Never for a measurement."""
-QUICK_PROPERTIES: Final = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
-"""A killed broker may come back only when the controller has given up its former self: after 9 s unless told."""
+SOON_FENCED: Final = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
+"""A killed broker may come back only when the controllers have given up its former self: after 9 s unless told."""
+NEVER_FENCED: Final = {"broker.session.timeout.ms": "60000"}
+"""A single broker that does not hear from itself (the machine slept) has nobody to take its place. See `fence`."""
+QUICK_PROPERTIES: Final = {
+    # The cleaner looks for something to compact every 15 s unless told.
+    "log.cleaner.backoff.ms": "500",
+}
 OLDEST_JAVA: Final = 17
 
 _LOG4J = """\
@@ -185,10 +192,10 @@ class EmbeddedKafka:
         self.folder.mkdir(parents=True, exist_ok=True)
         notes.write_text(json.dumps({"cluster": self._cluster_id, "ports": self._ports}), encoding="utf-8")
 
-    def _properties(self, number: int) -> str:
+    def _properties(self, number: int) -> dict[str, str]:
         port, controller = self._ports[number]
         copies = min(3, len(self._children))
-        properties = {
+        return {
             "process.roles": "broker,controller",
             "node.id": str(number + 1),
             "controller.quorum.voters": ",".join(f"{n + 1}@127.0.0.1:{c}" for n, (_, c) in enumerate(self._ports)),
@@ -211,16 +218,16 @@ class EmbeddedKafka:
             "share.coordinator.state.topic.min.isr": str(max(1, copies - 1)),
             # The default (128 MiB) is a third of the heap we give.
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+            **(NEVER_FENCED if len(self._children) == 1 else SOON_FENCED if self._quick else {}),
             **(QUICK_PROPERTIES if self._quick else {}),
             **self._overrides,
         }
-        return "".join(f"{key}={value}\n" for key, value in properties.items())
 
     def _launch(self, number: int, java: str, class_path: str) -> None:
         child = self._children[number]
         child.folder.mkdir(parents=True, exist_ok=True)
         properties = child.folder / "server.properties"
-        properties.write_text(self._properties(number), encoding="utf-8")
+        write_properties(properties, self._properties(number))
         logging = child.folder / "log4j2.properties"
         logging.write_text(_LOG4J.format(folder=child.folder), encoding="utf-8")
         runner = [java, *HEAP, f"-Dlog4j2.configurationFile={logging}"]
@@ -232,6 +239,8 @@ class EmbeddedKafka:
             )
             if formatting.returncode != 0:
                 raise NotStarted(f"Kafka's storage could not be formatted: {formatting.stdout}{formatting.stderr}")
+        elif len(self._children) == 1 and died(child.folder):
+            fence(child.folder, [*runner, *QUICK], environment, self._properties(number))
         child.start([*runner, *(QUICK if self._quick else ()), "kafka.Kafka", str(properties)], environment=environment)
 
     def _lists(self, number: int) -> bool:

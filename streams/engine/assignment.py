@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from agents.rows import PartitionRows
+from agents.rows import Rows
 from agents.stage import Stage
 from streams.clients import KafkaSettings
 from streams.engine.consume import Intake
 from streams.engine.crash import crash
 from streams.engine.metrics import ROWS
 from streams.engine.options import EngineOptions
-from streams.engine.restore import RestoreThread, observe
+from streams.engine.restore import local_of
+from streams.engine.restoring import RestoreThread, observe
 
 _log = structlog.get_logger("engine")
 
@@ -33,7 +33,7 @@ class Assignment:
         self, stage: Stage, kafka: KafkaSettings, options: EngineOptions, intake: Intake, drain: Callable[[], None]
     ) -> None:
         """`drain()` returns when no decision and no transaction is under way; it raises if that takes too long."""
-        self.ready: dict[int, PartitionRows] = {}
+        self.ready: dict[int, Rows] = {}
         self.moved: dict[tuple[str, int], int] = {}
         """Where this worker has moved the input since the assignment, by topic and partition."""
         self.metadata: Any = None
@@ -75,8 +75,9 @@ class Assignment:
         self._given = positions
         _log.info("assigned", stage=self._stage.name, partitions=self.partitions)
 
-        def serve(partition: int, rows: PartitionRows) -> None:
-            if self._given is not positions:
+        def serve(partition: int) -> None:
+            rows = restoring.claim(partition)
+            if rows is None:
                 return
             self.ready[partition] = rows
             consumer.resume([place for place in positions if place.partition == partition])
@@ -84,14 +85,14 @@ class Assignment:
             ROWS.labels(self._stage.name, str(partition)).set(len(rows))
             _log.info("ready", stage=self._stage.name, partition=partition, rows=len(rows))
 
-        def restored(partition: int, rows: PartitionRows) -> None:
-            self._intake.soon(lambda: serve(partition, rows))
+        def restored(partition: int) -> None:
+            self._intake.soon(lambda: serve(partition))
 
         if positions:
-            folder = self._options.checkpoint_folder
-            checkpoints = Path(folder) if folder is not None else None
-            self._restoring = RestoreThread(self._stage, self._kafka, self.partitions, restored, checkpoints)
-            self._restoring.start()
+            local = local_of(self._options, len(self.partitions))
+            restoring = RestoreThread(self._stage, self._kafka, self.partitions, restored, local, self._restoring)
+            self._restoring = restoring
+            restoring.start()
 
     def _stable_positions(self, consumer: Consumer, given: list[TopicPartition]) -> list[TopicPartition]:
         """The committed positions. The consumer reads committed: this waits out a transaction that still moves them."""
@@ -118,7 +119,8 @@ class Assignment:
         except TimeoutError:
             crash("drain-deadline", stage=self._stage.name)
         _log.info("revoked", stage=self._stage.name, partitions=self.partitions)
-        for partition in self.ready:
+        for partition, rows in self.ready.items():
+            rows.close()
             ROWS.remove(self._stage.name, str(partition))
         self._given = None
         self.ready.clear()

@@ -1,8 +1,9 @@
 """Checkpoints: a partition's rows on local disk with the changelog position they stand for, so that a restart reads
 only what came after.
 
-A checkpoint saves time and is never trusted for more. One that is torn, altered, of another topic, of another schema
+A checkpoint saves time and is never trusted for more. One that is torn, altered, of another topic, of a later schema
 version, too old, or not between the changelog's ends is set aside with a log line, and the changelog is read whole.
+Rows lie in it as they lie in the changelog, each with its own version, so one of an earlier version serves an upgrade.
 Files hold rows, hence names of members: they are readable by their owner only.
 """
 
@@ -20,7 +21,7 @@ from zlib import crc32
 import msgspec
 import structlog
 
-from agents.rows import PartitionRows
+from agents.rows import PartitionRows, version_of
 
 _log = structlog.get_logger("engine")
 _MAGIC: Final = b"handoff rows 1\n"
@@ -42,6 +43,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     """Kafka's own ID of the changelog, which a topic made anew under the same name does not share."""
     partition: int
     schema: int
+    """The version that wrote it: none of its rows is of a later one."""
     offset: int
     """The changelog's end when the rows were taken: the next record to read."""
     clock: int
@@ -72,10 +74,10 @@ def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:
     scratch.replace(path)
 
 
-def read(path: Path, usable: Callable[[Standing], str]) -> tuple[Standing, PartitionRows] | None:
+def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> tuple[Standing, PartitionRows] | None:
     """The rows of a checkpoint, without their heap, if there is one and `usable(standing)` finds nothing wrong with it.
 
-    `usable` answers with what is wrong, or with an empty text.
+    `usable` answers with what is wrong, or with an empty text. `oldest` is the earliest row version that can be read.
     """
     try:
         with open(path, "rb") as file:
@@ -87,6 +89,9 @@ def read(path: Path, usable: Callable[[Standing], str]) -> tuple[Standing, Parti
                 raise Unusable(wrong)
             rows = PartitionRows()
             for block in _read_blocks(file):
+                # Versions begin at 1: there is something to look for only once an upcaster was given up.
+                if oldest > 1 and any(version_of(row) < oldest for row in block.values()):
+                    raise Unusable("rows older than this version reads")
                 rows.sealed.update(block)
             if len(rows) != standing.rows:
                 raise Unusable("rows are missing")
@@ -103,7 +108,7 @@ def judge(standing: Standing, *, topic_id: str, partition: int, schema: int, sta
     """What is wrong with a checkpoint for a changelog whose partition reaches from `start` to `end`; empty: nothing."""
     if standing.topic_id != topic_id or standing.partition != partition:
         return "of another topic"
-    if standing.schema != schema:
+    if standing.schema > schema:
         return f"of schema version {standing.schema}"
     if not start <= standing.offset <= end:
         return f"at {standing.offset}, while the changelog reaches from {start} to {end}"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from agents.rows import CLOCK_KEY, ChunkResult, seal_clock
 from agents.stage import Stage
@@ -43,7 +43,8 @@ def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) 
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 500_000,
                 "queue.buffering.max.kbytes": 1_048_576,
-                "delivery.report.only.error": True,
+                # Rows on disk must know where a transaction left the changelog; that costs a report a record.
+                "delivery.report.only.error": options.rows == "memory",
                 "error_cb": on_client_error,
             },
         )
@@ -55,6 +56,7 @@ class Transactions:
 
     def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
         self._stage, self._producer, self._options = stage, producer, options
+        self._reached: dict[int, int] = {}
         self.open_since: float | None = None
         """When the transaction under way began (monotonic seconds), or None. For the watchdog: librdkafka does not keep
         the time limit of every call when a broker goes away within it."""
@@ -63,8 +65,12 @@ class Transactions:
         """Fence the slot's predecessor and have its open transaction aborted. Must come before the group is joined."""
         self._insist("init", lambda: self._producer.init_transactions(10.0), self._options.start)
 
-    def write(self, decided: Decided) -> None:
-        """Write and commit. Returns only if all of it is in Kafka."""
+    def write(self, decided: Decided) -> dict[int, int]:
+        """Write and commit. Returns only if all of it is in Kafka: the changelog's position after it, by partition.
+
+        With rows in memory nobody needs the positions, and there are none.
+        """
+        self._reached = {}
         began = self.open_since = time.monotonic()
         limit = self._options.transaction
         producer = self._producer
@@ -82,13 +88,22 @@ class Transactions:
         self.open_since = None
         reach("after-commit")
         TRANSACTIONS.observe(time.monotonic() - began)
+        return self._reached
+
+    def _note(self, error: KafkaError | None, message: Message) -> None:
+        """The last record of a partition's changelog is written; the transaction's marker follows it."""
+        if error is None:
+            self._reached[int(message.partition() or 0)] = int(message.offset() or 0) + 1
 
     def _produce(self, decided: Decided) -> None:
         produce, changelog = self._send, self._stage.changelog
         for partition, result in decided.results.items():
             for key, row in result.changed.items():
                 produce(changelog, row, key.encode(), partition)
-            produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition)
+            if self._options.rows == "memory":
+                produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition)
+            else:
+                produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition, self._note)
             for emit in result.emits:
                 produce(
                     emit.topic,

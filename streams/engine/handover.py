@@ -6,7 +6,7 @@ from asyncio import Future, get_running_loop
 from collections.abc import Mapping
 
 from agents.chunk import decide_chunk
-from agents.rows import ChunkResult, PartitionRows
+from agents.rows import ChunkResult, Rows
 from agents.stage import Record, Stage
 
 
@@ -20,7 +20,7 @@ class Chunk:
         stage: Stage,
         partition: int,
         records: list[Record],
-        rows: PartitionRows,
+        rows: Rows,
         under: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         limit: int,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -33,6 +35,10 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_folder: str | None = None
     """Local folder for checkpoints, which make a restart read only the changelog's tail; None: no checkpoints."""
     checkpoint_every: float = 300.0
+    rows: Literal["memory", "disk"] = "memory"
+    """Where rows live; on disk they are in `checkpoint_folder`, which must then be given, and need no checkpoints."""
+    rows_cache: int = 256 * 1024 * 1024
+    """Bytes of rows on disk that are kept in memory as well, over all partitions of the worker."""
     health_host: str = "127.0.0.1"
     health_port: int | None = None
     """Port of the health server; 0 takes a free one, None starts none."""

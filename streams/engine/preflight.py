@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from agents.stage import TICKS, Stage
+from agents.stage import Stage
 from streams.clients import KafkaSettings
 
 
@@ -13,8 +13,8 @@ def faults_of_topics(stage: Stage, kafka: KafkaSettings, *, seconds: float) -> l
     admin = AdminClient({**kafka.librdkafka(), "log_level": 0})
     known = admin.list_topics(timeout=seconds).topics
     together = [*stage.inputs, stage.changelog]
-    if stage.ticks and TICKS not in together:
-        together.append(TICKS)
+    if stage.ticks and stage.clock not in together:
+        together.append(stage.clock)
     missing = [name for name in (*together, *stage.outputs, stage.dead_letters) if name not in known]
     if missing:
         return [f"topic {name} does not exist" for name in missing]

@@ -49,7 +49,7 @@ class Pump:
         self._stage, self._options, self._intake, self.transactions = stage, options, intake, transactions
         self._send, self._lookup = send, lookup
         self._busy = asyncio.Lock()
-        self._open: tuple[Decided, asyncio.Future[None]] | None = None
+        self._open: tuple[Decided, asyncio.Future[dict[int, int]]] | None = None
         self._stopping = False
         self._polling = ThreadPoolExecutor(1, "poll")
         self._committing = ThreadPoolExecutor(1, "commit")
@@ -135,12 +135,12 @@ class Pump:
             return
         decided, writing = self._open
         try:
-            await writing
+            reached = await writing
         except Exception as bug:
             crash("commit-failed", stage=self._stage.name, error=type(bug).__name__)
         assert self.assignment is not None
         for partition, result in decided.results.items():
-            self.assignment.ready[partition].fold(result)
+            self.assignment.ready[partition].fold(result, reached.get(partition))
             self.committed += result.records
         self.assignment.moved.update(decided.positions)
         self._open = None

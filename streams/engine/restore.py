@@ -4,19 +4,17 @@ The mark is the high watermark, which counts records of transactions still open.
 position has reached it therefore waits until a predecessor's last transaction is decided (its time-out at the longest);
 the first end-of-partition may come too early, before that transaction's marker is in this partition.
 
-A checkpoint on local disk, where there is a good one, saves reading what came before it.
+A checkpoint on local disk, or rows that live there, save reading what came before them.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import msgspec
-import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -28,18 +26,34 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from agents.rows import PartitionRows, Unreadable
+from agents.rows import CLOCK_KEY, PartitionRows, Rows, check_version
 from agents.stage import Stage
 from streams.clients import KafkaSettings
-from streams.engine import checkpoint, metrics
-from streams.engine.checkpoint import judge
-from streams.engine.crash import crash, refuse
+from streams.engine import checkpoint
+from streams.engine.checkpoint import Standing, judge
 from streams.engine.killpoints import reach
+from streams.engine.options import EngineOptions
 
-_log = structlog.get_logger("engine")
 _BATCH = 2_000
 
-Restored = Callable[[int, PartitionRows], None]
+Restored = Callable[[int, Rows], None]
+
+
+class Local(msgspec.Struct, frozen=True):
+    """What of this machine's disk a restore may use: `checkpoints` to start from, or `shelves` where the rows live."""
+
+    checkpoints: Path | None = None
+    shelves: Path | None = None
+    cache: int = 0
+    """Bytes of each shelf's rows to keep in memory."""
+
+
+def local_of(options: EngineOptions, partitions: int) -> Local:
+    """What the options say of it, for a worker that has so many partitions."""
+    folder = None if options.checkpoint_folder is None else Path(options.checkpoint_folder)
+    if options.rows == "disk":
+        return Local(shelves=folder, cache=options.rows_cache // max(1, partitions))
+    return Local(checkpoints=folder)
 
 
 class Ends(msgspec.Struct, frozen=True):
@@ -93,7 +107,7 @@ def restore(
     ready: Restored,
     *,
     cancelled: Event,
-    checkpoints: Path | None = None,
+    local: Local = Local(),
     seconds: float = 30.0,
 ) -> int:
     """Restore partitions, calling `ready(partition, rows)` for each as soon as it is done. Returns the records read.
@@ -102,46 +116,58 @@ def restore(
     them can be open then, so none can add to the changelog behind the mark. Raises Unreadable and KafkaException.
     """
     ends = ends_of(kafka, stage.changelog, partitions, seconds)
-    waiting: dict[int, PartitionRows] = {}
-    places = []
-    for partition, (_, mark) in ends.reach.items():
-        rows, at = _from_checkpoint(stage, partition, ends, checkpoints)
-        if at >= mark:
-            rows.build_heap()
-            ready(partition, rows)
-        else:
-            waiting[partition] = rows
-            places.append(TopicPartition(stage.changelog, partition, at or OFFSET_BEGINNING))
-    if not waiting:
-        return 0
-    consumer = changelog_reader(kafka)
+    waiting: dict[int, Rows] = {}
     try:
-        consumer.assign(places)
-        return _read_to_marks(stage, consumer, waiting, ends, ready, cancelled)
+        places = []
+        for partition, (_, mark) in ends.reach.items():
+            rows, at = _begin(stage, partition, ends, local)
+            if at >= mark:
+                rows.build_heap()
+                ready(partition, rows)
+            else:
+                waiting[partition] = rows
+                places.append(TopicPartition(stage.changelog, partition, at or OFFSET_BEGINNING))
+        if not waiting:
+            return 0
+        consumer = changelog_reader(kafka)
+        try:
+            consumer.assign(places)
+            return _read_to_marks(stage, consumer, waiting, ends, ready, cancelled)
+        finally:
+            consumer.close()
     finally:
-        consumer.close()
+        for rows in waiting.values():
+            rows.close()
 
 
-def _from_checkpoint(stage: Stage, partition: int, ends: Ends, folder: Path | None) -> tuple[PartitionRows, int]:
-    """Rows to start from, and the changelog's offset to go on at; none and 0 without a checkpoint of use."""
-    if folder is None:
-        return PartitionRows(), 0
+def _begin(stage: Stage, partition: int, ends: Ends, local: Local) -> tuple[Rows, int]:
+    """Rows to start from, and the changelog's offset to go on at; none and 0 when the disk has nothing of use."""
     start, end = ends.reach[partition]
     usable = partial(judge, topic_id=ends.topic_id, partition=partition, schema=stage.schema, start=start, end=end)
-    found = checkpoint.read(checkpoint.file_of(folder, stage.name, partition), usable)
-    return (PartitionRows(), 0) if found is None else (found[1], found[0].offset)
+    if local.shelves is not None:
+        # Not needed by workers whose rows are in memory, and 4 MB to load.
+        from streams.engine.shelves import open_shelf
+
+        new = Standing(ends.topic_id, partition, stage.schema, 0, 0, 0, 0)
+        return open_shelf(local.shelves, stage.name, new, usable, cache=local.cache, oldest=stage.oldest)
+    if local.checkpoints is not None:
+        path = checkpoint.file_of(local.checkpoints, stage.name, partition)
+        found = checkpoint.read(path, usable, oldest=stage.oldest)
+        if found is not None:
+            return found[1], found[0].offset
+    return PartitionRows(), 0
 
 
 def _read_to_marks(
     stage: Stage,
     consumer: Consumer,
-    waiting: dict[int, PartitionRows],
+    waiting: dict[int, Rows],
     ends: Ends,
     ready: Restored,
     cancelled: Event,
 ) -> int:
     marks = {partition: mark for partition, (_, mark) in ends.reach.items()}
-    schema = stage.schema
+    schema, oldest = stage.schema, stage.oldest
     read = 0
     while waiting and not cancelled.is_set():
         messages = consumer.consume(_BATCH, 0.05)
@@ -155,65 +181,18 @@ def _read_to_marks(
             error = message.error()
             at = message.offset()
             if error is None:
-                rows.restore(message.key() or b"", message.value(), schema)
+                key, value = message.key() or b"", message.value()
+                if value and value[0] < oldest and key != CLOCK_KEY:
+                    check_version(value[0], schema, oldest)
+                rows.restore(key, value, schema)
                 at += 1
             elif error.code() != KafkaError._PARTITION_EOF:
                 if error.fatal() or not error.retriable():
                     raise KafkaException(error)
                 continue
+            rows.reached(at)
             if at >= marks[partition]:
                 rows.build_heap()
                 del waiting[partition]
                 ready(partition, rows)
     return read
-
-
-class RestoreThread(Thread):
-    """A restore that serving partitions need not wait for."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        kafka: KafkaSettings,
-        partitions: Iterable[int],
-        ready: Restored,
-        checkpoints: Path | None,
-    ) -> None:
-        super().__init__(name="restore", daemon=True)
-        self._stage, self._kafka, self._partitions, self._ready = stage, kafka, list(partitions), ready
-        self._checkpoints = checkpoints
-        self._cancelled = Event()
-
-    def cancel(self) -> None:
-        """Stop; nothing becomes ready any more. Does not wait."""
-        self._cancelled.set()
-
-    def run(self) -> None:
-        """Restore, and end the worker if that cannot be done."""
-        began = time.monotonic()
-        try:
-            read = restore(
-                self._stage,
-                self._kafka,
-                self._partitions,
-                self._tell,
-                cancelled=self._cancelled,
-                checkpoints=self._checkpoints,
-            )
-        except Unreadable as error:
-            refuse("restore-unreadable", stage=self._stage.name, why=str(error))
-        except Exception as error:
-            if not self._cancelled.is_set():
-                crash("restore-failed", stage=self._stage.name, error=type(error).__name__)
-        else:
-            taken = round(time.monotonic() - began, 3)
-            _log.info("restored", stage=self._stage.name, partitions=self._partitions, records=read, seconds=taken)
-
-    def _tell(self, partition: int, rows: PartitionRows) -> None:
-        if not self._cancelled.is_set():
-            self._ready(partition, rows)
-
-
-def observe(began: float) -> None:
-    """Record how long a partition took, from its assignment (monotonic seconds) on."""
-    metrics.RESTORES.observe(time.monotonic() - began)

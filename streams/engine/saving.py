@@ -25,7 +25,9 @@ class Saver:
     def __init__(self, stage: Stage, kafka: KafkaSettings, options: EngineOptions, pump: Pump) -> None:
         self._stage, self._kafka, self._pump = stage, kafka, pump
         self._every = options.checkpoint_every
-        self._folder = None if options.checkpoint_folder is None else Path(options.checkpoint_folder)
+        # Rows that live on disk are as good as a checkpoint after every transaction.
+        wanted = options.checkpoint_folder is not None and options.rows == "memory"
+        self._folder = Path(options.checkpoint_folder or "") if wanted else None
         self._saving = asyncio.Lock()
 
     async def run(self) -> None:
@@ -49,7 +51,7 @@ class Saver:
                     ends = await asyncio.to_thread(ends_of, self._kafka, self._stage.changelog, list(held), 2.0)
                     # Had somebody replaced us, these ends would be theirs and our rows older than they say.
                     await self._pump.prove_owner()
-                    copies = {partition: (rows.sealed.copy(), rows.clock) for partition, rows in held.items()}
+                    copies = {partition: (dict(rows.items()), rows.clock) for partition, rows in held.items()}
                 now = int(time.time() * 1000)
                 for partition, (rows, clock) in copies.items():
                     offset = ends.reach[partition][1]

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import Producer
 
 from agents.chunk import Tick, write_tick
-from agents.stage import TICKS
 from streams.clients import KafkaSettings, producer_config
 
 
 class Ticker:
     """Produces one tick to each partition it is told of."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
+        self._topic = topic
         self._producer = Producer(producer_config(kafka, **{"message.timeout.ms": 30_000}))
 
     def tick(self, partitions: Iterable[int], at: int) -> None:
@@ -25,7 +25,7 @@ class Ticker:
         """
         for partition in partitions:
             value = write_tick(Tick(at))
-            self._producer.produce(TICKS, key=str(partition), value=value, partition=partition)
+            self._producer.produce(self._topic, key=str(partition), value=value, partition=partition)
         self._producer.poll(0)
 
     def flush(self, seconds: float) -> None:

@@ -89,11 +89,17 @@ class Topics:
         """A topic's one-line description."""
         return self._file.topics[name].description
 
-    def for_environment(self, name: str) -> tuple[Topic, ...]:
-        """Every topic as that environment has it. Raises BadDeclaration for an environment that is not declared."""
+    def for_environment(self, name: str, names: Mapping[str, str] | None = None) -> tuple[Topic, ...]:
+        """Every topic as that environment has it, called as `names` says where it was moved to another version.
+
+        Raises BadDeclaration for an environment that is not declared.
+        """
         if name not in self._file.environments:
             raise BadDeclaration((f"no environment {name!r}: topics.yaml has {', '.join(self.environments)}",))
-        return tuple(_resolved(self._file, name, topic) for topic in self._file.topics)
+        found = tuple(_resolved(self._file, name, topic) for topic in self._file.topics)
+        if not names:
+            return found
+        return tuple(msgspec.structs.replace(topic, name=names.get(topic.name, topic.name)) for topic in found)
 
 
 def load_topics(path: Path) -> Topics:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agents.rows import PartitionRows, decoded, seal
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge
-from streams.engine.restore import restore
+from streams.engine.restore import Local, restore
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
 
@@ -51,7 +51,6 @@ def test_there_may_be_none(tmp_path: Path) -> None:
         {"topic_id": "another"},
         {"partition": 2},
         {"schema": 2},
-        {"schema": 0},
         {"offset": 121},
         {"offset": 9},
         {"written": 0},
@@ -62,6 +61,20 @@ def test_one_that_stands_for_something_else_is_set_aside(tmp_path: Path, other: 
     path = tmp_path / "rows"
     checkpoint.write(path, standing(**other), ROWS)
     assert checkpoint.read(path, usable) is None
+
+
+def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    mixed = {"a": seal(1, None, b"1"), "b": seal(2, None, b"2")}
+    checkpoint.write(path, standing(schema=2, rows=2), mixed)
+
+    def judged(seen: Standing) -> str:
+        return judge(seen, topic_id="topic", partition=3, schema=3, start=10, end=120)
+
+    found = checkpoint.read(path, judged)
+    assert found is not None
+    assert found[1].sealed == mixed
+    assert checkpoint.read(path, judged, oldest=2) is None
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -81,7 +94,7 @@ def test_one_that_is_torn_or_altered_is_set_aside(tmp_path: Path, data: st.DataO
 
 def restored(counted: Counted, folder: Path) -> tuple[int, dict[int, PartitionRows]]:
     found: dict[int, PartitionRows] = {}
-    read = restore(counted.stage, counted.kafka, range(2), found.__setitem__, cancelled=Event(), checkpoints=folder)
+    read = restore(counted.stage, counted.kafka, range(2), found.__setitem__, cancelled=Event(), local=Local(folder))
     return read, found
 
 
@@ -94,7 +107,7 @@ def test_a_restart_reads_only_the_tail(kafka: HasBootstrap, tmp_path: Path) -> N
         assert slots[0].stop() == 0
         read, rows = restored(counted, tmp_path)
         assert read == 0
-        assert {p: decoded(each, counted.stage.decode) for p, each in rows.items()} == counted.expected()[0]
+        assert {p: decoded(each, counted.stage) for p, each in rows.items()} == counted.expected()[0]
 
         # Without taking a checkpoint at its end: killed. The former one is behind then.
         counted.produce(100)
@@ -103,7 +116,7 @@ def test_a_restart_reads_only_the_tail(kafka: HasBootstrap, tmp_path: Path) -> N
         slots[0].end()
         read, rows = restored(counted, tmp_path)
         assert 0 < read <= 120
-        assert {p: decoded(each, counted.stage.decode) for p, each in rows.items()} == counted.expected()[0]
+        assert {p: decoded(each, counted.stage) for p, each in rows.items()} == counted.expected()[0]
 
         # One that claims what the log does not hold.
         path = checkpoint.file_of(tmp_path, counted.stage.name, 0)
@@ -111,4 +124,4 @@ def test_a_restart_reads_only_the_tail(kafka: HasBootstrap, tmp_path: Path) -> N
         assert found is not None
         checkpoint.write(path, msgspec.structs.replace(found[0], offset=found[0].offset + 10**6), found[1].sealed)
         _, rows = restored(counted, tmp_path)
-        assert {p: decoded(each, counted.stage.decode) for p, each in rows.items()} == counted.expected()[0]
+        assert {p: decoded(each, counted.stage) for p, each in rows.items()} == counted.expected()[0]

@@ -45,7 +45,7 @@ def test_chunks_of_1_7_and_2000_write_the_same(kafka: HasBootstrap) -> None:
                 for records in counted.read(counted.letters).values()
                 for each in records
             )
-            rows = {p: decoded(state, counted.stage.decode) for p, state in counted.rows().items()}
+            rows = {p: decoded(state, counted.stage) for p, state in counted.rows().items()}
             counted.check(f"chunks of {size}", 1)
             seen.append((outputs, letters, rows))
             assert slots[0].stop() == 0
@@ -85,7 +85,7 @@ def test_bad_records_become_dead_letters_and_the_rest_goes_on(kafka: HasBootstra
             "received": b"1764000000000",
             "source": f"{counted.facts}/0/1".encode(),
         }
-        assert decoded(counted.rows()[0], counted.stage.decode)["a"].impaired
+        assert decoded(counted.rows()[0], counted.stage)["a"].impaired
         counting = f'handoff_stage_records_total{{stage="{counted.stage.name}"}} 5.0'
         wait_for(lambda: counting in worker.health("/metrics", port)[1], 10)
         told = worker.health("/metrics", port)[1]

@@ -13,7 +13,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any, Final
 from uuid import uuid4
@@ -31,9 +30,12 @@ from streams.engine.restore import changelog_reader, ends_of, restore
 from tests.support.count_worker import Order
 from tests.support.counting import Row, counting_stage, fact
 from tests.support.kafka import Shape, make_topics
+from tests.support.tally import Tally
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMPACT: Final = {"cleanup.policy": "compact"}
+tallied = Tally()
+"""What was checked since somebody put another tally here."""
 
 
 class Counted:
@@ -47,8 +49,9 @@ class Counted:
         partitions_ticked: bool = False,
         broken: str = "",
         replication: int = 1,
+        changelog: Mapping[str, str] = {},
     ) -> None:
-        """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`."""
+        """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`. `changelog`: its configs."""
         self.bootstrap = bootstrap
         self.partitions = partitions
         self.suffix = uuid4().hex[:8]
@@ -60,9 +63,10 @@ class Counted:
         self.workers: list[WorkerProcess] = []
         self.deaths: list[int] = []
         self.made = 0
+        self._checked = Tally()
         shape: dict[str, Shape] = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
         if broken != "missing":
-            policy = {"cleanup.policy": "delete"} if broken == "policy" else COMPACT
+            policy = {"cleanup.policy": "delete"} if broken == "policy" else {**COMPACT, **changelog}
             shape[self.stage.changelog] = (partitions + (broken == "partitions"), policy)
         if partitions_ticked:
             shape[TICKS] = (partitions, {})
@@ -170,12 +174,15 @@ class Counted:
             state = PartitionRows()
             result: ChunkResult = decide_chunk(self.stage, state, records)
             state.fold(result)
-            rows[partition] = decoded(state, self.stage.decode)
+            rows[partition] = decoded(state, self.stage)
             outputs.update(emit.value or b"" for emit in result.emits if emit.topic == self.counts)
         return rows, outputs
 
     def check(self, what: str, rounds: int) -> None:
-        """Outputs and rows are those of the replay, each once. Prints the figures."""
+        """Outputs and rows are those of the replay, each once. Prints the figures and tallies them.
+
+        `rounds` and what is checked count from the first fact on: a later check looks at all of it again.
+        """
         rows, outputs = self.expected()
         found = Counter(record.value or b"" for records in self.read(self.counts).values() for record in records)
         lost, repeated = outputs - found, found - outputs
@@ -183,9 +190,12 @@ class Counted:
             f"{what}: rounds {rounds}, worker deaths {len(self.deaths)}, records checked {outputs.total()}, "
             f"lost {lost.total()}, repeated {repeated.total()}"
         )
+        seen = Tally(rounds, outputs.total(), lost.total(), repeated.total())
+        before, self._checked = self._checked, seen
+        tallied.add(Tally(rounds - before.rounds, seen.records - before.records, seen.lost, seen.repeated))
         assert not lost
         assert not repeated
-        assert {p: decoded(state, self.stage.decode) for p, state in self.rows().items()} == rows
+        assert {p: decoded(state, self.stage) for p, state in self.rows().items()} == rows
 
 
 def patiently(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
@@ -216,8 +226,10 @@ class WorkerProcess:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._said: Queue[dict[str, Any]] = Queue()
+        self._said: dict[str, Any] = {}
         self.logged: list[str] = []
+        self.turns: list[dict[str, Any]] = []
+        """When it took and gave up rows."""
         self._readers = [Thread(target=self._listen, daemon=True), Thread(target=self._read_log, daemon=True)]
         for reader in self._readers:
             reader.start()
@@ -225,7 +237,11 @@ class WorkerProcess:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.put(json.loads(line))
+            said = json.loads(line)
+            if "turn" in said:
+                self.turns.append(said)
+            else:
+                self._said.update(said)
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
@@ -251,15 +267,11 @@ class WorkerProcess:
 
     def _wait_said(self, name: str, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                said = self._said.get(timeout=0.1)
-            except Empty:
-                assert self.code() is None, f"ended with {self.code()}: {''.join(self.logged)}"
-                assert time.monotonic() < deadline, f"no {name} in {seconds} s: {''.join(self.logged)}"
-                continue
-            if name in said:
-                return said[name]
+        while name not in self._said:
+            assert self.code() is None, f"ended with {self.code()}: {''.join(self.logged)}"
+            assert time.monotonic() < deadline, f"no {name} in {seconds} s: {''.join(self.logged)}"
+            time.sleep(0.02)
+        return self._said[name]
 
     def wait_ready(self, seconds: float = 40.0) -> WorkerProcess:
         """Wait until its partitions are restored."""
@@ -277,6 +289,13 @@ class WorkerProcess:
     def wait_health_port(self, seconds: float = 20.0) -> int:
         """The port of its health server."""
         return int(self._wait_said("health", seconds))
+
+    def committed(self) -> int:
+        """Records that it says it has committed since its start; 0 once it has ended."""
+        if self.code() is not None:
+            return 0
+        _, said = self.health("/readyz", self.wait_health_port())
+        return int(json.loads(said)["committed"])
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

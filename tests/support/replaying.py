@@ -16,6 +16,7 @@ from handoff.declarations.senders import load_senders
 from handoff.replay import Replay
 from parsers.adt import patient_key_of
 from parsers.custody import encode_custody, load_custody
+from parsers.profiles import Profiles
 from parsers.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS
@@ -30,15 +31,19 @@ Heard = tuple[int, str, dict[str, Any]]
 
 
 class Played:
-    """What stands after `heard` was decided in its order and the clock went on to `end` (ms UTC)."""
+    """What stands after `heard` was decided in its order and the clock went on to `end` (ms UTC).
 
-    def __init__(self, heard: Iterable[Heard], end: int) -> None:
+    Messages are read with `profiles`: the county's own unless told otherwise.
+    """
+
+    def __init__(self, heard: Iterable[Heard], end: int, profiles: Profiles = PROFILES) -> None:
+        self._profiles = profiles
         self.candidates: dict[str, dict[str, Any]] = {}
         self.watches: dict[str, dict[str, Any]] = {}
         self.transitions: dict[str, dict[str, Any]] = {}
         self.utilization: dict[str, dict[str, Any]] = {}
         self.alerts: list[dict[str, Any]] = []
-        self.replay = Replay(PROFILES, RULES, self._take)
+        self.replay = Replay(profiles, RULES, self._take)
         for received, kind, document in heard:
             getattr(self, f"_{kind}")(received, document)
         self.replay.finish(end)
@@ -78,7 +83,7 @@ class Played:
 
     def _message(self, received: int, document: dict[str, Any]) -> None:
         raw, sender = document["hl7"].encode(), document["sender"]
-        key = patient_key_of(raw, PROFILES.named(sender)) or f"{sender}|"
+        key = patient_key_of(raw, self._profiles.named(sender)) or f"{sender}|"
         self.replay.put("adt.raw.v1", key, raw, received, sender)
 
 

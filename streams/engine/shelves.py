@@ -1,0 +1,97 @@
+"""Opening a partition's shelf: the one that is there if it can be gone on from, else a new one.
+
+A shelf is believed as far as it says of itself which changelog, schema version and position it stands for; one that is
+torn, foreign, too old or ahead of the log is removed with a log line, and the changelog is read whole. One that another
+process still holds (a worker that was stopped in its tracks, and will be fenced when it wakes) is left alone, and a
+spare one is made beside it.
+
+Files hold rows, hence names of members: their folder can be entered by its owner only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+import structlog
+from rocksdict import Rdict
+
+from streams.engine.checkpoint import Standing, Unusable
+from streams.engine.shelf import DISCARD, Shelf, Stands, shelf_options, standing_of
+
+_log = structlog.get_logger("engine")
+_HELD: Final = "/LOCK: "
+"""How RocksDB says that somebody has the database open: the name of the lock file, and why it could not be had."""
+
+
+def open_shelf(
+    folder: Path, stage: str, new: Standing, usable: Callable[[Standing], str], *, cache: int, oldest: int = 1
+) -> tuple[Shelf, int]:
+    """The shelf of `new.partition` and the changelog's offset to go on at. Raises what RocksDB does on a full disk.
+
+    `new` is what an empty one stands for; `usable` answers what is wrong with one that is there, or an empty text.
+    `oldest` is the earliest row version that can be read, `cache` the bytes of rows to keep in memory.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{stage}-{new.partition}.shelf"
+    _remove_spares(path)
+    try:
+        found = _open_known(path, usable, oldest)
+    except _Held:
+        path = path.with_suffix(f".spare-{uuid4().hex[:8]}")
+        _log.warning("shelf held by another process", stage=stage, partition=new.partition, instead=path.name)
+        found = None
+    if found is not None:
+        database, stands = found
+        # What is written from now on is of this version.
+        standing = msgspec.structs.replace(stands.standing, schema=new.schema)
+        return Shelf(database, path, Stands(standing, stands.oldest), cache), standing.offset
+    path.mkdir(mode=0o700, exist_ok=True)
+    return Shelf(Rdict(str(path), shelf_options()), path, Stands(new, new.schema), cache), 0
+
+
+class _Held(Exception):
+    """Somebody else has the database open."""
+
+
+def _open_known(path: Path, usable: Callable[[Standing], str], oldest: int) -> tuple[Rdict, Stands] | None:
+    """The database there, None when there is none of use (any more). Raises _Held."""
+    if not path.exists():
+        return None
+    database = None
+    try:
+        database = Rdict(str(path), shelf_options())
+        if (path / DISCARD).exists():
+            raise Unusable("found unreadable before")
+        stands = standing_of(database)
+        if stands is None:
+            raise Unusable("without a standing")
+        if wrong := usable(stands.standing):
+            raise Unusable(wrong)
+        if stands.oldest < oldest:
+            raise Unusable("rows older than this version reads")
+    except Exception as error:
+        if _HELD in str(error):
+            raise _Held from error
+        why = str(error) if isinstance(error, Unusable | msgspec.DecodeError) else type(error).__name__
+        _log.warning("shelf set aside", file=path.name, why=why)
+        if database is not None:
+            database.close()
+        shutil.rmtree(path)
+        return None
+    return database, stands
+
+
+def _remove_spares(path: Path) -> None:
+    """Remove the spare shelves that nobody holds any more."""
+    for spare in path.parent.glob(f"{path.stem}.spare-*"):
+        try:
+            Rdict.destroy(str(spare), shelf_options())
+        except Exception as error:
+            if _HELD in str(error):
+                continue
+        shutil.rmtree(spare, ignore_errors=True)

@@ -1,0 +1,262 @@
+"""Moving co-partitioned topics to new versions with another partition count, rows included.
+
+A key's partition is a function of its hash and the count, so a count cannot grow in place: a key would be looked for
+away from its row. Here each record is copied to where its key belongs in the new version, with its headers and time; a
+changelog's rows go the same way, so nothing is decided again and what the inputs no longer hold is not lost.
+
+A copy and how far it came are written in one transaction, so it may be stopped and started at will. The order of a
+key's records holds, since all of them lie in one partition of the old version. While records are copied the new topics
+keep the producer's time; `finish` gives them their declared setting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from agents.rows import CLOCK_KEY, due_of, seal_clock
+from agents.stage import TICKS, Stage
+from domain.refusal import BadDeclaration
+from streams.clients import KafkaSettings, producer_config
+from streams.lag import LagReader
+from streams.reading import snapshot
+from streams.shadows import APP
+from streams.topics import Plan, Topic, apply, cluster_state, plan
+
+_BATCH: Final = 5_000
+_SECONDS: Final = 30.0
+_TIMESTAMPS: Final = "message.timestamp.type"
+Progress = Callable[[int], None]
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One topic's way from `old` to `new`, as the cluster calls them."""
+
+    topic: Topic
+    old: str
+    new: str
+    partitions: int
+
+    @property
+    def copied(self) -> bool:
+        """Whether its records go along. Ticks do not: a clock's past says nothing."""
+        return self.topic.name != TICKS
+
+    @property
+    def changelog(self) -> bool:
+        """Whether its records are rows."""
+        return ".changelog." in self.topic.name
+
+
+def moves(topics: Iterable[Topic], kafka: KafkaSettings, suffix: str, partitions: int) -> list[Move]:
+    """What is to be moved: every declared topic of a co-partition group.
+
+    `topics` go by their declared names. Raises BadDeclaration when an old topic is missing or a new one is of another
+    shape, KafkaException when the cluster does not answer.
+    """
+    if not (suffix.startswith("v") and suffix[1:].isdigit()):
+        raise BadDeclaration((f"--suffix {suffix}: a version is v and a number, as v2",))
+    state = cluster_state(AdminClient(kafka.librdkafka()))
+    found, faults = [], []
+    for topic in topics:
+        if topic.copartition is None:
+            continue
+        old = kafka.actual(topic.name)
+        move = Move(topic, old, f"{topic.name.rpartition('.')[0]}.{suffix}", partitions)
+        if old not in state:
+            faults.append(f"topic {old} does not exist: run `handoff topics apply`")
+        if move.new == old:
+            faults.append(f"--suffix {suffix}: {old} is of that version already; name a later one")
+        elif move.new in state and state[move.new].partitions != partitions:
+            faults.append(f"topic {move.new} is there with {state[move.new].partitions} partitions, not {partitions}")
+        found.append(move)
+    if faults:
+        raise BadDeclaration(tuple(faults))
+    return found
+
+
+def sizes(kafka: KafkaSettings, move: Move) -> int:
+    """How many offsets the old topic spans: its records and the marks of transactions."""
+    consumer = _reader(kafka, f"{APP}.migrate")
+    try:
+        return sum(end - start for start, end in _ends(consumer, move.old).values())
+    finally:
+        consumer.close()
+
+
+def what_is_busy(kafka: KafkaSettings, stages: Iterable[Stage]) -> list[str]:
+    """Why the copy cannot be the last one: workers that run, or input that they have not taken. Ticks aside."""
+    groups = {f"{APP}.{stage.name}": [topic for topic in stage.inputs if topic != stage.clock] for stage in stages}
+    with LagReader(kafka, groups) as reader:
+        reading = reader.read(int(time.time() * 1000))
+    busy = [f"group {group} has {count} members" for group, count in reading.members.items() if count]
+    for group in groups:
+        left = sum(part.lag for part in reading.lags if part.group == group)
+        if left:
+            busy.append(f"{group} has {left} records to take")
+    return busy
+
+
+def copy(kafka: KafkaSettings, planned: Sequence[Move], suffix: str, progress: Progress) -> dict[str, int]:
+    """Creates the new topics and copies what has not been copied yet, up to the ends as they are now.
+
+    Gives the records copied by old topic. A second copy of the same name at the same time fences the first. Raises
+    KafkaException, and BadDeclaration once the move is finished and workers have positions in the new topics.
+    """
+    if (done := _positions(kafka, planned)) is not None:
+        raise BadDeclaration(
+            (f"{done} has positions in the new topics already: the move is finished, nothing is copied",)
+        )
+    state = cluster_state(admin := AdminClient(kafka.librdkafka()))
+    missing = [_open_for_copy(move) for move in planned if move.new not in state]
+    apply(admin, Plan(create=tuple(missing), update=(), refused=(), extra=()))
+    group = f"{APP}.migrate.{suffix}"
+    producer = Producer(
+        producer_config(kafka, **{"transactional.id": group, "transaction.timeout.ms": 60_000, "linger.ms": 20})
+    )
+    producer.init_transactions(_SECONDS)
+    told: dict[str, int] = {}
+    for move in planned:
+        if move.copied:
+            before = sum(told.values())
+            told[move.old] = _copy_topic(kafka, move, group, producer, lambda n, before=before: progress(before + n))  # type: ignore[misc]
+    return told
+
+
+def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage], topics: Iterable[Topic]) -> None:
+    """Makes a whole copy ready to be worked on: clocks, declared settings, and last the workers' positions.
+
+    A partition of the new version holds keys of several old ones: its clock is the latest of theirs, so it never runs
+    backwards. Raises KafkaException.
+    """
+    names = {move.topic.name: move.new for move in planned}
+    producer = Producer(producer_config(kafka))
+    for move in planned:
+        if move.changelog:
+            clocks = (due_of(r.value) for r in snapshot(kafka, [move.topic.name]) if r.key == CLOCK_KEY and r.value)
+            clock = max(clocks, default=0)
+            for partition in range(move.partitions):
+                producer.produce(move.new, seal_clock(clock), CLOCK_KEY, partition)
+    if producer.flush(_SECONDS):
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the clocks were not written"))
+    admin = AdminClient(kafka.librdkafka())
+    wanted = [
+        msgspec.structs.replace(topic, name=names[topic.name], partitions=planned[0].partitions)
+        for topic in topics
+        if topic.name in names
+    ]
+    state = cluster_state(admin)
+    apply(admin, plan(wanted, {name: each for name, each in state.items() if name in names.values()}))
+    for stage in stages:
+        consumer = _reader(kafka, f"{APP}.{stage.name}")
+        try:
+            ends = [
+                TopicPartition(names[topic], partition, end)
+                for topic in stage.inputs
+                for partition, (_, end) in _ends(consumer, names[topic]).items()
+            ]
+            consumer.commit(offsets=ends, asynchronous=False)
+        finally:
+            consumer.close()
+
+
+def _positions(kafka: KafkaSettings, planned: Sequence[Move]) -> str | None:
+    """A stage's group that has positions in the topics moved to, if all do."""
+    state = cluster_state(AdminClient(kafka.librdkafka()))
+    places = [TopicPartition(m.new, p) for m in planned if m.new in state for p in range(m.partitions)]
+    if not places:
+        return None
+    seen = []
+    for stage in ("reconcile", "refer"):
+        consumer = _reader(kafka, f"{APP}.{stage}")
+        try:
+            if any(place.offset >= 0 for place in consumer.committed(places, timeout=_SECONDS)):
+                seen.append(f"{APP}.{stage}")
+        finally:
+            consumer.close()
+    return seen[0] if len(seen) == 2 else None
+
+
+def _open_for_copy(move: Move) -> Topic:
+    configs = {**move.topic.configs, _TIMESTAMPS: "CreateTime"}
+    return msgspec.structs.replace(move.topic, name=move.new, partitions=move.partitions, configs=configs)
+
+
+def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer, progress: Progress) -> int:
+    consumer = _reader(kafka, group)
+    copied = 0
+    try:
+        ends = _ends(consumer, move.old)
+        places = consumer.committed([TopicPartition(move.old, number) for number in ends], timeout=_SECONDS)
+        for place in places:
+            place.offset = max(place.offset, ends[place.partition][0])
+        waiting = {place.partition for place in places if place.offset < ends[place.partition][1]}
+        consumer.assign(places)
+        while waiting:
+            positions: dict[int, int] = {}
+            messages = consumer.consume(_BATCH, 0.5)
+            if not messages:
+                continue
+            producer.begin_transaction()
+            try:
+                for message in messages:
+                    error, partition = message.error(), message.partition() or 0
+                    if error is None:
+                        positions[partition] = (message.offset() or 0) + 1
+                        if not (move.changelog and message.key() == CLOCK_KEY):
+                            _put(producer, move.new, message)
+                            copied += 1
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        # Behind the last record there may be marks of transactions, which are not read.
+                        positions[partition] = message.offset() or 0
+                    else:
+                        raise KafkaException(error)
+                offsets = [TopicPartition(move.old, partition, at) for partition, at in positions.items()]
+                producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), _SECONDS)
+                producer.commit_transaction(_SECONDS)
+            except BaseException:
+                producer.abort_transaction(_SECONDS)
+                raise
+            waiting -= {partition for partition, at in positions.items() if at >= ends[partition][1]}
+            progress(copied)
+    finally:
+        consumer.close()
+    return copied
+
+
+def _put(producer: Producer, topic: str, message: object) -> None:
+    key, value = message.key(), message.value()  # type: ignore[attr-defined]
+    headers, stamp = message.headers(), message.timestamp()[1]  # type: ignore[attr-defined]
+    while True:
+        try:
+            producer.produce(topic, value=value, key=key, headers=headers or [], timestamp=stamp)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            return
+
+
+def _reader(kafka: KafkaSettings, group: str) -> Consumer:
+    """Reads committed records by hand; joins nothing. Positions are those of `group`."""
+    return Consumer(
+        {
+            **kafka.librdkafka(),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        }
+    )
+
+
+def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+    """By partition: its first offset, and the one after its last committed record or mark."""
+    known = consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions
+    return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS) for number in known}

@@ -1,0 +1,300 @@
+"""Rows on disk: the answers memory gives, nothing there that Kafka does not hold, none believed that is not whole."""
+
+from __future__ import annotations
+
+import signal
+import stat
+import subprocess
+import sys
+import time
+from hashlib import sha512
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+from threading import Event
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.rows import ChunkResult, PartitionRows, decoded, seal
+from streams.engine.checkpoint import Standing, judge
+from streams.engine.restore import Local, ends_of, restore
+from streams.engine.shelf import DISCARD, Shelf
+from streams.engine.shelves import open_shelf
+from tests.conftest import HasBootstrap
+from tests.support.counted import ROOT, Counted
+
+NEW = Standing("topic", 3, 1, 0, 0, 0, 0)
+
+
+def usable(seen: Standing) -> str:
+    return judge(seen, topic_id="topic", partition=3, schema=1, start=10, end=120)
+
+
+def opened(folder: Path, *, cache: int = 200, new: Standing = NEW, oldest: int = 1) -> tuple[Shelf, int]:
+    return open_shelf(folder, "stage", new, usable, cache=cache, oldest=oldest)
+
+
+def result(changed: dict[str, bytes | None], *, clock: int = 0, ticked: int = -1) -> ChunkResult:
+    return ChunkResult(changed, {}, [], clock, ticked, [], len(changed), 0, 0)
+
+
+ROWS: dict[str, bytes | None] = {
+    f"k{number}": seal(1, number, sha512(b"%d" % number).digest()) for number in range(500)
+}
+
+changes = st.dictionaries(
+    st.sampled_from(["a", "b", "c", "dé", "r"]), st.one_of(st.none(), st.just("never"), st.integers(-3, 20)), max_size=4
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(changes, st.one_of(st.just(-1), st.integers(0, 20)), st.booleans()), max_size=12))
+def test_it_answers_as_memory_does_closed_in_between_or_not(
+    steps: list[tuple[dict[str, int | str | None], int, bool]],
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        shelf, _ = opened(folder)
+        memory = PartitionRows()
+        for step, (changed, ticked, again) in enumerate(steps):
+            sealed = {
+                key: None if due is None else seal(1, due if isinstance(due, int) else None, b"x" * 50 + bytes([step]))
+                for key, due in changed.items()
+            }
+            for rows in (memory, shelf):
+                rows.fold(result(sealed, clock=step, ticked=ticked), 20 + step)
+            if again:
+                shelf.close()
+                shelf, position = opened(folder)
+                assert position == 20 + step
+            assert dict(shelf.items()) == dict(memory.items())
+            assert {key: shelf.get(key) for key in "abc"} == {key: memory.get(key) for key in "abc"}
+            assert (len(shelf), shelf.clock) == (len(memory), memory.clock)
+            for clock in (0, 7, 20):
+                assert list(shelf.due(clock)) == sorted(set(memory.due(clock)))
+        shelf.close()
+
+
+def test_the_cache_keeps_to_its_bytes(tmp_path: Path) -> None:
+    shelf, _ = opened(tmp_path, cache=1_000)
+    shelf.fold(result(ROWS), 50)
+    assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
+    assert [shelf.get(f"k{number}") for number in range(500)] == list(ROWS.values())
+    assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
+    shelf.close()
+
+
+def test_rows_are_not_taken_without_their_position(tmp_path: Path) -> None:
+    shelf, _ = opened(tmp_path)
+    with pytest.raises(ValueError, match="position"):
+        shelf.fold(result(ROWS))
+    shelf.close()
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    shelf, _ = opened(tmp_path)
+    shelf.fold(result(ROWS, clock=7), 100)
+    shelf.close()
+    return tmp_path
+
+
+def test_one_that_is_whole_is_gone_on_from_and_only_the_owner_can_enter(filled: Path) -> None:
+    shelf, position = opened(filled)
+    assert (position, len(shelf), shelf.clock, dict(shelf.items())) == (100, 500, 7, ROWS)
+    shelf.close()
+    assert stat.S_IMODE((filled / "stage-3.shelf").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"topic_id": "another"}, {"partition": 2}, {"schema": 2}, {"offset": 121}, {"offset": 9}, {"written": 0}],
+)
+def test_one_that_stands_for_something_else_is_made_anew(tmp_path: Path, other: dict[str, object]) -> None:
+    # Written as by a worker of that topic, version or time; the folder's name says partition 3 all the same.
+    claimed = msgspec.structs.replace(NEW, **other)
+    shelf, _ = open_shelf(tmp_path, "stage", claimed, lambda _: "", cache=0)
+    now = int(time.time() * 1000)
+    shelf._write(ROWS, int(str(other.get("offset", 100))), int(str(other.get("written", now))))
+    shelf.close()
+    if "partition" in other:
+        (tmp_path / "stage-2.shelf").rename(tmp_path / "stage-3.shelf")
+    shelf, position = opened(tmp_path)
+    assert (position, len(shelf), dict(shelf.items())) == (0, 0, {})
+    shelf.close()
+
+
+def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(filled: Path) -> None:
+    def judged(seen: Standing) -> str:
+        return judge(seen, topic_id="topic", partition=3, schema=2, start=10, end=120)
+
+    later = msgspec.structs.replace(NEW, schema=2)
+    shelf, position = open_shelf(filled, "stage", later, judged, cache=0)
+    assert (position, len(shelf)) == (100, 500)
+    shelf.fold(result({"k0": seal(2, None, b"new")}), 101)
+    shelf.close()
+    # The version that wrote the rest is a version back: it may not read what the later one wrote.
+    shelf, position = open_shelf(filled, "stage", later, judged, cache=0, oldest=2)
+    assert (position, len(shelf)) == (0, 0)
+    shelf.close()
+
+
+def test_one_whose_restore_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    shelf, _ = opened(tmp_path)
+    for number in range(9_000):
+        shelf.restore(f"k{number}".encode(), seal(1, None, b""), 1)
+        shelf.reached(20 + number % 100)
+    assert len(shelf) > 0
+    shelf.close()
+    shelf, position = opened(tmp_path)
+    assert (position, len(shelf)) == (0, 0)
+    shelf.close()
+
+
+@pytest.mark.parametrize("torn", ["CURRENT", "MANIFEST", DISCARD])
+def test_one_that_cannot_be_read_is_made_anew(filled: Path, torn: str) -> None:
+    path = filled / "stage-3.shelf"
+    found = [each for each in path.iterdir() if each.name.startswith(torn)] or [path / torn]
+    for each in found:
+        each.write_bytes(b"nothing of the sort")
+    shelf, position = opened(filled)
+    assert (position, len(shelf)) == (0, 0)
+    shelf.close()
+
+
+@pytest.mark.parametrize("damaged", ["rows", "due times"])
+def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged: str) -> None:
+    shelf, _ = opened(filled)
+    shelf._database.flush()
+    shelf.close()
+    tables = list((filled / "stage-3.shelf").glob("*.sst"))
+    assert tables
+    for each in tables:
+        whole = each.read_bytes()
+        # In the order of keys: due times come first, then rows; the index at the end is read on opening and stays.
+        at = 100 if damaged == "due times" else len(whole) // 2
+        each.write_bytes(whole[:at] + bytes(byte ^ 0x55 for byte in whole[at : at + 50]) + whole[at + 50 :])
+    script = (
+        "import sys; from pathlib import Path; from tests.streams.test_engine_shelf import opened\n"
+        "shelf, _ = opened(Path(sys.argv[1]))\n"
+        "[shelf.get(f'k{number}') for number in range(500)] if sys.argv[2] == 'rows' else list(shelf.due(9999))\n"
+        "print('all read')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(filled), damaged],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 70, ended.stdout + ended.stderr
+    assert "all read" not in ended.stdout
+    shelf, position = opened(filled)
+    assert (position, len(shelf)) == (0, 0)
+    shelf.close()
+
+
+def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None:
+    shelf, _ = opened(filled)
+    shelf._database.flush()
+    shelf.fold(result({"late": seal(1, 5, b"")}, clock=9), 110)
+    # As a kill leaves it: not closed.
+    copytree(filled, filled / "found")
+    shelf.close()
+    for each in (filled / "found" / "stage-3.shelf").glob("*.log"):
+        each.write_bytes(each.read_bytes()[:-3])
+    shelf, position = opened(filled / "found")
+    assert (position, shelf.clock, len(shelf), shelf.get("late")) == (100, 7, 500, None)
+    shelf.close()
+
+
+def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: Path) -> None:
+    holder, _ = opened(filled)
+    spare, position = opened(filled)
+    spare.fold(result({"k": seal(1, None, b"")}), 50)
+    assert (position, len(spare), len(holder)) == (0, 1, 500)
+    assert len(list(filled.glob("*.spare-*"))) == 1
+    third, _ = opened(filled)
+    assert len(list(filled.glob("*.spare-*"))) == 2
+    for shelf in (holder, spare, third):
+        shelf.close()
+    shelf, position = opened(filled)
+    assert (position, len(shelf)) == (100, 500)
+    assert list(filled.glob("*.spare-*")) == []
+    shelf.close()
+
+
+def restored(counted: Counted, local: Local) -> tuple[int, dict[int, dict[str, object]]]:
+    found: dict[int, dict[str, object]] = {}
+
+    def ready(partition: int, rows: PartitionRows) -> None:
+        found[partition] = decoded(rows, counted.stage)
+        rows.close()
+
+    read = restore(counted.stage, counted.kafka, range(2), ready, cancelled=Event(), local=local)
+    return read, found
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("point", ["after-offsets:3", "after-commit:3"])
+def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
+    kafka: HasBootstrap, tmp_path: Path, point: str
+) -> None:
+    with Counted(kafka.bootstrap, partitions=2) as counted:
+        counted.produce(1_000)
+        options = {"rows": "disk", "checkpoint_folder": str(tmp_path), "max_records": 100}
+        assert counted.worker(kill_at=point, **options).wait(60) == -signal.SIGKILL
+        # Two transactions were committed and folded; the third was open, or committed and not folded.
+        shelves = {
+            partition: open_shelf(
+                tmp_path,
+                counted.stage.name,
+                msgspec.structs.replace(NEW, partition=partition),
+                lambda _: "",
+                cache=0,
+            )[0]
+            for partition in range(2)
+        }
+        counts = [decoded(shelf, counted.stage) for shelf in shelves.values()]
+        assert 0 < sum(row.count for rows in counts for row in rows.values()) <= 200
+        for shelf in shelves.values():
+            shelf.close()
+        counted.deaths.append(-signal.SIGKILL)
+        slots = {0: counted.worker(**options)}
+        counted.finish(slots)
+        counted.check(f"rows on disk, kill -9 {point}", 1)
+        assert slots[0].stop() == 0
+        read, rows = restored(counted, Local(shelves=tmp_path))
+        assert read <= 4, "only what a marker leaves between the last record and the end"
+        assert rows == counted.expected()[0]
+
+
+@pytest.mark.kafka
+def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: HasBootstrap, tmp_path: Path) -> None:
+    with Counted(kafka.bootstrap, partitions=2) as counted:
+        counted.produce(1_000)
+        slots = {0: counted.worker(rows="disk", checkpoint_folder=str(tmp_path), max_records=50)}
+        counted.finish(slots)
+        assert slots[0].stop() == 0
+        # Somebody without the shelf goes on, and removes a row.
+        counted.produce(60)
+        counted.produce(1, do="remove")
+        slots = {0: counted.worker(max_records=50)}
+        counted.finish(slots)
+        assert slots[0].stop() == 0
+        read, rows = restored(counted, Local(shelves=tmp_path))
+        assert 0 < read <= 120
+        assert rows == counted.expected()[0]
+        ends = ends_of(counted.kafka, counted.stage.changelog, range(2), 20.0)
+        assert sum(len(each) for each in rows.values()) < 50
+        # A shelf that is ahead of the log: the log lost what the shelf has.
+        shelf, _ = open_shelf(
+            tmp_path, counted.stage.name, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
+        )
+        shelf.fold(result({"k-not-there": seal(1, None, b"")}), ends.reach[0][1] + 1)
+        shelf.close()
+        assert restored(counted, Local(shelves=tmp_path))[1] == counted.expected()[0]
