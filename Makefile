@@ -38,11 +38,21 @@ check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|replay
+bench: setup ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|replay|update
 	@$(BIN)/python -m bench.$(NAME)
 
 crash: setup ## the crash matrix, many rounds
 	HANDOFF_CRASH_ROUNDS=$${HANDOFF_CRASH_ROUNDS:-50} $(BIN)/pytest tests/crash -q -s
+
+# Its own environment: nothing else needs atheris. What it finds goes to build/fuzz.
+FUZZ_RUNS ?= 10000000
+FUZZ_SECONDS ?= 0
+.PHONY: fuzz
+fuzz: $(STAMP) ## damaged input by the million: make fuzz FUZZ_RUNS=10000000 FUZZ_SECONDS=0
+	@UV="$$(command -v uv || { $(PYTHON) -m uv --version >/dev/null 2>&1 && echo $(PYTHON) -m uv; } || echo $(VENV)-uv/bin/uv)"; \
+	  [ -d $(VENV)-fuzz ] || $$UV venv --quiet --python $(BIN)/python $(VENV)-fuzz; \
+	  VIRTUAL_ENV=$(VENV)-fuzz $$UV pip sync --quiet --require-hashes requirements/fuzz.txt
+	@$(VENV)-fuzz/bin/python -m tests.fuzz $(FUZZ_RUNS) $(FUZZ_SECONDS)
 
 oracle: setup ## the batch oracle over 1,000 members, 2 years, 20 seeds
 	$(BIN)/pytest tests/oracle -q -m large
@@ -56,9 +66,10 @@ down: setup ## stop what `make up` started
 lock: ## resolve requirements/*.in anew
 	uv pip compile -q --upgrade --generate-hashes --no-header requirements/runtime.in -o requirements/runtime.txt
 	uv pip compile -q --upgrade --generate-hashes --no-header requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --upgrade --generate-hashes --no-header requirements/fuzz.in -c requirements/runtime.txt -o requirements/fuzz.txt
 
 schemas: $(STAMP) ## write schemas/ from the document types
 	$(BIN)/python -m handoff.schemas
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(VENV)-uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-uv $(VENV)-fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

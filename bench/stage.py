@@ -1,8 +1,8 @@
 """How many events a second one worker takes through Kafka, exactly once: consume, decide, changelog, outputs, commit.
 
-`python -m bench.stage [--facts N] [--members M] [--runs R] [--profile FILE]`: 413-byte facts, 4 partitions, one broker
-on this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line of output is one
-JSON object.
+`python -m bench.stage [--facts N] [--members M] [--runs R] [--rows disk] [--profile FILE]`: 413-byte facts, 4
+partitions, one broker on this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line of
+output is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import confluent_kafka
 import structlog
@@ -64,6 +64,11 @@ def recreate(bootstrap: str, topics: dict[str, dict[str, str]], partitions: int 
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+    # A broker under load tells of new topics a while after it has made them.
+    while not topics.keys() <= admin.list_topics(timeout=30).topics.keys():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the topics that were made are not to be seen")
+        time.sleep(0.1)
 
 
 def produce_facts(bootstrap: str, count: int, members: int) -> None:
@@ -81,14 +86,14 @@ def produce_facts(bootstrap: str, count: int, members: int) -> None:
     producer.flush(120)
 
 
-def run_once(bootstrap: str, count: int, run: int) -> dict[str, Any]:
-    """One worker from its first record to the commit of its last."""
+def run_once(bootstrap: str, count: int, run: int, rows: Literal["memory", "disk"], folder: str) -> dict[str, Any]:
+    """One worker from its first record to the commit of its last, its rows in memory or on disk in `folder`."""
     worker = Worker(
         ledger.ledger_stage(),
         KafkaSettings(bootstrap=bootstrap),
         0,
         f"bench{os.getpid()}-{run}",
-        EngineOptions(tick_every=None),
+        EngineOptions(tick_every=None, rows=rows, checkpoint_folder=folder if rows == "disk" else None),
         None,
         None,
     )
@@ -107,7 +112,12 @@ def run_once(bootstrap: str, count: int, run: int) -> dict[str, Any]:
         worker.pump.stop()
 
     async def both() -> None:
-        await asyncio.gather(worker.run(), asyncio.wait_for(watch(), 600))
+        watching = asyncio.create_task(asyncio.wait_for(watch(), 600))
+        code = await worker.run()
+        if code:
+            watching.cancel()
+            raise RuntimeError(f"the worker ended with {code}")
+        await watching
 
     asyncio.run(both())
     return seen
@@ -123,13 +133,14 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=400_000)
     parser.add_argument("--members", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rows", choices=("memory", "disk"), default="memory", help="where rows live")
     parser.add_argument("--profile", default=None, help="write a cProfile of the event loop's thread here")
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     outputs = {name: {} for name in (ledger.TRANSITIONS, ledger.CANDIDATES, ledger.LETTERS)}
     runs = []
     spare_collector()
-    with some_kafka() as bootstrap:
+    with some_kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
         recreate(bootstrap, {ledger.FACTS: {}})
         produce_facts(bootstrap, chosen.facts, chosen.members)
         for run in range(chosen.runs):
@@ -138,10 +149,10 @@ def main() -> None:
                 import cProfile
 
                 with cProfile.Profile() as profile:
-                    runs.append(run_once(bootstrap, chosen.facts, run))
+                    runs.append(run_once(bootstrap, chosen.facts, run, chosen.rows, folder))
                 profile.dump_stats(chosen.profile)
             else:
-                runs.append(run_once(bootstrap, chosen.facts, run))
+                runs.append(run_once(bootstrap, chosen.facts, run, chosen.rows, folder))
             say(f"run {run}: {runs[-1]}")
     result(
         "stage",
@@ -150,6 +161,7 @@ def main() -> None:
             "cpu_us_per_event": statistics.median(run["cpu_us_per_event"] for run in runs),
             "runs": runs,
             "facts": chosen.facts,
+            "rows": chosen.rows,
             "fact_bytes": ledger.SIZE,
             "members": chosen.members,
             "partitions": PARTITIONS,

@@ -20,8 +20,17 @@ _log = structlog.get_logger("gateway")
 _SWEEP_SECONDS: Final = 0.1
 _HANDSHAKE_SECONDS: Final = 10.0
 _BUFFER: Final = 65_536
-KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
-"""A peer that vanished without a word is noticed after two minutes."""
+
+
+class Keepalive(msgspec.Struct, frozen=True):
+    """How a peer that vanished without a word is noticed (after two minutes, as it stands here).
+
+    After `idle` seconds of silence the kernel asks, every `interval` seconds, and gives up after `probes` questions.
+    """
+
+    idle: int = 60
+    interval: int = 10
+    probes: int = 6
 
 
 class MllpDoor(msgspec.Struct, frozen=True):
@@ -32,6 +41,7 @@ class MllpDoor(msgspec.Struct, frozen=True):
     connections: int = 500
     connections_per_peer: int = 200
     patience: Patience = Patience()
+    keepalive: Keepalive = Keepalive()
     tls: Tls | None = None
 
 
@@ -97,7 +107,7 @@ class Listener:
             _log.warning("connection turned away", why=why)
             writer.transport.abort()
             return
-        _keep_alive(writer.get_extra_info("socket"))
+        _keep_alive(writer.get_extra_info("socket"), self._door.keepalive)
         peer = peer_name(writer.get_extra_info("peercert"), address, self._intake.profiles)
         connection = Connection(reader, writer, peer, self._intake, self._door.patience)
         task = asyncio.current_task()
@@ -138,8 +148,9 @@ class Listener:
                 connection.cut_off()
 
 
-def _keep_alive(connection: socket.socket) -> None:
+def _keep_alive(connection: socket.socket, keepalive: Keepalive) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE:
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+    for name, value in zip(names, msgspec.structs.astuple(keepalive), strict=True):
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 MESSAGES: Final = Counter("handoff_messages", "Messages answered", ["sender", "code"])
 RESENDS: Final = Counter("handoff_resends", "Messages that were stored already and only answered again", ["sender"])
+UNKNOWN: Final = Counter("handoff_unknown_senders", "Messages of senders without a profile", ["answer"])
 ACK_SECONDS: Final = Histogram(
     "handoff_ack_seconds",
     "From a whole message to its answer",
@@ -20,6 +21,10 @@ CONNECTIONS: Final = Gauge("handoff_mllp_connections", "Open MLLP connections")
 TURNED_AWAY: Final = Counter("handoff_mllp_turned_away", "Connections closed at once, over a limit", ["why"])
 CUT_OFF: Final = Counter("handoff_mllp_cut_off", "Connections that we ended", ["why"])
 INCOMPLETE: Final = Counter("handoff_mllp_incomplete", "Connections that ended inside a message")
+FOLDER_FILES: Final = Counter(
+    "handoff_folder_files", "Files of the folder door: done, failed, left, unopened", ["state"]
+)
+FOLDER_WAITING: Final = Gauge("handoff_folder_waiting", "Files that lie in the folder")
 SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the sender's last message, or our start", ["sender"])
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from gateway import metrics
 from gateway.intake import Intake
+from parsers.glued import split_frame
 from parsers.mllp import LIMIT, Frame, FrameReader, frame
 
 _log = structlog.get_logger("gateway")
@@ -24,10 +25,13 @@ class Patience(msgspec.Struct, frozen=True):
     """How long a connection may take for what, in seconds, and how long a message may be, in bytes."""
 
     first_byte: float = 60.0
+    """From the opening of the connection to the first message; junk is none."""
     frame: float = 30.0
     """From one byte of an unfinished message to the next."""
+    message: float = 120.0
+    """From the first byte of a message to its last: a sender that trickles cannot hold a connection for ever."""
     idle: float = 600.0
-    """Between messages."""
+    """Between messages; junk does not count as one."""
     answer: float = 20.0
     """For the other side to read an answer."""
     pause: float = 0.25
@@ -55,7 +59,8 @@ class Connection:
         self._reader, self._writer = reader, writer
         self._intake, self._patience = intake, patience
         self._stopping = False
-        self._frames = FrameReader(patience.limit)
+        self._frames = FrameReader(patience.limit, lambda head: intake.ends_alone(head, peer))
+        self._whole_by = NEVER
         self._junk = 0
 
     def stop(self) -> None:
@@ -95,7 +100,7 @@ class Connection:
         """What the next bytes complete, and whether they were the last."""
         frames = self._frames
         if frames.mid_frame:
-            self._wait("frame", self._patience.frame)
+            self._wait_for_the_rest()
             try:
                 async with asyncio.timeout(self._patience.pause):
                     data = await self._reader.read(_READ)
@@ -111,20 +116,23 @@ class Connection:
 
     async def _answer_all(self, frames: list[Frame]) -> bool:
         """Takes the messages one after another; False when the connection is to be closed."""
-        for message in frames:
-            if self._stopping:
-                return False
-            self.busy = True
-            self._wait("kafka", self._intake.longest)
-            answer = await self._intake.accept(message.body, self.peer, message.oversize)
-            if answer.body:
-                self._wait("answer", self._patience.answer)
-                self._writer.write(frame(answer.body))
-                await self._writer.drain()
-            self.busy = False
-            if answer.close:
-                return False
-        self._wait("idle", self._patience.idle)
+        for whole in frames:
+            for body in [whole.body] if whole.oversize else split_frame(whole.body):
+                if self._stopping:
+                    return False
+                self.busy = True
+                self._wait("kafka", self._intake.longest)
+                answer = await self._intake.accept(body, self.peer, whole.oversize)
+                if answer.body:
+                    self._wait("answer", self._patience.answer)
+                    self._writer.write(frame(answer.body))
+                    await self._writer.drain()
+                self.busy = False
+                if answer.close:
+                    return False
+        if frames:
+            self._whole_by = NEVER
+            self._wait("idle", self._patience.idle)
         return True
 
     async def _let_them_finish(self) -> None:
@@ -135,6 +143,14 @@ class Connection:
             if not data:
                 break
             self._frames.feed(data)
+
+    def _wait_for_the_rest(self) -> None:
+        """Of a message that has begun: the next byte soon, and the last one in time."""
+        if self._whole_by == NEVER:
+            self._whole_by = self._loop.time() + self._patience.message
+        self._wait("frame", self._patience.frame)
+        if self._whole_by < self.deadline:
+            self.waits_for, self.deadline = "message", self._whole_by
 
     def _wait(self, what: str, seconds: float) -> None:
         self.waits_for = what

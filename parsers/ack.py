@@ -12,6 +12,7 @@ from domain.refusal import Refusal
 from parsers import codes
 from parsers.envelope import Envelope, read_envelope
 from parsers.hl7 import STANDARD, Delimiters, delimiters_of, unescape
+from parsers.mllp import FS, VT
 
 Outcome = Literal["accepted", "error", "rejected"]
 _CODES: Final = {"accepted": ("AA", "CA"), "error": ("AE", "CE"), "rejected": ("AR", "CR")}
@@ -26,6 +27,7 @@ _CONDITIONS: Final = {
     codes.NO_PATIENT: ("101", "Required field missing"),
     codes.NO_TIME: ("101", "Required field missing"),
 }
+_OF_FRAMES: Final = {VT: " ", FS: " "}
 _OTHER_CONDITION: Final = ("207", "Application internal error")
 """HL7 table 0357, message error conditions."""
 
@@ -66,18 +68,21 @@ def acknowledge(
     """An ACK for the message of `envelope` (None: it had no usable MSH), in the sender's own delimiters.
 
     `code` is MSA-1; `control_id` and `at` (ms UTC) are this answer's own MSH-10 and MSH-7. MSH-3 to MSH-6 are
-    swapped; MSH-11, MSH-12, MSH-18 and their control ID are repeated byte for byte. `place` ("PID-3[2]", field and
+    swapped; MSH-11, MSH-12, MSH-18 and their control ID are repeated byte for byte (but for MLLP's own bytes, which
+    would end the answer's frame: they become blanks). `place` ("PID-3[2]", field and
     repetition) and `error_code` (of `parsers.codes` or the caller's own) go to ERR: ERR-2 to ERR-8 from version 2.5
     on, ERR-1 before.
     """
     if envelope is None:
-        delimiters, theirs = delimiters_of("|", STANDARD), ("MSH", STANDARD, *[""] * 8, "P", "2.5.1", *[""] * 8)
+        delimiters, theirs = delimiters_of("|", STANDARD), ("|", STANDARD, *[""] * 8, "P", "2.5.1", *[""] * 8)
         trigger = ""
     else:
         delimiters, theirs = envelope.delimiters, envelope.fields
         trigger = envelope.trigger
     field, comp = delimiters.field, delimiters.component
-    encoding = theirs[1] or STANDARD
+    # Characters beyond ASCII delimit nothing, and which position they take depends on the charset: spelt out then.
+    spelt = comp + delimiters.repeat + delimiters.escape + delimiters.sub
+    encoding = theirs[1] if theirs[1] and theirs[1].isascii() else spelt
     version = theirs[11]
     kind = comp.join(("ACK", trigger, "ACK")) if _TRIGGER.fullmatch(trigger) else "ACK"
     built = datetime.fromtimestamp(at // 1000, tz=UTC).strftime("%Y%m%d%H%M%S+0000")
@@ -91,7 +96,7 @@ def acknowledge(
     lines = [field.join(header), field.join(["MSA", code, theirs[9], *([note] if note else [])])]
     if code not in GOOD and (place or error_code or text):
         lines.append(_error(delimiters, version, place, error_code, note))
-    return ("\r".join(lines) + "\r").encode("latin-1", "replace")
+    return ("\r".join(lines) + "\r").translate(_OF_FRAMES).encode("latin-1", "replace")
 
 
 def _error(delimiters: Delimiters, version: str, place: str, error_code: str, note: str) -> str:

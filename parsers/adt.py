@@ -45,6 +45,8 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
     trigger = _trigger(header[8], message.delimiters.component)
     evn = message.first("EVN") or _BLANK
     notes = message.notes
+    if header[13]:
+        notes.append("continued")  # MSH-14: part of a longer message (section 2.10.2), which is not put together
     named = evn[1]
     if named != trigger and (named := text(named)) and named != trigger and named != DELETED:
         notes.append("evn-1-differs")

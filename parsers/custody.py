@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from domain.identity import patient_key
 from domain.refusal import Refusal
 from domain.times import rfc3339
-from parsers.rows import Fault, Loaded, Row, rows_of
+from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 
 FIELDS: Final = frozenset(
     ("record_id", "kind", "facility", "facility_type", "occurred", "scheduled", "cin", "identifiers", "source")
@@ -46,7 +46,6 @@ class CustodyRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_custody(record: CustodyRecord) -> bytes:
@@ -69,10 +68,9 @@ def encode_custody(record: CustodyRecord) -> bytes:
 
 def read_custody(value: bytes) -> CustodyRecord:
     """A custody record from its JSON. Raises Refusal `bad-custody`; its place is the first field that is wrong."""
-    try:
-        values = _DECODER.decode(value)
-    except msgspec.MsgspecError as error:
-        raise Refusal("bad-custody", "", "not a JSON object") from error
+    values = json_object(value)
+    if values is None:
+        raise Refusal("bad-custody", "", NOT_AN_OBJECT)
     row = Row(1, values)
     record = _record(row)
     if record is None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 import msgspec
 
-from domain.refusal import Refusal
-from parsers.codes import EMPTY, NOT_HL7
-from parsers.hl7 import CHARSETS, Delimiters, decoded, delimiters_of, unescape
-
-_HEADER: Final = re.compile(rb"(?:\A|[\r\n])(?:\xef\xbb\xbf)?[\x0b\t \x00]*(MSH[^\r\n]*)")
+from parsers.hl7 import CHARSETS, MARK, Delimiters, decoded, delimiters_of, header_of, unescape
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
     """MSH, read. Texts are first components, unescaped and trimmed; "" where a field is empty.
 
-    `fields` holds the raw fields as Latin-1 text, byte for byte (`fields[n - 1]` is MSH-n, MSH-1 is left out):
+    `fields` holds the raw fields as Latin-1 text, byte for byte (`fields[n - 1]` is MSH-n, MSH-1 among them):
     an answer repeats some of them exactly as they came.
     """
 
@@ -48,32 +41,22 @@ def read_envelope(raw: bytes) -> Envelope:
 
     The trigger is in upper case and may be anything, "" included: `read_adt` judges it.
     """
-    found = _HEADER.search(raw, 0, len(raw))
-    if found is None:
-        if not raw.strip(b"\x0b\x1c\r\n\t \x00"):
-            raise Refusal(EMPTY)
-        raise Refusal(NOT_HL7, "MSH", "no MSH segment")
-    line = found[1].rstrip(b"\x1c\x00 ").decode("latin-1")
-    field = line[3:4]
-    fields = line.split(field, 20) if field else [line]
-    fields.extend([""] * (20 - len(fields)))
-    delimiters = delimiters_of(field, fields[1])
+    line = header_of(raw)
+    sent = _fields(line.removeprefix(MARK).decode("latin-1"))
+    read = sent if line.isascii() else _fields(decoded(line)[0])
+    delimiters = delimiters_of(read[0], read[1])
 
     def text(number: int, component: int = 1) -> str:
-        value = fields[number - 1]
+        value = read[number - 1]
         if value and not value.isalnum():
             parts = value.split(delimiters.repeat, 1)[0].split(delimiters.component)
             value = parts[component - 1].split(delimiters.sub, 1)[0] if len(parts) >= component else ""
-            value = unescape(value, delimiters).strip()
-        elif component > 1:
-            value = ""
-        return value if value.isascii() else _as_meant(value, charset)
+            return unescape(value, delimiters).strip()
+        return value if component == 1 else ""
 
-    charset = ""  # `text` reads MSH-18 with it: a charset has an ASCII name
-    charset = CHARSETS.get(text(18).upper(), "")
     return Envelope(
         delimiters=delimiters,
-        fields=tuple(fields),
+        fields=tuple(sent),
         sending_app=text(3),
         sending_facility=text(4),
         message_type=text(9).upper(),
@@ -83,13 +66,13 @@ def read_envelope(raw: bytes) -> Envelope:
         version=text(12),
         accept_ack=text(15).upper(),
         application_ack=text(16).upper(),
-        charset=charset,
+        charset=CHARSETS.get(text(18).upper(), ""),
     )
 
 
-def _as_meant(latin: str, charset: str) -> str:
-    """Text of a header whose bytes were read as Latin-1, read again as `parsers.hl7.decoded` reads a message."""
-    try:
-        return decoded(latin.encode("latin-1"), charset)[0]
-    except UnicodeEncodeError:  # a hex escape gave a character that Latin-1 does not have
-        return latin
+def _fields(line: str) -> list[str]:
+    """The fields of an MSH line, 20 at least: `[n - 1]` is MSH-n, so MSH-1, not judged yet, stands first."""
+    field = line[3:4]
+    fields = line.split(field, 20) if field else [line]
+    fields[0] = field
+    return [*fields, *[""] * (20 - len(fields))]

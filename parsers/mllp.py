@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -11,6 +12,8 @@ FS: Final = 0x1C
 CR: Final = 0x0D
 LIMIT: Final = 1_048_576
 """The longest body that is taken, in bytes, unless told otherwise."""
+_HEAD: Final = 4096
+"""So much of a body is shown to who decides about FS alone: its header."""
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -29,13 +32,17 @@ class FrameReader:
     """Finds frames in a stream of bytes that comes in arbitrary pieces; how it is cut never changes what is found.
 
     A frame begins at VT; every byte outside a frame is counted in `junk_bytes` and skipped. It ends at FS CR; FS alone
-    ends it when a VT follows, or when the peer pauses (`flush`). An FS before any other byte belongs to the body. A
-    body longer than `limit` bytes is given back once, cut and marked, as soon as that is certain; the rest of it is
-    skipped up to its end. Work is linear in the input and at most `limit` bytes plus one piece are held.
+    ends it when a VT follows, or when the peer pauses (`flush`), unless `ends_alone` says that this body cannot end
+    so. An FS before any other byte belongs to the body. A body longer than `limit` bytes is given back once, cut and
+    marked, as soon as that is certain; the rest of it is skipped up to its end. Work is linear in the input and at
+    most `limit` bytes plus one piece are held.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, ends_alone: Callable[[bytes], bool] | None = None) -> None:
+        """`ends_alone` is asked at most once for a body, with its first bytes, when FS without CR may end it."""
         self.limit = limit
+        self._ends_alone = ends_alone
+        self._alone: bool | None = None
         self.junk_bytes = 0
         """Bytes seen outside frames since the connection opened."""
         self._held = bytearray()
@@ -63,7 +70,7 @@ class FrameReader:
     def flush(self) -> list[Frame]:
         """The peer paused: a body that ends in a lone FS is whole. Anything else stays as it is."""
         frames: list[Frame] = []
-        if self._inside and len(self._held) == self._seen + 1 and self._held[-1] == FS:
+        if self._inside and len(self._held) == self._seen + 1 and self._held[-1] == FS and self._may_end_alone():
             self._end(self._seen, self._seen + 1, frames)
         return frames
 
@@ -94,10 +101,17 @@ class FrameReader:
             if at < 0 or len(held) == self._seen + 1:
                 return False
             after = held[self._seen + 1]
-            if after in (CR, VT):
+            if after == CR or (after == VT and self._may_end_alone()):
                 self._end(self._seen, self._seen + 2 if after == CR else self._seen + 1, frames)
                 return True
             self._seen += 1
+
+    def _may_end_alone(self) -> bool:
+        if self._ends_alone is None or self._skipping:
+            return True
+        if self._alone is None:
+            self._alone = self._ends_alone(bytes(self._held[: min(self._seen, _HEAD)]))
+        return self._alone
 
     def _end(self, body: int, consumed: int, frames: list[Frame]) -> None:
         if not self._skipping:
@@ -105,3 +119,4 @@ class FrameReader:
         del self._held[:consumed]
         self._seen = 0
         self._inside = self._skipping = False
+        self._alone = None

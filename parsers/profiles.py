@@ -100,11 +100,14 @@ class SenderProfile(msgspec.Struct, frozen=True):
     homeless_addresses: tuple[str, ...] = ("HOMELESS", "GENERAL DELIVERY", "TRANSIENT", "ZZZZZ")
     """Words in PID-11 that hint at homelessness."""
     a8_creates: bool = False
-    """Whether an A08 for a visit nobody announced counts at once, without another trigger to confirm it."""
+    """Whether an A08 for a visit nobody announced counts at once, without another trigger to confirm it. The PV1-45 of
+    such a sender's A08 ends a visit that no A03 has ended."""
     aa_only: bool = False
     """Answer AA, AE and AR even where MSH-15 asks for CA, CE and CR."""
     answer_never: bool = True
     """Answer even where MSH-15 and MSH-16 say NE: many who write that wait for an answer all the same."""
+    ends_alone: bool = True
+    """Whether FS without CR ends a message, when the next one or a pause follows."""
     trusts: tuple[Trust, ...] = ()
     certificates: frozenset[str] = frozenset()
     """Names in the client certificates of this sender (lower case)."""

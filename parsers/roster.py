@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -12,7 +12,7 @@ from domain.facts import Identifier
 from domain.identity import patient_key, read_cin
 from domain.refusal import Refusal
 from domain.snapshots import EcmStatus, Program, RosterFacts
-from parsers.rows import Fault, Loaded, Row, rows_of
+from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 
 _OF_ECM: Final = ("ecm_status", "ecm_from", "ecm_to", "ecm_provider")
 FIELDS: Final = frozenset(
@@ -77,7 +77,6 @@ class RosterDocument(msgspec.Struct, frozen=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def encode_roster(document: RosterDocument) -> bytes:
@@ -87,10 +86,9 @@ def encode_roster(document: RosterDocument) -> bytes:
 
 def read_roster(value: bytes) -> RosterDocument:
     """A roster document from its JSON. Raises Refusal `bad-roster`; its place is the first field that is wrong."""
-    try:
-        values = _DECODER.decode(value)
-    except msgspec.MsgspecError as error:
-        raise Refusal("bad-roster", "", "not a JSON object") from error
+    values = json_object(value)
+    if values is None:
+        raise Refusal("bad-roster", "", NOT_AN_OBJECT)
     row = Row(1, values)
     document = _document(row)
     if document is None:

@@ -15,11 +15,13 @@ import msgspec
 
 from domain.facts import Identifier
 from domain.identity import read_cin
-from domain.times import CALIFORNIA, instant
+from domain.refusal import UNDECODABLE
+from domain.times import CALIFORNIA, FIRST_YEAR, LAST_YEAR, instant
 
 T = TypeVar("T")
 LIST_SEPARATOR: Final = ";"
-_EARLIEST_YEAR: Final = 1880
+NOT_AN_OBJECT: Final = "not a JSON object"
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
 _LOCAL_FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M")
 
@@ -91,7 +93,7 @@ class Row:
                 day = datetime.strptime(value, form).date()  # noqa: DTZ007 - a day, not a time
             except ValueError:
                 continue
-            if day.year < _EARLIEST_YEAR:
+            if day.year < FIRST_YEAR:
                 break
             return day.isoformat()
         self.fault(field, "not a day (YYYY-MM-DD)")
@@ -111,7 +113,7 @@ class Row:
                 local = datetime.strptime(value, form)  # noqa: DTZ007 - given its zone below
             except ValueError:
                 continue
-            if local.year >= _EARLIEST_YEAR:
+            if FIRST_YEAR <= local.year <= LAST_YEAR:
                 return int(local.replace(tzinfo=CALIFORNIA).timestamp() * 1000)
         self.fault(field, "not a time (RFC 3339, or a day)")
         return None
@@ -166,6 +168,14 @@ class Row:
         return tuple(found.values())
 
 
+def json_object(text: bytes | str) -> dict[str, Any] | None:
+    """The JSON object that `text` is; None when it is none, or one nested so deeply that nobody means it."""
+    try:
+        return _OBJECT.decode(text)
+    except UNDECODABLE:
+        return None
+
+
 def rows_of(
     data: bytes, fields: frozenset[str], mapping: Mapping[str, str] | None = None
 ) -> tuple[list[Row], list[Fault], tuple[str, ...]]:
@@ -213,6 +223,9 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
     except StopIteration:
         yield Fault(1, "", "empty file")
         return
+    except csv.Error:
+        yield Fault(1, "", "not CSV")
+        return
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         yield Fault(1, "", f"columns given twice: {', '.join(twice)}")
@@ -235,10 +248,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
 
 
 def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
     for line, row in enumerate(text.split("\n"), 1):
         if row.strip():
-            try:
-                yield line, decode(row)
-            except msgspec.MsgspecError:
-                yield Fault(line, "", "not a JSON object")
+            values = json_object(row)
+            yield Fault(line, "", NOT_AN_OBJECT) if values is None else (line, values)

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Final
 
 from domain.facts import When
-from domain.times import HOUR, MINUTE
+from domain.times import FIRST_YEAR, HOUR, LAST_YEAR, MINUTE
 
 _REST: Final = {
     "": 0,
@@ -41,6 +41,7 @@ _ISO: Final = re.compile(
 def _hour(text: str, zone: tzinfo) -> int | None:
     """The first instant of YYYY, YYYYMM, YYYYMMDD or YYYYMMDDHH in `zone`; None when there is no such time.
 
+    Nor when the year is not one to believe (0001, 9999: placeholders for "none", see `domain.times.LAST_YEAR`).
     Offsets are taken to be constant within an hour of the sender's clock, as in every zone of the United States.
     """
     if len(text) not in (4, 6, 8, 10) or not text.isascii() or not text.isdigit():
@@ -48,7 +49,7 @@ def _hour(text: str, zone: tzinfo) -> int | None:
     try:
         hour = int(text[8:10] or 0)
         start = datetime(int(text[:4]), int(text[4:6] or 1), int(text[6:8] or 1), hour % 24, tzinfo=zone)
-        if hour > 24:
+        if hour > 24 or not FIRST_YEAR <= start.year <= LAST_YEAR:
             return None
         if hour == 24:
             start += timedelta(days=1)

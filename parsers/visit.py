@@ -79,6 +79,7 @@ def visit_in(
         _prior_visit(message, profile, authority) if trigger in ("A06", "A07") else None,
         numbered,
         facility.type or None,
+        profile.a8_creates and trigger == "A08",
     )
 
 

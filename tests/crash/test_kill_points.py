@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from streams.engine.killpoints import POINTS
 from tests.conftest import HasBootstrap
+from tests.crash.rounds import MANY, rounds
 from tests.support.counted import Counted
 
-ROUNDS = int(os.environ.get("HANDOFF_CRASH_ROUNDS", "1"))
+ROUNDS = rounds(1, 1 / 4)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if point != "during-restore"])
-@pytest.mark.parametrize("nth", range(3, 3 + max(1, ROUNDS // 4)))
-def test_a_kill_at_the_point(kafka: HasBootstrap, point: str, nth: int) -> None:
+@pytest.mark.parametrize("nth", range(3, 3 + ROUNDS))
+@pytest.mark.parametrize("rows", ["memory", "disk"])
+def test_a_kill_at_the_point(kafka: HasBootstrap, tmp_path: Path, point: str, nth: int, rows: str) -> None:
+    if rows == "disk" and not MANY and point not in ("after-produce", "after-fold"):
+        pytest.skip("`make crash` runs every point with rows on disk; tests/streams/test_engine_shelf.py has two more")
+    options = {"max_records": 150, "rows": rows, "checkpoint_folder": str(tmp_path) if rows == "disk" else None}
     with Counted(kafka.bootstrap, partitions=2) as counted:
         counted.produce(2_000)
-        victim = counted.worker(kill_at=f"{point}:{nth}", max_records=150)
+        victim = counted.worker(kill_at=f"{point}:{nth}", **options)
         assert victim.wait(60) == -signal.SIGKILL, "".join(victim.logged)
-        slots = {0: counted.worker(max_records=150)}
+        slots = {0: counted.worker(**options)}
         counted.deaths.append(-signal.SIGKILL)
         counted.finish(slots)
-        counted.check(f"kill -9 {point}:{nth}", 1)
+        counted.check(f"kill -9 {point}:{nth}, rows in {rows}", 1)
         assert slots[0].stop() == 0
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import HasBootstrap
+from tests.crash.rounds import rounds
 from tests.support.counted import Counted
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-ROUNDS = int(os.environ.get("HANDOFF_CRASH_ROUNDS", "4"))
+ROUNDS = rounds(4)
 
 
 @pytest.mark.parametrize("checkpoints", [False, True])

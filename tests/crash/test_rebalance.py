@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 
 from tests.conftest import HasBootstrap
+from tests.crash.rounds import rounds
 from tests.support.counted import Counted, WorkerProcess
 from tests.support.kafka import wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+ROUNDS = rounds(1, 20 / 50)
+PARTITIONS = 4
+SESSION = 6.0
+"""Seconds; the least that Kafka takes. A static member that stops cleanly keeps its place until it has run out."""
 
 
 def held(worker: WorkerProcess, port: int) -> list[int]:
@@ -19,28 +28,57 @@ def held(worker: WorkerProcess, port: int) -> list[int]:
     return list(json.loads(said)["ready"])
 
 
-def test_one_two_one_workers_under_load(kafka: HasBootstrap) -> None:
-    with Counted(kafka.bootstrap) as counted:
-        first = counted.worker(0, max_records=100)
-        port = first.wait_health_port()
-        first.wait_ready()
-        assert held(first, port) == [0, 1, 2, 3]
-        counted.produce(4_000)
-        second = counted.worker(1, max_records=100)
-        second_port = second.wait_health_port()
-        counted.produce(2_000)
-        second.wait_ready()
-        wait_for(lambda: len(held(first, port)) == 2 and len(held(second, second_port)) == 2, 30)
-        assert sorted(held(first, port) + held(second, second_port)) == [0, 1, 2, 3]
-        counted.produce(2_000)
-        slots = {0: first, 1: second}
-        counted.finish(slots)
-        counted.check("1 to 2 workers", 1)
-        assert counted.deaths == []
-        # A static member that stops cleanly keeps its place until its session runs out.
-        assert second.stop() == 0
-        wait_for(lambda: held(first, port) == [0, 1, 2, 3], 40)
-        counted.produce(1_000)
-        counted.finish({0: first})
-        counted.check("2 to 1 workers", 1)
-        assert first.stop() == 0
+def spells(workers: Iterable[WorkerProcess]) -> dict[int, list[tuple[float, float]]]:
+    """By partition: from when to when some worker had its rows, by the clock that all processes share."""
+    found: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for worker in workers:
+        since: dict[int, float] = {}
+        for turn in worker.turns:
+            if turn["turn"] == "ready":
+                since[turn["partition"]] = turn["at"]
+                continue
+            for partition, start in since.items():
+                found[partition].append((start, turn["at"]))
+            since = {}
+        for partition, start in since.items():
+            found[partition].append((start, float("inf")))
+    return {partition: sorted(each) for partition, each in found.items()}
+
+
+def test_one_three_two_workers_under_load(kafka: HasBootstrap) -> None:
+    for round in range(ROUNDS):
+        with Counted(kafka.bootstrap, partitions=PARTITIONS) as counted:
+            slots = {0: counted.worker(0, max_records=100, session=SESSION)}
+            ports = {0: slots[0].wait_health_port()}
+            slots[0].wait_ready()
+            assert held(slots[0], ports[0]) == [0, 1, 2, 3]
+            counted.produce(4_000)
+            for slot in (1, 2):
+                slots[slot] = counted.worker(slot, max_records=100, session=SESSION)
+            counted.produce(2_000)
+            for slot in (1, 2):
+                ports[slot] = slots[slot].wait_health_port()
+                slots[slot].wait_ready()
+            wait_for(lambda: shares(slots, ports) == [1, 1, 2], 40, "four partitions over three workers")
+            counted.produce(2_000)
+            # Each of the three takes its turn at being the one that goes.
+            leaver = slots.pop(round % 3)
+            assert leaver.stop() == 0
+            counted.produce(2_000)
+            wait_for(lambda: shares(slots, ports) == [2, 2], 40, "four partitions over two workers")
+            counted.finish(slots)
+            counted.check(f"1 to 3 to 2 workers, round {round + 1}", 1)
+            assert counted.deaths == []
+            for worker in slots.values():
+                assert worker.stop() == 0
+            seen = spells(counted.workers)
+            assert sorted(seen) == list(range(PARTITIONS))
+            # The first worker's, those of the three, those of the two.
+            assert all(len(each) >= 3 for each in seen.values()), seen
+            assert all(end <= start for each in seen.values() for (_, end), (start, _) in pairwise(each)), seen
+
+
+def shares(slots: dict[int, WorkerProcess], ports: dict[int, int]) -> list[int]:
+    """How many partitions each worker has; empty while one of them is not the owner's alone or nobody's."""
+    parts = [held(worker, ports[slot]) for slot, worker in slots.items()]
+    return sorted(map(len, parts)) if sorted(sum(parts, [])) == list(range(PARTITIONS)) else []

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
 
 from streams.engine.crash import EXIT_CRASHED
 from tests.conftest import HasBootstrap
+from tests.crash.rounds import rounds
 from tests.support.counted import Counted
 from tests.support.kafka import wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-ROUNDS = max(1, int(os.environ.get("HANDOFF_CRASH_ROUNDS", "1")) // 4)
+ROUNDS = rounds(1, 1 / 4)
 
 
 @pytest.mark.parametrize("same_slot", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -78,7 +79,7 @@ def test_cancels_take_back_just_what_they_name_in_every_order() -> None:
 
 
 EVENTS = st.builds(
-    lambda trigger, minute, recorded, cls, disposition, control, empty: event(
+    lambda trigger, minute, recorded, cls, disposition, control, empty, creates: event(
         trigger,
         f"2026-03-01 1{recorded}:00",
         occurred=None if empty else f"2026-03-01 10:0{minute}",
@@ -86,13 +87,16 @@ EVENTS = st.builds(
         disposition=disposition,
         control=control,
         admitted=None if minute % 2 else f"2026-03-01 09:0{minute}",
+        departed=f"2026-03-01 16:0{minute}" if creates and empty else None,
+        creates=creates and trigger == "A08",
     ),
-    st.sampled_from(["A01", "A04", "A02", "A03", "A05", "A06", "A07", "A08", "A11", "A12", "A13", "A23", "A38"]),
+    st.sampled_from(["A01", "A04", "A02", "A03", "A05", "A06", "A07", "A08", "A08", "A11", "A12", "A13", "A23", "A38"]),
     st.integers(0, 3),
     st.integers(0, 4),
     st.sampled_from(["emergency", "inpatient", "observation", None]),
     st.sampled_from(["01", "03", DELETED, None]),
     st.sampled_from(["1", "2", "10"]),
+    st.booleans(),
     st.booleans(),
 )
 
@@ -252,3 +256,76 @@ def test_an_explicit_deletion_empties_a_field_and_an_empty_field_says_nothing() 
 def test_storms_of_updates_leave_one_statement() -> None:
     updates = [event("A08", f"2026-03-02 09:{n:02d}", cls="emergency", facility="GEN") for n in range(50)]
     assert len(fold([ARRIVAL, *updates])) == 2
+
+
+MOVED_IN = event("A08", "2026-03-01 12:00", cls="snf", admitted="2026-03-01 10:00", creates=True, control="1")
+BY_UPDATES = [
+    MOVED_IN,
+    event("A08", "2026-03-05 09:00", cls="snf", admitted="2026-03-01 10:00", diagnoses=("I10",), creates=True),
+    event("A21", "2026-03-06 09:00", cls="snf"),
+    event("A22", "2026-03-08 09:00", cls="snf"),
+    event(
+        "A08",
+        "2026-03-20 15:00",
+        cls="snf",
+        admitted="2026-03-01 10:30",
+        departed="2026-03-20 14:00",
+        disposition="01",
+        creates=True,
+    ),
+]
+
+
+def test_a_stay_in_updates_alone_counts_where_the_sender_announces_stays_so() -> None:
+    first = visit(MOVED_IN)
+    assert first is not None
+    assert (first.status, first.patient_class, first.arrived) == ("open", "snf", at("2026-03-01 10:00"))
+    whole = visit(*BY_UPDATES)
+    assert whole is not None
+    assert (whole.status, whole.patient_class) == ("closed", "snf")
+    assert (whole.arrived, whole.departed) == (at("2026-03-01 10:30"), at("2026-03-20 14:00"))
+    assert (whole.disposition, whole.diagnoses) == ("01", ("I10",))
+    assert whole.how == {"arrived": "A08 PV1-44", "departed": "A08 PV1-45"}
+    for order in permutations(BY_UPDATES):
+        assert fold(order) == fold(BY_UPDATES)
+        assert visit(*order) == whole
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, "open"),
+        ({"cls": "inpatient"}, "open"),
+        ({"cls": "custody"}, "open"),
+        ({"creates": False}, None),
+        ({"creates": False, "cls": "inpatient"}, "hearsay"),
+        ({"admitted": None}, None),
+        ({"cls": "outpatient"}, None),
+        ({"cls": "preadmit"}, None),
+    ],
+)
+def test_what_an_update_needs_to_announce_a_stay(fields: dict[str, Any], status: str | None) -> None:
+    said = {"cls": "snf", "admitted": "2026-03-01 10:00", "creates": True, **fields}
+    found = visit(event("A08", "2026-03-01 12:00", **said))
+    assert (None if found is None else found.status) == status
+    assert read(fold([event("A08", "2026-03-01 12:00", **said)]), numbered=False) is None
+
+
+def test_an_announced_stay_can_be_taken_back_reopened_and_confirmed_in_every_order() -> None:
+    cancelled = [MOVED_IN, event("A11", "2026-03-02 08:00")]
+    denied = [event("A01", "2026-03-01 11:00", cls="snf"), event("A11", "2026-03-01 11:30"), MOVED_IN]
+    reopened = [*BY_UPDATES, event("A13", "2026-03-20 16:00")]
+    confirmed = [MOVED_IN, event("A03", "2026-03-20 15:00", cls="snf", departed="2026-03-20 14:00", disposition="01")]
+    for events, status in ((cancelled, None), (denied, "cancelled"), (reopened, "open"), (confirmed, "closed")):
+        for order in permutations(events):
+            found = visit(*order)
+            assert (None if found is None else found.status) == status
+    planned = visit(event("A05", "2026-02-20 09:00", occurred="2026-03-01 09:00", cls="preadmit"), MOVED_IN)
+    assert planned is not None
+    assert (planned.status, planned.arrived) == ("open", at("2026-03-01 10:00"))
+
+
+def test_a_departure_that_only_another_kind_of_message_mentions_ends_no_announced_stay() -> None:
+    found = visit(MOVED_IN, event("A21", "2026-03-06 09:00", cls="snf", departed="2026-03-06 09:00"))
+    assert found is not None
+    assert (found.status, found.departed) == ("open", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,19 @@ async def test_a_client_does_not_talk_to_a_stranger(
     async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
         target = Target("127.0.0.1", door.port, tls=client_context(None), server_name="localhost", answer_seconds=5)
         assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
+
+
+async def test_old_tls_is_refused(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
+    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+        for version, code in ((ssl.TLSVersion.TLSv1_1, "none"), (ssl.TLSVersion.TLSv1_2, "AA")):
+            context = good(papers)
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the client is willing: the server is not
+            with warnings.catch_warnings(action="ignore"):
+                context.minimum_version = ssl.TLSVersion.TLSv1
+                context.maximum_version = version
+            target = Target("127.0.0.1", door.port, tls=context, server_name="localhost", answer_seconds=5)
+            assert dict((await send(target, [admission("C1")])).codes) == {code: 1}
+        assert len(await door.raw()) == 1
 
 
 def test_names_of_a_certificate_and_files_that_are_none(tmp_path: Path) -> None:

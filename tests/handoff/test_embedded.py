@@ -85,6 +85,23 @@ def test_transactions_hold_and_data_outlives_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.slow
+def test_a_transaction_that_ran_out_while_the_broker_was_dead_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    with EmbeddedKafka(tmp_path / "kafka", quick=True) as kafka:
+        make_topics(kafka.bootstrap, {"t": (1, {})})
+        settings = {"bootstrap.servers": kafka.bootstrap, "transactional.id": "one", "transaction.timeout.ms": 1_000}
+        left = Producer(settings)
+        left.init_transactions(30)
+        left.begin_transaction()
+        left.produce("t", b"of the dead one", partition=0)
+        left.flush(30)
+        kafka.kill()
+        kafka.start()
+        produce(kafka.bootstrap, "t", b"of the next", commit=True, transactional_id="one")
+        assert read(kafka.bootstrap, "t", "read_committed", b"of the next") == [b"of the next"]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
 def test_three_brokers_go_on_without_one(tmp_path: Path) -> None:
     with EmbeddedKafka(tmp_path / "kafka", brokers=3, quick=True) as kafka:
         make_topics(kafka.bootstrap, {"t": (1, {"min.insync.replicas": "2"})}, replication=3)

@@ -9,6 +9,9 @@ import trustme
 from pydantic import SecretStr
 
 from domain.refusal import BadDeclaration
+from gateway.listener import Keepalive, MllpDoor
+from gateway.mllp import Patience
+from handoff.commands.listen import gateway
 from handoff.settings import DEVELOPMENT_KEY, describe, load_settings, variables
 from streams.clients import KafkaSettings
 
@@ -49,6 +52,19 @@ def test_the_environment_reaches_nested_fields(monkeypatch: pytest.MonkeyPatch) 
     settings = load_settings()
     assert settings.kafka.librdkafka()["bootstrap.servers"] == "one:9092,two:9092"
     assert settings.work.tick_seconds == 0.5
+
+
+def test_the_listener_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gateway(load_settings()).mllp == MllpDoor(patience=Patience(limit=512 * 1024))
+    names = ("FIRST_BYTE", "FRAME", "MESSAGE", "IDLE", "ANSWER", "PAUSE", "KEEPALIVE_IDLE", "KEEPALIVE_INTERVAL")
+    for number, name in enumerate(names, 1):
+        monkeypatch.setenv(f"HANDOFF_MLLP__{name}_SECONDS", str(number))
+    monkeypatch.setenv("HANDOFF_MLLP__KEEPALIVE_PROBES", "9")
+    monkeypatch.setenv("HANDOFF_MLLP__MAX_CONNECTIONS_PER_PEER", "10")
+    door = gateway(load_settings()).mllp
+    assert door.patience == Patience(first_byte=1, frame=2, message=3, idle=4, answer=5, pause=6, limit=512 * 1024)
+    assert door.keepalive == Keepalive(idle=7, interval=8, probes=9)
+    assert (door.connections, door.connections_per_peer) == (500, 10)
 
 
 def test_secret_files_are_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +116,12 @@ def test_settings_that_contradict_each_other_are_refused(
     environment: dict[str, str], part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert any(part in fault for fault in faults_of(monkeypatch, **environment))
+
+
+def test_unknown_senders_are_taken_or_refused_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().mllp.unknown_senders == "take"
+    (fault,) = faults_of(monkeypatch, HANDOFF_MLLP__UNKNOWN_SENDERS="ignore")
+    assert fault.startswith("HANDOFF_MLLP__UNKNOWN_SENDERS: ")
 
 
 def test_production_tolerates_no_development_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

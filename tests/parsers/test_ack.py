@@ -12,6 +12,7 @@ from domain.refusal import Refusal
 from parsers import codes
 from parsers.ack import Ack, Outcome, acknowledge, answer_code, read_ack
 from parsers.envelope import Envelope, read_envelope
+from parsers.mllp import Frame, FrameReader, frame
 from tests.parsers.writing import adt
 
 AT = 1_795_500_000_000  # 2026-11-24T06:00:00Z
@@ -156,3 +157,10 @@ def test_what_is_no_answer(raw: bytes, code: str) -> None:
     with pytest.raises(Refusal) as caught:
         read_ack(raw)
     assert caught.value.code == code
+
+
+def test_the_bytes_of_mllp_never_come_back_in_an_answer() -> None:
+    envelope = read_envelope(b"MSH|^~\\&|A|B|||20261123||ADT^A01|7\x1c|P|2.5|||||\x0b|8859/\x1c\rPID|")
+    written = acknowledge(envelope, "AA", "1", 0)
+    assert FrameReader().feed(frame(written)) == [Frame(written)]
+    assert read_ack(written) == Ack("AA", "7")

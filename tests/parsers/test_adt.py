@@ -261,6 +261,10 @@ def test_the_sequence_number(text: str, sequence: int | None) -> None:
     assert event(msh={13: text}).sequence == sequence
 
 
+def test_a_part_of_a_longer_message_is_read_and_marked() -> None:
+    assert event("A08", "DSC|C2", msh={14: "C2"}).notes == ("continued", "zone-from-profile")
+
+
 def test_a_missing_control_id_is_empty() -> None:
     assert event(msh={10: ""}).control_id == ""
 

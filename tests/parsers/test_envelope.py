@@ -66,5 +66,16 @@ def test_a_byte_that_only_windows_knows() -> None:
     assert read_envelope(raw).control_id == "7\u2013A" == read_adt(raw, DEFAULT).control_id
 
 
+def test_a_message_in_utf_16_has_a_header_too() -> None:
+    raw = adt(msh={10: "7\u0130"}).decode().encode("utf-16")
+    assert read_envelope(raw).control_id == "7\u0130" == read_adt(raw, DEFAULT).control_id
+
+
+def test_the_mark_knows_better_than_msh_18_and_nul_is_no_blank() -> None:
+    raw = b"\xef\xbb\xbf" + adt(msh={10: "7\u00e9", 18: "8859/1"})
+    assert read_envelope(raw).control_id == "7\u00e9" == read_adt(raw, DEFAULT).control_id
+    assert read_envelope(b"MSH|^~\\&" + b"|" * 8 + b"7\x00\rPID|").control_id == "7\x00"
+
+
 def test_a_hex_escape_in_the_header() -> None:
     assert read_envelope(adt(msh={3: "A\\XC4B0\\"})).sending_app == "Aİ"

@@ -125,3 +125,22 @@ def test_time_grows_with_the_input_not_its_square() -> None:
 
     small = min(seconds(50_000) for _ in range(3))
     assert seconds(1_600_000) < 32 * 12 * max(small, 0.001), "32 times the input, far from 1,024 times the work"
+
+
+def test_a_body_that_may_not_end_in_fs_alone_ends_at_fs_cr() -> None:
+    asked: list[bytes] = []
+
+    def never(head: bytes) -> bool:
+        asked.append(head)
+        return False
+
+    reader = FrameReader(ends_alone=never)
+    assert reader.feed(b"\x0bMSH|a\x1c\x0bb\x1c\x0bc\x1c") == []
+    assert reader.flush() == []
+    assert reader.feed(b"\r\x0bMSH|b\x1c") == [Frame(b"MSH|a\x1c\x0bb\x1c\x0bc")]
+    assert reader.flush() == []
+    assert reader.feed(b"\r") == [Frame(b"MSH|b")]
+    assert asked == [b"MSH|a", b"MSH|b"]  # once for each body
+    short = FrameReader(4, ends_alone=never)
+    assert short.feed(b"\x0b123456\x1c\x0bab\x1c\r") == [Frame(b"1234", oversize=True), Frame(b"ab")]
+    assert asked == [b"MSH|a", b"MSH|b"]  # of a body that is too long nothing hangs on it

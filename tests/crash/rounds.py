@@ -1,0 +1,14 @@
+"""How many rounds a crash test plays. `make crash` sets HANDOFF_CRASH_ROUNDS; without it a few have to do."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+MANY: Final = "HANDOFF_CRASH_ROUNDS" in os.environ
+"""Whether this is the whole matrix, with what takes long."""
+
+
+def rounds(few: int, share: float = 1.0) -> int:
+    """`few`, or of the matrix's rounds that share (at least one)."""
+    return max(1, round(int(os.environ["HANDOFF_CRASH_ROUNDS"]) * share)) if MANY else few
