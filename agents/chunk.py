@@ -15,7 +15,7 @@ import msgspec
 
 from agents.rows import ChunkResult, Fault, Rows, row_of, seal
 from agents.stage import Context, Emit, Record, Stage, received_of
-from domain.refusal import Refusal
+from domain.refusal import UNDECODABLE, Refusal
 from domain.times import MINUTE
 
 ROW_LIMIT: Final = 512 * 1024
@@ -206,7 +206,7 @@ class _Decision:
         """Move the clock on and decide every row that is due, oldest due time first."""
         try:
             at = _read_tick(record.value or b"").at
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             self.refuse(record, Refusal("bad-tick"))
             return
         self.clock = self.ticked = max(self.clock, at)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from agents.stage import Emit
+from agents.wire import Message
 from domain.times import rfc3339
 
 CANDIDATES: Final = "ecm.candidates.v1"
@@ -20,14 +21,6 @@ UTILIZATION: Final = "member.utilization.v1"
 ALERTS: Final = "ecm.alerts.v1"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """One message that a fact rests on; `at` is its place in the log, topic/partition/offset."""
-
-    sender: str
-    control_id: str
-    at: str
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from agents.stage import Emit
 from domain.patients import Claim, Told
 from domain.refusal import UNDECODABLE, Refusal
 
@@ -49,3 +50,8 @@ def decode_link(value: bytes) -> Link:
         return _DECODER.decode(value)
     except UNDECODABLE as error:
         raise Refusal("bad-link") from error
+
+
+def emit_of(link: Link) -> Emit:
+    """The link as a record of its topic, under the patient it speaks to."""
+    return Emit(TOPIC, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

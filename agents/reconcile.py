@@ -12,18 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-from agents import wire
 from agents.links import TOPIC as LINKS
-from agents.links import Link, decode_link, encode_link
+from agents.links import Link, decode_link, emit_of
+from agents.settling import UNATTRIBUTED, VISITS, settle
 from agents.stage import Context, Emit, Record, Stage, Upcaster, received_of
 from domain.facts import AdtEvent
-from domain.ownership import Owner, fold_told, owner
+from domain.ownership import fold_told
 from domain.patients import (
     SCHEMA,
     Claim,
     CustodyStatement,
     PatientRow,
-    Told,
     claim_of,
     fold_custody,
     fold_event,
@@ -32,7 +31,6 @@ from domain.patients import (
     new_row,
     replace,
 )
-from domain.publishing import publish
 from domain.refusal import Refusal
 from domain.snapshots import Source
 from parsers.adt import read_adt
@@ -41,8 +39,6 @@ from parsers.profiles import Profiles
 
 RAW: Final = "adt.raw.v1"
 CUSTODY: Final = "custody.raw.v1"
-VISITS: Final = "member.visits.v1"
-UNATTRIBUTED: Final = "adt.unattributed.v1"
 DEAD_LETTERS: Final = "adt.dead-letters.v1"
 CHANGELOG: Final = "handoff.reconcile.changelog.v1"
 
@@ -59,15 +55,6 @@ def _from_1(body: bytes) -> bytes:
 
 UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1,)
 """One step for each row version before `domain.patients.SCHEMA`, oldest first."""
-
-
-class Unattributed(msgspec.Struct, frozen=True):
-    """A source patient that is nobody's yet, on `adt.unattributed.v1`: why and since when; no demographics."""
-
-    patient: str
-    identifiers: tuple[str, ...]
-    reason: str
-    since: int
 
 
 def stage(profiles: Profiles, provisional: bool = False) -> Stage:
@@ -194,13 +181,13 @@ def _decide(
     if after is before and row is not None:
         return row, emits
     away = context.lookups is None and record.topic != LINKS
-    return _settle(row, after, received, away, provisional, emits)
+    return settle(row, after, received, away, provisional, emits)
 
 
 def _absorbed_elsewhere(event: AdtEvent, patient: str, received: int) -> list[Emit]:
     """Links for the merges of a message whose survivors are other patients (a message may hold several pairs)."""
     return [
-        _link(
+        emit_of(
             Link(
                 kind="absorb",
                 patient=merge.survivor,
@@ -260,72 +247,3 @@ def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
             return row  # the directory speaks of a patient whom no message has named: asked when one does
         return fold_roster(row, link.identifier or row.patient, link.member, link.rev)
     raise Refusal("bad-link")
-
-
-def _settle(
-    row: PatientRow | None, after: PatientRow, received: int, away: bool, provisional: bool, emits: list[Emit]
-) -> tuple[PatientRow, list[Emit]]:
-    """What follows from a change: snapshots to members, links to absorbed patients, and whether it is nobody's."""
-    is_now = _owner(after, provisional)
-    was = _owner(row, provisional).member if row is not None else None
-    after, told = publish(row, after, is_now.member, was, received)
-    stamp = ("received", str(received).encode())
-    emits += [Emit(VISITS, member.encode(), wire.encode(snapshot, member), (stamp,)) for member, snapshot in told]
-    after = _announce(row, after, is_now, received, emits)
-    after = _say_unattributed(after, is_now, away, stamp, emits)
-    return after, emits
-
-
-def _owner(row: PatientRow, provisional: bool) -> Owner:
-    found = owner(row)
-    if provisional and found.member is None:
-        return Owner("~" + found.path[-1][0], "provisional", found.path, found.cycle)
-    return found
-
-
-def _announce(row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]) -> PatientRow:
-    """Tells those whom this patient absorbed whose it is, when that is news to them."""
-    if not after.absorbed:
-        return after
-    known = after.announced
-    news = known is None or known.owner != now.member or known.path != now.path
-    told = Told(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
-    for retired, claim in sorted(after.absorbed.items()):
-        if news or row is None or row.absorbed.get(retired) != claim:
-            emits.append(
-                _link(
-                    Link(
-                        kind="merge",
-                        patient=retired,
-                        survivor=after.patient,
-                        claim=claim,
-                        told=told,
-                        received=received,
-                    )
-                )
-            )
-    return replace(after, announced=told) if news else after
-
-
-def _say_unattributed(
-    row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
-) -> PatientRow:
-    """Keeps `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
-    reason: str | None = None
-    if now.member is None and (row.visits or row.custody):
-        reason = "directory-unavailable" if away and now.method == "no-match" else now.method
-    # Identifiers only grow, so their number tells whether the directory has to be told of more.
-    standing = None if reason is None else f"{reason}:{len(row.identifiers)}"
-    if standing == row.unattributed:
-        return row
-    value = None
-    if reason is not None:
-        value = msgspec.json.encode(
-            Unattributed(row.patient, tuple(sorted({row.patient, *row.identifiers})), reason, row.since)
-        )
-    emits.append(Emit(UNATTRIBUTED, row.patient.encode(), value, (stamp,)))
-    return replace(row, unattributed=standing)
-
-
-def _link(link: Link) -> Emit:
-    return Emit(LINKS, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

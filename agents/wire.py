@@ -23,7 +23,7 @@ class Disposition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One message of the evidence."""
+    """One message that a fact rests on; `at` is its place in the log, topic/partition/offset."""
 
     sender: str
     control_id: str

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from agents import documents as doc
+from agents.wire import Message
 from domain.cases import Case, Proof
 from domain.held import digest
 from domain.members import MemberRow
@@ -23,9 +24,9 @@ _NOBODY: Final = Standing(None, (), ())
 
 
 @lru_cache(maxsize=16_384)
-def messages_of(packed: bytes) -> tuple[doc.Message, ...]:
+def messages_of(packed: bytes) -> tuple[Message, ...]:
     """The sources of a visit, which its row keeps packed."""
-    return tuple(doc.Message(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
+    return tuple(Message(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
 
 
 def case_digest(

@@ -19,8 +19,9 @@ from agents import intake, wire
 from agents.directory import ROSTER
 from agents.links import TOPIC as LINKS
 from agents.links import decode_link
-from agents.reconcile import CUSTODY, RAW, VISITS
+from agents.reconcile import CUSTODY, RAW
 from agents.refer import DISPOSITIONS
+from agents.settling import VISITS
 from agents.stage import Emit, Record
 from domain.refusal import Refusal
 from gateway.intake import INTERNAL, raw_key

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from agents import reconcile, refer
+from agents import reconcile, refer, settling
 from agents.chunk import Tick, decide_chunk, questions, write_tick
 from agents.directory import ROSTER, Directory, MemoryStore, take
 from agents.links import TOPIC as LINKS
@@ -96,9 +96,9 @@ class Replay:
                 record = self._emitted(emit)
                 if emit.topic == LINKS:
                     links.append(record)
-                elif emit.topic == reconcile.VISITS:
+                elif emit.topic == settling.VISITS:
                     for_members.append(record)
-                elif emit.topic == reconcile.UNATTRIBUTED:
+                elif emit.topic == settling.UNATTRIBUTED:
                     links += self._told(record)
             records = links
         self._decide_members(for_members)

@@ -160,12 +160,6 @@ class WorkSettings(_Section):
             raise ValueError("transaction_timeout_ms must be above session_timeout_ms: a live worker would be cut off")
         return self
 
-    @model_validator(mode="after")
-    def _rows_on_disk_have_a_place(self) -> Self:
-        if self.rows == "disk" and self.checkpoints is None:
-            raise ValueError("rows=disk needs checkpoints: the local folder that the rows go into")
-        return self
-
 
 class DirectorySettings(_Section):
     """Hashes of names and phone numbers (`HANDOFF_DIRECTORY__*`). After a change of key, load the roster anew."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from streams.clients import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
 Say = Callable[[str], None]
+_TEND_SECONDS = 0.2
+_SAVE_SECONDS = 2.0
 
 
 class System:
@@ -98,6 +101,18 @@ class System:
         """Look after the processes once."""
         if self.supervisor is not None:
             self.supervisor.tend()
+
+    def keep(self, stop: Callable[[], bool]) -> None:
+        """Look after the processes, and keep what `status` reads up to date, until `stop()` or until one of them finds
+        its declarations wrong: `supervisor.failed` says which."""
+        assert self.supervisor is not None
+        saved = 0.0
+        while not stop() and not self.supervisor.failed:
+            self.tend()
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+            time.sleep(_TEND_SECONDS)
 
     def save(self) -> None:
         """Write what runs where, for the other commands."""

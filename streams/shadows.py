@@ -11,8 +11,8 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from agents.reconcile import VISITS
 from agents.renaming import shadow_topic, topics_of_shadow
+from agents.settling import VISITS
 from agents.stage import Stage
 from domain.refusal import BadDeclaration
 from streams.clients import KafkaSettings

@@ -175,10 +175,7 @@ def _stay(system: System) -> None:
     from handoff.commands.up import Stop
 
     stop = Stop()
-    last = 0.0
-    while not stop.asked:
-        system.tend()
-        if time.monotonic() - last > 2:
-            system.save()
-            last = time.monotonic()
-        time.sleep(0.2)
+    system.keep(lambda: stop.asked)
+    if system.supervisor is not None and system.supervisor.failed:
+        err.print(system.supervisor.failed)
+        raise typer.Exit(2)

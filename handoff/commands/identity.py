@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.links import TOPIC as LINKS
-from agents.links import Link, encode_link
+from agents.links import Link, emit_of
 from agents.reconcile import CHANGELOG, stage
 from agents.rows import CLOCK_KEY, row_of
-from agents.stage import Emit
 from domain.identity import read_cin
 from domain.ownership import owner
 from domain.patients import PatientRow
@@ -98,9 +96,8 @@ def _say(link: Link) -> None:
         rev=now,
         actor=link.actor,
     )
-    emit = Emit(LINKS, link.patient.encode(), encode_link(said), (("received", str(now).encode()),))
     try:
-        produce_together(place.kafka(), [emit])
+        produce_together(place.kafka(), [emit_of(said)])
     except NotConfirmed as error:
         err.print(f"Kafka did not take it ({error.why}). Nothing was changed.")
         raise typer.Exit(1) from error

@@ -38,16 +38,10 @@ def up(
     try:
         with System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system:
             _print_addresses(read_state(place.state_path(folder)) or {})
-            last = 0.0
-            while not stop.asked:
-                system.tend()
-                if system.supervisor is not None and system.supervisor.failed:
-                    err.print(system.supervisor.failed)
-                    raise typer.Exit(2)
-                if time.monotonic() - last > 2:
-                    system.save()
-                    last = time.monotonic()
-                time.sleep(0.2)
+            system.keep(lambda: stop.asked)
+            if system.supervisor is not None and system.supervisor.failed:
+                err.print(system.supervisor.failed)
+                raise typer.Exit(2)
             err.print("stopping")
     except BadDeclaration as wrong:
         err.print("\n".join(wrong.faults))

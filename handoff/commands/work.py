@@ -46,7 +46,7 @@ def work(
     configure()
     app = APP
     try:
-        built = build(stage.value, settings)
+        built, chosen = build(stage.value, settings), options(settings)
         if shadow is not None:
             built, app = as_shadow(stage.value, shadow, settings), group_prefix(shadow)
     except BadDeclaration as wrong:
@@ -56,7 +56,7 @@ def work(
     lookup = None
     if stage is StageName.reconcile:
         lookup = RedisLookup(settings.redis.url.get_secret_value())
-    raise typer.Exit(run_worker(built, settings.kafka, slot=slot, app_id=app, options=options(settings), lookup=lookup))
+    raise typer.Exit(run_worker(built, settings.kafka, slot=slot, app_id=app, options=chosen, lookup=lookup))
 
 
 def build(stage: str, settings: Settings) -> Stage:
@@ -85,8 +85,15 @@ def build_declared(stage: str, settings: Settings, source: str = "handoff") -> S
 
 
 def options(settings: Settings) -> EngineOptions:
-    """The engine's options from the settings."""
+    """The engine's options from the settings. Raises BadDeclaration.
+
+    Only here is it a fault that rows on disk have no folder: `handoff up` gives its workers one.
+    """
     work = settings.work
+    if work.rows == "disk" and work.checkpoints is None:
+        raise BadDeclaration(
+            ("HANDOFF_WORK__CHECKPOINTS: rows on disk need one: the local folder that they are to be kept in",)
+        )
     return EngineOptions(
         max_records=work.chunk_max_records,
         linger=work.linger_ms / 1000,

@@ -19,8 +19,9 @@ from agents import reconcile
 from agents.chunk import RECORD_LIMIT, decide_chunk
 from agents.documents import settled
 from agents.links import Link, encode_link
-from agents.reconcile import RAW, VISITS
+from agents.reconcile import RAW
 from agents.rows import PartitionRows
+from agents.settling import VISITS
 from agents.stage import Emit, Record
 from domain.facts import AdtEvent
 from domain.times import CALIFORNIA

@@ -1,0 +1,95 @@
+"""What follows from a change of a source patient's row: who is told what.
+
+Whole snapshots to the member whose it is (and to the one whose it was), links to the patients it absorbed, and the list
+of those who are nobody's yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from agents import wire
+from agents.links import Link, emit_of
+from agents.stage import Emit
+from domain.ownership import Owner, owner
+from domain.patients import PatientRow, Told, replace
+from domain.publishing import publish
+
+VISITS: Final = "member.visits.v1"
+UNATTRIBUTED: Final = "adt.unattributed.v1"
+
+
+class Unattributed(msgspec.Struct, frozen=True):
+    """A source patient that is nobody's yet, on `adt.unattributed.v1`: why and since when; no demographics."""
+
+    patient: str
+    identifiers: tuple[str, ...]
+    reason: str
+    since: int
+
+
+def settle(
+    row: PatientRow | None, after: PatientRow, received: int, away: bool, provisional: bool, emits: list[Emit]
+) -> tuple[PatientRow, list[Emit]]:
+    """What follows from a change: snapshots to members, links to absorbed patients, and whether it is nobody's."""
+    is_now = _owner(after, provisional)
+    was = _owner(row, provisional).member if row is not None else None
+    after, told = publish(row, after, is_now.member, was, received)
+    stamp = ("received", str(received).encode())
+    emits += [Emit(VISITS, member.encode(), wire.encode(snapshot, member), (stamp,)) for member, snapshot in told]
+    after = _announce(row, after, is_now, received, emits)
+    after = _say_unattributed(after, is_now, away, stamp, emits)
+    return after, emits
+
+
+def _owner(row: PatientRow, provisional: bool) -> Owner:
+    found = owner(row)
+    if provisional and found.member is None:
+        return Owner("~" + found.path[-1][0], "provisional", found.path, found.cycle)
+    return found
+
+
+def _announce(row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]) -> PatientRow:
+    """Tells those whom this patient absorbed whose it is, when that is news to them."""
+    if not after.absorbed:
+        return after
+    known = after.announced
+    news = known is None or known.owner != now.member or known.path != now.path
+    told = Told(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
+    for retired, claim in sorted(after.absorbed.items()):
+        if news or row is None or row.absorbed.get(retired) != claim:
+            emits.append(
+                emit_of(
+                    Link(
+                        kind="merge",
+                        patient=retired,
+                        survivor=after.patient,
+                        claim=claim,
+                        told=told,
+                        received=received,
+                    )
+                )
+            )
+    return replace(after, announced=told) if news else after
+
+
+def _say_unattributed(
+    row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
+) -> PatientRow:
+    """Keeps `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
+    reason: str | None = None
+    if now.member is None and (row.visits or row.custody):
+        reason = "directory-unavailable" if away and now.method == "no-match" else now.method
+    # Identifiers only grow, so their number tells whether the directory has to be told of more.
+    standing = None if reason is None else f"{reason}:{len(row.identifiers)}"
+    if standing == row.unattributed:
+        return row
+    value = None
+    if reason is not None:
+        value = msgspec.json.encode(
+            Unattributed(row.patient, tuple(sorted({row.patient, *row.identifiers})), reason, row.since)
+        )
+    emits.append(Emit(UNATTRIBUTED, row.patient.encode(), value, (stamp,)))
+    return replace(row, unattributed=standing)
