@@ -91,7 +91,7 @@ def checkpoints(bootstrap: str, partitions: int, folder: Path, runs: int) -> dic
         for partition, rows in found.items():
             now = int(time.time() * 1000)
             stands = Standing(ends.topic_id, partition, stage.schema, ends.reach[partition][1], 0, now, len(rows))
-            checkpoint.write(checkpoint.file_of(folder, stage.name, partition), stands, dict(rows.items()))
+            checkpoint.write(checkpoint.file_of(folder, stage.changelog, partition), stands, dict(rows.items()))
         spent[0] = time.perf_counter() - began
 
     restore_once(bootstrap, partitions, then=save)

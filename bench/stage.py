@@ -1,8 +1,8 @@
 """How many events a second one worker takes through Kafka, exactly once: consume, decide, changelog, outputs, commit.
 
 `python -m bench.stage [--facts N] [--members M] [--runs R] [--rows disk] [--profile FILE]`: 413-byte facts, 4
-partitions, one broker on this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The last line of
-output is one JSON object.
+partitions, one broker on this machine. HANDOFF_KAFKA__BOOTSTRAP names a Kafka to use; otherwise one is started. The
+last line of output is one JSON object.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import ledger
 from bench.report import result, say
+from bench.rivals import HOW_TO_GET, count_alone, engines, peer_version, rate
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
 from streams.worker import Worker, spare_collector
 
 PARTITIONS: Final = 4
+INPUT: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
 @contextmanager
@@ -71,11 +73,10 @@ def recreate(bootstrap: str, topics: dict[str, dict[str, str]], partitions: int 
         time.sleep(0.1)
 
 
-def produce_facts(bootstrap: str, count: int, members: int) -> None:
+def produce_facts(bootstrap: str, count: int, members: int, compression: str = "lz4") -> None:
     """Put the facts into their topic."""
-    producer = Producer(
-        producer_config(KafkaSettings(bootstrap=bootstrap), **{"queue.buffering.max.messages": 1_000_000})
-    )
+    more = {"queue.buffering.max.messages": 1_000_000, "compression.type": compression}
+    producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), **more))
     for key, value in ledger.facts(count, members):
         while True:
             try:
@@ -128,6 +129,19 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def quix(bootstrap: str, facts: int, members: int) -> dict[str, Any]:
+    """Quix Streams on the same facts, if it is here."""
+    if "quix" not in engines():
+        say(HOW_TO_GET)
+        return {"quixstreams": HOW_TO_GET}
+    outputs = count_alone(list(ledger.facts(facts, members))).total()
+    with tempfile.TemporaryDirectory() as folder:
+        per_second = rate("quix", bootstrap, Path(folder), PARTITIONS, outputs, facts, 60.0)
+    said = {"events_per_s": per_second, "version": peer_version("quixstreams"), "guarantee": "exactly-once"}
+    say(f"Quix Streams: {said}")
+    return {"quixstreams": said}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--facts", type=int, default=400_000)
@@ -141,7 +155,7 @@ def main() -> None:
     runs = []
     spare_collector()
     with some_kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
-        recreate(bootstrap, {ledger.FACTS: {}})
+        recreate(bootstrap, {ledger.FACTS: INPUT})
         produce_facts(bootstrap, chosen.facts, chosen.members)
         for run in range(chosen.runs):
             recreate(bootstrap, {**outputs, ledger.CHANGELOG: {"cleanup.policy": "compact"}})
@@ -154,6 +168,8 @@ def main() -> None:
             else:
                 runs.append(run_once(bootstrap, chosen.facts, run, chosen.rows, folder))
             say(f"run {run}: {runs[-1]}")
+        recreate(bootstrap, outputs)
+        peers = quix(bootstrap, chosen.facts, chosen.members)
     result(
         "stage",
         {
@@ -165,7 +181,7 @@ def main() -> None:
             "fact_bytes": ledger.SIZE,
             "members": chosen.members,
             "partitions": PARTITIONS,
-            "peers": {},
+            "peers": peers,
             "bar": 25_000,
         },
         "confluent-kafka",

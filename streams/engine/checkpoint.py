@@ -52,9 +52,9 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     rows: int
 
 
-def file_of(folder: Path, stage: str, partition: int) -> Path:
-    """Where the checkpoint of a partition is."""
-    return folder / f"{stage}-{partition}.rows"
+def file_of(folder: Path, changelog: str, partition: int) -> Path:
+    """Where the checkpoint of a changelog's partition is. A shadow has another changelog, hence another file."""
+    return folder / f"{changelog}-{partition}.rows"
 
 
 def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:

@@ -149,9 +149,9 @@ def _begin(stage: Stage, partition: int, ends: Ends, local: Local) -> tuple[Rows
         from streams.engine.shelves import open_shelf
 
         new = Standing(ends.topic_id, partition, stage.schema, 0, 0, 0, 0)
-        return open_shelf(local.shelves, stage.name, new, usable, cache=local.cache, oldest=stage.oldest)
+        return open_shelf(local.shelves, stage.changelog, new, usable, cache=local.cache, oldest=stage.oldest)
     if local.checkpoints is not None:
-        path = checkpoint.file_of(local.checkpoints, stage.name, partition)
+        path = checkpoint.file_of(local.checkpoints, stage.changelog, partition)
         found = checkpoint.read(path, usable, oldest=stage.oldest)
         if found is not None:
             return found[1], found[0].offset

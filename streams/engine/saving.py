@@ -56,6 +56,6 @@ class Saver:
                 for partition, (rows, clock) in copies.items():
                     offset = ends.reach[partition][1]
                     standing = Standing(ends.topic_id, partition, self._stage.schema, offset, clock, now, len(rows))
-                    await asyncio.to_thread(write, file_of(folder, self._stage.name, partition), standing, rows)
+                    await asyncio.to_thread(write, file_of(folder, self._stage.changelog, partition), standing, rows)
             except (KafkaException, OSError, TimeoutError) as error:
                 _log.warning("checkpoint not written", stage=self._stage.name, error=type(error).__name__)

@@ -29,21 +29,21 @@ _HELD: Final = "/LOCK: "
 
 
 def open_shelf(
-    folder: Path, stage: str, new: Standing, usable: Callable[[Standing], str], *, cache: int, oldest: int = 1
+    folder: Path, changelog: str, new: Standing, usable: Callable[[Standing], str], *, cache: int, oldest: int = 1
 ) -> tuple[Shelf, int]:
-    """The shelf of `new.partition` and the changelog's offset to go on at. Raises what RocksDB does on a full disk.
+    """The shelf of a changelog's `new.partition`, and the offset to go on at. Raises what RocksDB does on a full disk.
 
     `new` is what an empty one stands for; `usable` answers what is wrong with one that is there, or an empty text.
     `oldest` is the earliest row version that can be read, `cache` the bytes of rows to keep in memory.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{stage}-{new.partition}.shelf"
+    path = folder / f"{changelog}-{new.partition}.shelf"
     _remove_spares(path)
     try:
         found = _open_known(path, usable, oldest)
     except _Held:
         path = path.with_suffix(f".spare-{uuid4().hex[:8]}")
-        _log.warning("shelf held by another process", stage=stage, partition=new.partition, instead=path.name)
+        _log.warning("shelf held by another process", instead=path.name)
         found = None
     if found is not None:
         database, stands = found

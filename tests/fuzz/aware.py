@@ -5,6 +5,7 @@ Prints one line of JSON at the end: runs, read, refusals, surprises. See `tests.
 
 from __future__ import annotations
 
+import signal
 import sys
 from zlib import crc32
 
@@ -33,10 +34,13 @@ def run(tally: Tally, mutator: Mutator, runs: int, seconds: float = 0) -> None:
 def main() -> None:
     runs, seconds, seed = [*map(int, sys.argv[1:]), 0, 0, 0][:3]
     tally = Tally("aware", runs)
+    # Told to stop, it says what it has so far; started in the background of a shell it would not hear an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(tally, Mutator(messages(), seed), runs, seconds)
-    finally:
-        tally.report()
+    except KeyboardInterrupt:
+        print("stopped early", file=sys.stderr)
+    tally.report()
 
 
 if __name__ == "__main__":

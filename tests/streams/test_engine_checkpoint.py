@@ -119,7 +119,7 @@ def test_a_restart_reads_only_the_tail(kafka: HasBootstrap, tmp_path: Path) -> N
         assert {p: decoded(each, counted.stage) for p, each in rows.items()} == counted.expected()[0]
 
         # One that claims what the log does not hold.
-        path = checkpoint.file_of(tmp_path, counted.stage.name, 0)
+        path = checkpoint.file_of(tmp_path, counted.stage.changelog, 0)
         found = checkpoint.read(path, lambda _: "")
         assert found is not None
         checkpoint.write(path, msgspec.structs.replace(found[0], offset=found[0].offset + 10**6), found[1].sealed)

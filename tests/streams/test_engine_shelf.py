@@ -154,6 +154,16 @@ def test_one_whose_restore_was_broken_off_is_made_anew(tmp_path: Path) -> None:
     shelf.close()
 
 
+def test_a_shadow_of_the_same_stage_has_shelves_of_its_own(filled: Path) -> None:
+    another = msgspec.structs.replace(NEW, topic_id="another")
+    shadow, position = open_shelf(filled, "shadow.next.changelog", another, usable, cache=0)
+    assert (position, len(shadow)) == (0, 0)
+    shadow.close()
+    shelf, position = opened(filled)
+    assert (position, len(shelf)) == (100, 500)
+    shelf.close()
+
+
 @pytest.mark.parametrize("torn", ["CURRENT", "MANIFEST", DISCARD])
 def test_one_that_cannot_be_read_is_made_anew(filled: Path, torn: str) -> None:
     path = filled / "stage-3.shelf"
@@ -252,7 +262,7 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
         shelves = {
             partition: open_shelf(
                 tmp_path,
-                counted.stage.name,
+                counted.stage.changelog,
                 msgspec.structs.replace(NEW, partition=partition),
                 lambda _: "",
                 cache=0,
@@ -293,7 +303,7 @@ def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: H
         assert sum(len(each) for each in rows.values()) < 50
         # A shelf that is ahead of the log: the log lost what the shelf has.
         shelf, _ = open_shelf(
-            tmp_path, counted.stage.name, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
+            tmp_path, counted.stage.changelog, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
         )
         shelf.fold(result({"k-not-there": seal(1, None, b"")}), ends.reach[0][1] + 1)
         shelf.close()

@@ -1,7 +1,8 @@
 """A worker of the counting stage, as a process: `python -m tests.support.count_worker '{"bootstrap": ...}'`.
 
 Prints one JSON line per event on stdout: `{"health": port}`, `{"ready": true}` when all of its partitions are, and
-`{"turn": "ready", "partition": 3, "at": seconds}` or `{"turn": "revoked", "at": seconds}` when it takes or gives up rows.
+`{"turn": "ready", "partition": 3, "at": seconds}` or `{"turn": "revoked", "at": seconds}` when it takes or gives up
+rows.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from tests.support.tally import Tally
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMPACT: Final = {"cleanup.policy": "compact"}
+STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
 tallied = Tally()
 """What was checked since somebody put another tally here."""
 
@@ -51,7 +52,10 @@ class Counted:
         replication: int = 1,
         changelog: Mapping[str, str] = {},
     ) -> None:
-        """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`. `changelog`: its configs."""
+        """`broken`: the changelog is `missing`, has other `partitions`, or another `policy`.
+
+        `changelog`: further configs of it.
+        """
         self.bootstrap = bootstrap
         self.partitions = partitions
         self.suffix = uuid4().hex[:8]
@@ -64,12 +68,13 @@ class Counted:
         self.deaths: list[int] = []
         self.made = 0
         self._checked = Tally()
-        shape: dict[str, Shape] = {name: (partitions, {}) for name in (self.facts, self.counts, self.letters)}
+        shape: dict[str, Shape] = {name: (partitions, {}) for name in (self.counts, self.letters)}
+        shape[self.facts] = (partitions, STAMPED)
         if broken != "missing":
             policy = {"cleanup.policy": "delete"} if broken == "policy" else {**COMPACT, **changelog}
             shape[self.stage.changelog] = (partitions + (broken == "partitions"), policy)
         if partitions_ticked:
-            shape[TICKS] = (partitions, {})
+            shape[TICKS] = (partitions, STAMPED)
         make_topics(bootstrap, shape, replication=replication)
         self._producer = Producer(producer_config(self.kafka))
         self._watcher = Consumer({"bootstrap.servers": bootstrap, "group.id": f"t.{self.stage.name}"})
@@ -148,7 +153,7 @@ class Counted:
 
     def ends(self) -> dict[int, int]:
         """The end of the facts, by partition."""
-        reached = patiently(lambda: ends_of(self.kafka, self.facts, range(self.partitions), 20.0)).reach
+        reached = patiently(lambda: ends_of(self.kafka, self.facts, range(self.partitions), 10.0)).reach
         return {partition: end for partition, (_, end) in reached.items()}
 
     def progress(self) -> str:
@@ -204,7 +209,7 @@ def patiently(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
     while True:
         try:
             return ask()
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             if time.monotonic() > deadline:
                 raise
 
@@ -292,10 +297,14 @@ class WorkerProcess:
 
     def committed(self) -> int:
         """Records that it says it has committed since its start; 0 once it has ended."""
-        if self.code() is not None:
-            return 0
-        _, said = self.health("/readyz", self.wait_health_port())
-        return int(json.loads(said)["committed"])
+        return 0 if self.code() is not None else int(self._says()["committed"])
+
+    def held(self) -> list[int]:
+        """Partitions that it says it has ready."""
+        return list(self._says()["ready"])
+
+    def _says(self) -> Any:
+        return json.loads(self.health("/readyz", self.wait_health_port())[1])
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
