@@ -17,6 +17,7 @@ import msgspec
 
 from domain.times import instant
 from parsers.batch import Splitter
+from parsers.glued import split_frame
 from parsers.hl7 import encoded
 
 _BLOCK: Final = 1 << 20
@@ -70,7 +71,7 @@ def _read(name: str, file: BinaryIO, jsonl: bool) -> Iterator[Message]:
             block += file.readline()
         for number, line in enumerate(chain(block.splitlines(), file), 1):
             if line.strip():
-                yield _of_line(name, number, line)
+                yield from _of_line(name, number, line)
         return
     splitter, number = Splitter(), 0
     while True:
@@ -83,7 +84,8 @@ def _read(name: str, file: BinaryIO, jsonl: bool) -> Iterator[Message]:
         block = file.read(_BLOCK)
 
 
-def _of_line(name: str, number: int, line: bytes) -> Message:
+def _of_line(name: str, number: int, line: bytes) -> list[Message]:
+    """The messages of one line: one, or as many as were glued together in the frame that it holds."""
     where = f"{name}:{number}"
     try:
         row = json.loads(line)
@@ -91,6 +93,7 @@ def _of_line(name: str, number: int, line: bytes) -> Message:
         if not isinstance(text, str):
             raise BadInput(f"{where}: no `hl7` (or `message`) text on this line")
         received = row.get("received")
-        return Message(encoded(text), row.get("sender"), instant(received) if received else None, where)
+        at = instant(received) if received else None
+        return [Message(raw, row.get("sender"), at, where) for raw in split_frame(encoded(text))]
     except (ValueError, AttributeError) as error:
         raise BadInput(f"{where}: not a JSON object with `hl7` and, if given, an RFC 3339 `received`") from error

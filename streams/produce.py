@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -149,7 +150,8 @@ class ConfirmedProducer:
 
     def _failed(self, error: KafkaError) -> None:
         """librdkafka's own errors, in the polling thread. All but fatal ones heal by themselves."""
-        _log.warning("kafka", error=error.name(), fatal=error.fatal())
+        with suppress(OSError, ValueError):  # nobody reads the log any more: no reason to stop confirming
+            _log.warning("kafka", error=error.name(), fatal=error.fatal())
         if error.fatal() and not self.fatal:
             self.fatal = True
             if self._on_fatal is not None:
