@@ -1,4 +1,5 @@
-"""What the member stage writes: candidates, watches, transitions, alerts, counts, as JSON with CloudEvents headers.
+"""What the member stage writes (candidates, watches, transitions, alerts, counts, archived visits), as JSON with
+CloudEvents headers.
 
 These Structs are the one definition of the documents: they encode them, and `schemas/` is generated from them
 (contracts: "A candidate", "Others"). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
@@ -19,6 +20,7 @@ WATCHLIST: Final = "ecm.watchlist.v1"
 TRANSITIONS: Final = "member.transitions.v1"
 UTILIZATION: Final = "member.utilization.v1"
 ALERTS: Final = "ecm.alerts.v1"
+ARCHIVE: Final = "member.archive.v1"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -219,12 +221,37 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     received: str
 
 
+class Archived(msgspec.Struct, frozen=True, kw_only=True, rename={"patient_class": "class"}):
+    """A visit older than every look-back, with the messages that its member's row no longer names.
+
+    `revision` is the visit's; a later one replaces the record, a tombstone says that the visit is whole in the row
+    again or was withdrawn. `archived`: when it was moved.
+    """
+
+    archive_id: str
+    revision: int
+    member_id: str
+    patient: str
+    visit: str
+    status: str
+    patient_class: str
+    facility: str
+    arrived: str | None
+    departed: str | None
+    disposition_group: str
+    diagnoses: tuple[str, ...]
+    messages: tuple[Message, ...]
+    archived: str
+    received: str
+
+
 DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "candidate": Candidate,
     "watch": Watch,
     "transition": Transition,
     "alert": Alert,
     "utilization": Utilization,
+    "archive": Archived,
 }
 """The published documents by the name of their schema."""
 
@@ -234,8 +261,8 @@ def cloud_event(
 ) -> Emit:
     """One record with CloudEvents 1.0 binary headers; without a document, a tombstone.
 
-    `subject` names the candidate, watch or transition, never a member; `event_id` adds its revision, so that a second
-    delivery is known as one.
+    `subject` names the candidate, watch, transition or archived visit, never a member; `event_id` adds its revision, so
+    that a second delivery is known as one.
     """
     headers = (
         ("ce_specversion", b"1.0"),

@@ -2,7 +2,8 @@
 
 Records in: visit and custody snapshots, the roster, answers of care management, ticks; all keyed by member. One
 decision is: fold the record into the row's facts; if they changed, or something became due, say the difference between
-what the row should have emitted by now and what it remembers (semantics, section 3: "What goes out").
+what the row should have emitted by now and what it remembers (semantics, section 3: "What goes out"). A row that nears
+its limit then gives up proofs of old visits (`agents.archive`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Final
 import msgspec
 
 from agents import wire
-from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
+from agents.archive import ARCHIVE_AT, Archivist
+from agents.documents import ALERTS, ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
 from agents.intake import read_disposition, read_roster
 from agents.outcome import settle
+from agents.packing import pack, unpack
 from agents.stage import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
 from domain.members import (
     SCHEMA,
@@ -40,29 +43,46 @@ DEAD_LETTERS: Final = "adt.dead-letters.v1"
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
-UPCASTERS: Final[tuple[Upcaster, ...]] = ()
+
+
+def _from_1(body: bytes) -> bytes:
+    """Version 2 may write a row packed, and messages of a visit may be empty; version 1 did neither."""
+    _, *rest = msgspec.msgpack.decode(body)
+    return msgspec.msgpack.encode([2, *rest])
+
+
+UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1,)
 """One step for each row version before `domain.members.SCHEMA`, oldest first."""
 
 
-def stage(rules: RuleSet, *, source: str = "handoff") -> Stage:
-    """The member stage, judging by `rules`; `source` names this system in CloudEvents headers."""
+def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_AT) -> Stage:
+    """The member stage, judging by `rules`; `source` names this system in CloudEvents headers.
+
+    A row that takes more than `archive_at` bytes gives the proofs of its old visits to the archive.
+    """
     book = Rulebook(rules)
+    archivist = Archivist(book, source, archive_at, _ENCODER.encode)
 
     def decide(row: MemberRow | None, record: Record, context: Context) -> tuple[MemberRow | None, list[Emit]]:
-        return _decide(row, record, context, book, source)
+        return _decide(row, record, context, book, source, archivist)
 
     def next_due(row: MemberRow) -> int | None:
         return row.next_due if row.rules == book.stamp else 0
+
+    def encode(row: MemberRow) -> bytes:
+        body = _ENCODER.encode(row)
+        packs = len(body) > archive_at and any(visit.archived for visit in row.visits)
+        return pack(body) if packs else body
 
     return Stage(
         name="refer",
         inputs=(VISITS, ROSTER, DISPOSITIONS, TICKS),
         changelog=CHANGELOG,
-        outputs=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS),
+        outputs=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS, ARCHIVE),
         dead_letters=DEAD_LETTERS,
         row_key=row_key,
         decide=decide,
-        encode=_ENCODER.encode,
+        encode=encode,
         decode=_decode,
         next_due=next_due,
         lookups=_nothing,
@@ -81,7 +101,7 @@ def row_key(record: Record) -> str:
 
 
 def _decide(
-    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str
+    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str, archivist: Archivist
 ) -> tuple[MemberRow | None, list[Emit]]:
     now = context.now
     if record.topic == TICKS:
@@ -93,6 +113,8 @@ def _decide(
     if after is before:
         return row, []
     after, emits = settle(before, after, row_key(record), now, received, book, source)
+    after, moved = archivist.keep(before, after, row_key(record), now)
+    emits += moved
     return None if is_empty(after) else after, emits
 
 
@@ -115,7 +137,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
 
 
 def _decode(value: bytes) -> MemberRow:
-    row = _DECODER.decode(value)
+    row = _DECODER.decode(unpack(value))
     if row.schema != SCHEMA:
         raise ValueError(f"a member row of schema {row.schema}; this version reads {SCHEMA}")
     return row

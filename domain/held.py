@@ -56,8 +56,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One visit as the member's row holds it.
 
     `start` is the instant at which it counts (arrival; admission for a stay), `day` its California day (0: none known).
-    `messages` is the msgpack of its sources, opened only when a document is written; `face` digests all that evidence
-    shows of the visit.
+    `messages` is the msgpack of its sources, opened only when a document is written, and empty once they have gone to
+    the archive (`domain.archiving`); `face` digests all that evidence shows of the visit.
     """
 
     start: int
@@ -82,6 +82,11 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def asserted(self) -> bool:
         """Whether it happened, as far as anyone says."""
         return self.status in ("open", "closed")
+
+    @property
+    def archived(self) -> bool:
+        """Whether its messages have left the row. (Packed sources are never empty: none at all pack to one byte.)"""
+        return not self.messages
 
 
 class HeldCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):

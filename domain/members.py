@@ -14,7 +14,7 @@ import msgspec
 from domain.held import Held, HeldCustody, hold, hold_custody
 from domain.snapshots import CustodySnapshot, RosterFacts, VisitSnapshot
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 class Disposition(msgspec.Struct, frozen=True, array_like=True, gc=False):

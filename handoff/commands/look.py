@@ -114,7 +114,7 @@ def member(
     member_id: Annotated[str, typer.Argument(metavar="MEMBER", help="The member ID (CIN).")],
     json_: Json = False,
 ) -> None:
-    """One member: visits, counts, transitions, candidates."""
+    """One member: visits, counts, transitions, candidates, and how many old visits are archived."""
     kafka = place.kafka()
     key = member_id.encode()
     visits: dict[tuple[str, str], dict[str, Any]] = {}
@@ -130,7 +130,8 @@ def member(
     used = latest(kafka, "member.utilization.v1").get(key)
     utilization = json.loads(used.value) if used is not None and used.value else None
     mine = [d for d in documents("ecm.candidates.v1") if d["member_id"] == member_id]
-    if not visits and not transitions and not mine:
+    archived = [d for d in documents("member.archive.v1") if d["member_id"] == member_id]
+    if not (visits or transitions or mine or archived):
         out.print(f"Nothing is known of member {member_id}.")
         raise typer.Exit(1)
     if json_:
@@ -141,10 +142,14 @@ def member(
                 "utilization": utilization,
                 "transitions": list(transitions.values()),
                 "candidates": mine,
+                "archived": archived,
             }
         )
         return
     _visits_table(visits.values())
+    if archived:
+        last = max(d["departed"] or d["arrived"] or d["received"] for d in archived)
+        out.print(f"{len(archived)} visits are archived; the last of them ended on {last[:10]}.")
     if utilization:
         table(
             f"Counts as of {day(utilization['as_of'])}, complete since {utilization.get('complete_since') or '?'}",
@@ -232,7 +237,7 @@ def explain(
                 e.get("facility"),
                 "yes" if e["counted"] else "no",
                 e["reason"],
-                ", ".join(m["at"] for m in e.get("messages") or ()),
+                ", ".join(m["at"] for m in e.get("messages") or ()) or "member.archive.v1",
             )
             for e in document.get("evidence") or ()
         ),

@@ -185,7 +185,7 @@ def test_settled_leaves_out_history() -> None:
 
 
 def test_there_is_a_schema_for_each_output() -> None:
-    assert set(DOCUMENTS) == {"candidate", "watch", "transition", "alert", "utilization"}
+    assert set(DOCUMENTS) == {"candidate", "watch", "transition", "alert", "utilization", "archive"}
 
 
 def test_rows_stay_small() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.documents import ALERTS, CANDIDATES, DOCUMENTS, TRANSITIONS, UTILIZATION, WATCHLIST
+from agents.documents import ALERTS, ARCHIVE, CANDIDATES, DOCUMENTS, TRANSITIONS, UTILIZATION, WATCHLIST
 from handoff.schemas import broken_by, schemas, write
-from tests.support.member import Member, a_release, a_visit
+from tests.support.member import Member, a_release, a_visit, at
 
 COMMITTED = Path(__file__).parents[2] / "schemas"
 OF_TOPIC = {
@@ -21,6 +21,7 @@ OF_TOPIC = {
     TRANSITIONS: "transition",
     ALERTS: "alert",
     UTILIZATION: "utilization",
+    ARCHIVE: "archive",
 }
 
 
@@ -32,8 +33,9 @@ def test_the_committed_schemas_are_what_the_structs_say(tmp_path: Path) -> None:
 
 
 def test_every_document_reads_back_by_its_struct() -> None:
-    member = Member()
+    member = Member(archive_at=1)
     member.roster(ecm={"status": "enrolled", "from": "2026-07-01", "provider": "Care Org"})
+    member.tell(a_visit("old", "2023-03-01", received=at("2026-01-01")))
     for number in range(5):
         member.tell(a_visit(f"e{number}", f"2026-03-{number + 1:02}", diagnoses=("I10",)))
     member.tell(a_release("R1", "2026-04-01"), a_visit("x", "2026-07-02"))

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agents import wire
+from agents.archive import ARCHIVE_AT
 from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, settled
 from agents.refer import DISPOSITIONS, ROSTER, VISITS, stage
 from agents.stage import TICKS, Context, Emit, Record
@@ -111,8 +112,8 @@ def a_roster(**fields: Any) -> dict[str, Any]:
 class Member:
     """The member stage of one member. `now` is the partition's clock and moves on with what is taken."""
 
-    def __init__(self, rules: RuleSet | None = None, *, source: str = "handoff") -> None:
-        self.stage = stage(rules or the_rules(), source=source)
+    def __init__(self, rules: RuleSet | None = None, *, source: str = "handoff", archive_at: int = ARCHIVE_AT) -> None:
+        self.stage = stage(rules or the_rules(), source=source, archive_at=archive_at)
         self.row: MemberRow | None = None
         self.now = 0
         self.emits: list[Emit] = []
