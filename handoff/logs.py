@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from io import TextIOBase
 
 import structlog
+
+
+class _Stderr(TextIOBase):
+    """Standard error as it is when a line is written: loggers outlive whoever put another one there for a while."""
+
+    def write(self, text: str) -> int:
+        """Write to whatever is standard error now."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush whatever is standard error now."""
+        sys.stderr.flush()
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -20,6 +33,6 @@ def configure(level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),
         cache_logger_on_first_use=True,
     )
