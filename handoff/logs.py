@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from io import TextIOBase
+from typing import TextIO, cast
 
 import structlog
 
@@ -33,6 +34,6 @@ def configure(level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(_Stderr()),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
