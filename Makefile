@@ -38,10 +38,23 @@ check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|replay|update
+# Quix Streams for `make bench NAME=peers` (and, once it is there, NAME=stage), away from the product's own packages.
+PEERS := $(VENV)-peers/.installed
+$(PEERS): requirements/peers.txt | $(STAMP)
+	@UV="$$(command -v uv || { $(PYTHON) -m uv --version >/dev/null 2>&1 && echo $(PYTHON) -m uv; } || echo $(VENV)-uv/bin/uv)"; \
+	  [ -d $(VENV)-peers ] || $$UV venv --quiet --python $(BIN)/python $(VENV)-peers; \
+	  VIRTUAL_ENV=$(VENV)-peers $$UV pip sync --quiet --require-hashes requirements/peers.txt
+	@touch $@
+
+bench: setup $(if $(filter peers,$(NAME)),$(PEERS)) ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|memory|replay|update|peers
 	@$(BIN)/python -m bench.$(NAME)
 
-crash: setup ## the crash matrix, many rounds
+SOAK_MESSAGES ?= 10000000
+.PHONY: soak
+soak: setup ## ten million messages through a worker: rate, memory over time, lost and repeated
+	@$(BIN)/python -m bench.soak --messages $(SOAK_MESSAGES)
+
+crash: setup ## the crash matrix, many rounds; the last line says what was lost or repeated
 	HANDOFF_CRASH_ROUNDS=$${HANDOFF_CRASH_ROUNDS:-50} $(BIN)/pytest tests/crash -q -s
 
 # Its own environment: nothing else needs atheris. What it finds goes to build/fuzz.
@@ -67,9 +80,10 @@ lock: ## resolve requirements/*.in anew
 	uv pip compile -q --upgrade --generate-hashes --no-header requirements/runtime.in -o requirements/runtime.txt
 	uv pip compile -q --upgrade --generate-hashes --no-header requirements/dev.in -o requirements/dev.txt
 	uv pip compile -q --upgrade --generate-hashes --no-header requirements/fuzz.in -c requirements/runtime.txt -o requirements/fuzz.txt
+	uv pip compile -q --upgrade --generate-hashes --no-header requirements/peers.in -o requirements/peers.txt
 
 schemas: $(STAMP) ## write schemas/ from the document types
 	$(BIN)/python -m handoff.schemas
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(VENV)-uv $(VENV)-fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-uv $(VENV)-fuzz $(VENV)-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

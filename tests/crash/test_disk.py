@@ -8,12 +8,12 @@ import pytest
 
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.engine.crash import EXIT_CRASHED
-from tests.crash.rounds import rounds
+from tests.crash.rounds import IN_FULL, rounds
 from tests.support.counted import Counted
 from tests.support.disk import failed_writes, let_files_grow_to
 from tests.support.kafka import wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, IN_FULL]
 
 ROUNDS = rounds(1, 1 / 10)
 ROOM = 2_000_000

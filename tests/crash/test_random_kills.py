@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import HasBootstrap
-from tests.crash.rounds import rounds
+from tests.crash.rounds import IN_FULL, rounds
 from tests.support.counted import Counted
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-ROUNDS = rounds(4)
+ROUNDS = rounds(3)
 
 
-@pytest.mark.parametrize("checkpoints", [False, True])
+@pytest.mark.parametrize("checkpoints", [pytest.param(False, marks=IN_FULL), True])
 def test_random_kills_under_load(kafka: HasBootstrap, tmp_path: Path, checkpoints: bool) -> None:
     chance = random.Random(os.environ.get("HANDOFF_CRASH_SEED", "handoff"))
     with Counted(kafka.bootstrap) as counted:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 
@@ -20,12 +19,6 @@ ROUNDS = rounds(1, 20 / 50)
 PARTITIONS = 4
 SESSION = 6.0
 """Seconds; the least that Kafka takes. A static member that stops cleanly keeps its place until it has run out."""
-
-
-def held(worker: WorkerProcess, port: int) -> list[int]:
-    """Partitions that the worker has ready."""
-    _, said = worker.health("/readyz", port)
-    return list(json.loads(said)["ready"])
 
 
 def spells(workers: Iterable[WorkerProcess]) -> dict[int, list[tuple[float, float]]]:
@@ -48,37 +41,38 @@ def spells(workers: Iterable[WorkerProcess]) -> dict[int, list[tuple[float, floa
 def test_one_three_two_workers_under_load(kafka: HasBootstrap) -> None:
     for round in range(ROUNDS):
         with Counted(kafka.bootstrap, partitions=PARTITIONS) as counted:
-            slots = {0: counted.worker(0, max_records=100, session=SESSION)}
-            ports = {0: slots[0].wait_health_port()}
-            slots[0].wait_ready()
-            assert held(slots[0], ports[0]) == [0, 1, 2, 3]
-            counted.produce(4_000)
-            for slot in (1, 2):
-                slots[slot] = counted.worker(slot, max_records=100, session=SESSION)
-            counted.produce(2_000)
-            for slot in (1, 2):
-                ports[slot] = slots[slot].wait_health_port()
-                slots[slot].wait_ready()
-            wait_for(lambda: shares(slots, ports) == [1, 1, 2], 40, "four partitions over three workers")
-            counted.produce(2_000)
-            # Each of the three takes its turn at being the one that goes.
-            leaver = slots.pop(round % 3)
-            assert leaver.stop() == 0
-            counted.produce(2_000)
-            wait_for(lambda: shares(slots, ports) == [2, 2], 40, "four partitions over two workers")
-            counted.finish(slots)
+            one_three_two(counted, leaver=round % 3)
             counted.check(f"1 to 3 to 2 workers, round {round + 1}", 1)
-            assert counted.deaths == []
-            for worker in slots.values():
-                assert worker.stop() == 0
-            seen = spells(counted.workers)
-            assert sorted(seen) == list(range(PARTITIONS))
-            # The first worker's, those of the three, those of the two.
-            assert all(len(each) >= 3 for each in seen.values()), seen
-            assert all(end <= start for each in seen.values() for (_, end), (start, _) in pairwise(each)), seen
 
 
-def shares(slots: dict[int, WorkerProcess], ports: dict[int, int]) -> list[int]:
-    """How many partitions each worker has; empty while one of them is not the owner's alone or nobody's."""
-    parts = [held(worker, ports[slot]) for slot, worker in slots.items()]
-    return sorted(map(len, parts)) if sorted(sum(parts, [])) == list(range(PARTITIONS)) else []
+def one_three_two(counted: Counted, leaver: int) -> None:
+    """A round: each of the three takes its turn at being the one that goes."""
+    slots = {0: counted.worker(0, max_records=100, session=SESSION)}
+    slots[0].wait_ready()
+    assert shares(slots) == [4]
+    counted.produce(4_000)
+    for slot in (1, 2):
+        slots[slot] = counted.worker(slot, max_records=100, session=SESSION)
+    counted.produce(2_000)
+    for slot in (1, 2):
+        slots[slot].wait_ready()
+    wait_for(lambda: shares(slots) == [1, 1, 2], 40, "four partitions over three workers")
+    counted.produce(2_000)
+    assert slots.pop(leaver).stop() == 0
+    counted.produce(2_000)
+    wait_for(lambda: shares(slots) == [2, 2], 40, "four partitions over two workers")
+    counted.finish(slots)
+    assert counted.deaths == []
+    for worker in slots.values():
+        assert worker.stop() == 0
+    seen = spells(counted.workers)
+    assert sorted(seen) == list(range(PARTITIONS))
+    # The first worker's, those of the three, those of the two.
+    assert all(len(each) >= 3 for each in seen.values()), seen
+    assert all(end <= start for each in seen.values() for (_, end), (start, _) in pairwise(each)), seen
+
+
+def shares(slots: dict[int, WorkerProcess]) -> list[int]:
+    """How many partitions each worker has ready; empty while one of them is nobody's or two workers'."""
+    parts = [worker.held() for worker in slots.values()]
+    return sorted(map(len, parts)) if sorted(chain.from_iterable(parts)) == list(range(PARTITIONS)) else []
