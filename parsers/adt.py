@@ -129,8 +129,10 @@ def _trigger(kind: str, component: str) -> str:
     name = parts[0].strip().upper()
     if name != "ADT":
         raise Refusal(NOT_ADT if name else NO_TRIGGER, "MSH-9", "not an ADT message" if name else "")
-    trigger = parts[1].strip().upper() if len(parts) > 1 else ""
-    if not _TRIGGER.fullmatch(trigger):
+    sent = parts[1] if len(parts) > 1 else ""
+    trigger = sent.strip().upper()
+    # Not ASCII: whether that is blank or a letter hangs on the charset, which the header alone may not tell.
+    if not sent.isascii() or not _TRIGGER.fullmatch(trigger):
         raise Refusal(NO_TRIGGER, "MSH-9.2")
     return trigger
 

@@ -37,7 +37,7 @@ def died(folder: Path) -> bool:
 def fence(folder: Path, runner: Sequence[str], environment: dict[str, str], properties: Mapping[str, str]) -> None:
     """Have the controller of a single broker that `died` give up that broker. `runner` runs a class of Kafka's.
 
-    Raises NotStarted. A former self that was given up already cannot be told apart: that costs three seconds.
+    Raises NotStarted. A former self that was given up already cannot be told apart: that costs ten seconds.
     """
     alone = {name: value for name, value in properties.items() if name not in _OF_A_BROKER} | {
         "process.roles": "controller",
@@ -53,9 +53,19 @@ def fence(folder: Path, runner: Sequence[str], environment: dict[str, str], prop
     try:
         controller.wait_ready(lambda: any(word in _since(log, before) for word in _DONE), _SECONDS)
         with suppress(NotStarted):
-            controller.wait_ready(lambda: _DONE[0] in _since(log, before), _SESSION_MS / 1000 * 6)
+            controller.wait_ready(lambda: _DONE[0] in _since(log, before), _SESSION_MS / 1000 * 20)
+            # Decided, not yet written. The log grows twice a second in any case, and in order: what was decided before
+            # comes first, this comes next.
+            for _ in range(2):
+                size = _size(folder)
+                controller.wait_ready(lambda size=size: _size(folder) > size, _SECONDS)  # type: ignore[misc]
     finally:
         controller.stop()
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the metadata's log."""
+    return sum(path.stat().st_size for path in (folder / "data" / "__cluster_metadata-0").glob("*.log"))
 
 
 def _since(log: Path, before: int) -> str:

@@ -28,7 +28,7 @@ QUICK: Final = ("-XX:TieredStopAtLevel=1",)
 """For tests: starts sooner and takes less memory, runs slower. Never for a measurement."""
 SOON_FENCED: Final = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
 """A killed broker may come back only when the controllers have given up its former self: after 9 s unless told."""
-NEVER_FENCED: Final = {"broker.session.timeout.ms": "60000"}
+NEVER_FENCED: Final = {"broker.session.timeout.ms": "30000"}
 """A single broker that does not hear from itself (the machine slept) has nobody to take its place. See `fence`."""
 QUICK_PROPERTIES: Final = {
     # The cleaner looks for something to compact every 15 s unless told.

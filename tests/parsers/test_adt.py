@@ -320,3 +320,12 @@ def test_the_key_of_what_cannot_be_read_is_none() -> None:
     assert patient_key_of(b"", DEFAULT) is None
     assert patient_key_of(b"PID|1||7", DEFAULT) is None
     assert patient_key_of(adt(msh={7: "", 9: "ORU"}, evn=None), DEFAULT) == "GEN|100", "the key needs no more than PID"
+
+
+@pytest.mark.parametrize("blank", [b"\x85", b"\xa0", "\u3000".encode()])
+def test_a_blank_beyond_ascii_makes_no_trigger(blank: bytes) -> None:
+    # 0x85 is an ellipsis in Windows-1252 and a line end in Latin-1, and 0x81 further down decides which of them it is.
+    raw = b"MSH|^~\\&|A|B|||20260301||ADT^" + blank + b"A01|1|P|2.5.1\rPID|1||7^^^H^MR||\x81^ANA\r"
+    with pytest.raises(Refusal) as refused:
+        read_adt(raw, DEFAULT)
+    assert refused.value.code == "no-trigger"

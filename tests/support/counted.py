@@ -126,12 +126,14 @@ class Counted:
     def supervise(self, slots: dict[int, WorkerProcess], until: Callable[[], bool], seconds: float = 60.0) -> None:
         """Start again whatever ends, in `slots`, until `until()`. AssertionError after `seconds`."""
         deadline = time.monotonic() + seconds
-        while not until():
-            assert time.monotonic() < deadline, f"not done after {seconds} s: {self.progress()}"
+        while True:
             for slot, worker in slots.items():
                 if worker.code() is not None:
                     self.deaths.append(worker.wait())
                     slots[slot] = self.worker(slot, **msgspec.structs.asdict(worker.order.options))
+            if until():
+                return
+            assert time.monotonic() < deadline, f"not done after {seconds} s: {self.progress()}"
             time.sleep(0.02)
 
     def finish(
