@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from domain.refusal import BadDeclaration
+from handoff.exits import faults_exit_2
 from handoff.settings import Settings, load_settings
 from handoff.supervisor import read_state
 from streams.clients import KafkaSettings
@@ -55,12 +55,8 @@ def here() -> Settings:
 
 def settings() -> Settings:
     """The settings as the environment gives them. Exits with 2 and every fault when they are wrong."""
-    try:
+    with faults_exit_2():
         return load_settings()
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            typer.echo(fault, err=True)
-        raise typer.Exit(2) from wrong
 
 
 def kafka() -> KafkaSettings:

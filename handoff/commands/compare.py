@@ -11,16 +11,16 @@ import typer
 
 from agents.documents import CANDIDATES
 from agents.renaming import shadow_topic
-from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparing import Comparison, Documents, of_file, of_topic
 from handoff.comparing import compare as compare_documents
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
+from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.replay import Replay
-from handoff.show import as_json, err, needs_kafka, out, table
+from handoff.show import as_json, needs_kafka, out, table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 History = Annotated[bool, typer.Option("--history", help="Compare revisions, receipts and log places too.")]
@@ -35,11 +35,8 @@ def compare(
     json_: Json = False,
 ) -> None:
     """The standing candidates of two runs: gained, lost, changed. Exit 0 the same, 1 they differ, 2 no such run."""
-    try:
+    with faults_exit_2():
         found = compare_documents(_side(first), _side(second), history=history)
-    except BadInput as wrong:
-        err.print(str(wrong), markup=False)
-        raise typer.Exit(2) from wrong
     tell(found, first, second, json_)
 
 
@@ -57,7 +54,7 @@ def what_if(
 ) -> None:
     """Replay recorded messages under two sets of rules and compare the candidates that stand. Exit as `compare`."""
     settings = place.settings()
-    try:
+    with faults_exit_2():
         if len(rules) != 2:
             raise BadInput("--rules: give two folders, as it is and as it would be")
         profiles = load_senders(senders or settings.paths.senders)
@@ -69,13 +66,6 @@ def what_if(
                     _, last, _ = feed(run, from_files(inputs, roster, custody, profiles))
                     run.finish(instant_of(as_of) if as_of else last)
                 sides.append(of_file(Path(scratch)) if outputs.counts.get(CANDIDATES) else {})
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
-    except BadInput as wrong:
-        err.print(str(wrong), markup=False)
-        raise typer.Exit(2) from wrong
     tell(compare_documents(*sides), str(rules[0]), str(rules[1]), json_)
 
 

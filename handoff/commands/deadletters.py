@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from domain.refusal import BadDeclaration
 from handoff import letters, place
 from handoff.conformance import conformance
 from handoff.declarations.senders import load_senders
+from handoff.exits import faults_exit_2
 from handoff.letters import OPEN, REDRIVEN, Choice, entries, is_marker, look
 from handoff.redrive import ALREADY, IMPOSSIBLE, REFUSED, Verdict, counted, redrive
 from handoff.show import as_json, day, err, needs_kafka, out, table
@@ -136,12 +136,8 @@ def redrive_(
 def _profiles() -> Profiles:
     """The sender profiles, strangers refused or taken as the listener does. Exits with 2 and every fault."""
     settings = place.settings()
-    try:
+    with faults_exit_2():
         return load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            typer.echo(fault, err=True)
-        raise typer.Exit(2) from wrong
 
 
 def _report(verdicts: list[Verdict], dry_run: bool, json_: bool) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from domain.refusal import BadDeclaration
 from gateway.folder import FolderDoor
 from gateway.http import HttpDoor
 from gateway.intake import Topics
@@ -21,6 +20,7 @@ from gateway.serve import Gateway, serve
 from gateway.tls import Tls
 from handoff import place
 from handoff.declarations.senders import load_senders
+from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.settings import Settings
 from streams.clients import KafkaSettings
@@ -42,12 +42,8 @@ def listen(
         os.environ["HANDOFF_FOLDER__PATH"] = str(folder)
     settings = place.settings()
     configure()
-    try:
+    with faults_exit_2():
         profiles = load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            typer.echo(fault, err=True)
-        raise typer.Exit(2) from wrong
     if settings.folder.sender and settings.folder.sender not in {profile.name for profile in profiles}:
         typer.echo(f"HANDOFF_FOLDER__SENDER: no profile is named {settings.folder.sender}", err=True)
         raise typer.Exit(2)

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from agents.stage import Emit
 from domain.refusal import BadDeclaration
 from handoff import place
+from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, out
 from parsers.rows import Fault, Loaded
 from streams.declarations import read_declaration
@@ -44,7 +45,7 @@ def mapping_of(path: Path | None, fields: frozenset[str]) -> dict[str, str]:
     """The mapping in a file. Exits with 2 and every fault."""
     if path is None:
         return {}
-    try:
+    with faults_exit_2():
         document = read_declaration(path)
         if not isinstance(document.data, dict):
             raise BadDeclaration((document.fault((), "wants one line for each field, `field: column`"),))
@@ -56,10 +57,6 @@ def mapping_of(path: Path | None, fields: frozenset[str]) -> dict[str, str]:
         ]
         if faults:
             raise BadDeclaration(tuple(faults))
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
     return dict(document.data)
 
 

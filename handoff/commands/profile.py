@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from domain.refusal import BadDeclaration, Refusal
+from domain.refusal import Refusal
 from handoff import place
 from handoff.declarations.senders import declared, load_senders
+from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
 from handoff.profiling.draft import draft
 from handoff.profiling.feed import Feed
@@ -49,7 +50,7 @@ def profile(
 
     Exit codes: 0 all of it can be taken, 1 some messages would be refused, 2 no input or a wrong declaration.
     """
-    try:
+    with faults_exit_2():
         if yaml is not None and str(yaml) != "-" and yaml.exists():
             raise BadInput(f"{yaml}: is there already; name a new file, or - to print the draft")
         if json_ and str(yaml) == "-":
@@ -60,13 +61,6 @@ def profile(
         if not feeds:
             raise BadInput(f"{' '.join(inputs)}: no messages in it")
         drafted = _drafted(feeds, profiles, folder) if yaml is not None else None
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
-    except BadInput as wrong:
-        err.print(str(wrong), markup=False)
-        raise typer.Exit(2) from wrong
     _tell(feeds, _check(sample), seconds, json_=json_, quiet=str(yaml) == "-")
     if yaml is not None and drafted is not None:
         _write(yaml, drafted, quiet=json_)

@@ -17,11 +17,12 @@ from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
 from agents.stage import Emit, Record, received_of
 from agents.wire import encode
 from domain.publishing import standing
-from domain.refusal import BadDeclaration, Refusal
+from domain.refusal import Refusal
 from domain.times import instant
 from handoff import place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
+from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
 from handoff.replay import Replay
 from handoff.show import as_json, err, out
@@ -53,7 +54,7 @@ def replay(
 ) -> None:
     """Decide recorded messages as the workers would, and write every output record."""
     settings = place.here() if inputs == ["topics"] else place.settings()
-    try:
+    with faults_exit_2():
         profiles = load_senders(senders or settings.paths.senders)
         ruleset = load_rules(rules or settings.paths.rules)
         source = _live() if inputs == ["topics"] else from_files(inputs, roster, custody, profiles)
@@ -63,13 +64,6 @@ def replay(
             end = instant_of(as_of) if as_of else last
             run.finish(end)
             visits = write_visits(run, out_folder)
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
-    except BadInput as wrong:
-        err.print(str(wrong), markup=False)
-        raise typer.Exit(2) from wrong
     counts = {**outputs.counts, "visits": visits}
     summary: dict[str, Any] = {
         "records": count,

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from domain.refusal import BadDeclaration
 from domain.rules import check as check_rules
 from handoff import place
 from handoff.declarations.rules import load_rules
-from handoff.show import as_json, err, out
+from handoff.exits import faults_exit_2
+from handoff.show import as_json, out
 
 rules_app = typer.Typer(no_args_is_help=True, help="The programme's rules: checked.")
 
@@ -27,12 +27,8 @@ def check(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find overlaps, gaps, dangling value sets, unsourced rules. Exit 1 when there are any, 2 when it cannot load."""
-    try:
+    with faults_exit_2():
         rules = load_rules(folder or place.settings().paths.rules)
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
     found = check_rules(rules)
     if json_:
         as_json({"version": rules.version, "hash": rules.hash, "findings": found})

@@ -15,7 +15,8 @@ from gateway.client import Outcome, Sent, Target
 from gateway.client import send as send_all
 from gateway.tls import client_context
 from handoff import place
-from handoff.inputs import BadInput, messages
+from handoff.exits import faults_exit_2
+from handoff.inputs import messages
 from handoff.show import as_json, err, out, table
 
 _RETRIES = 100
@@ -35,12 +36,10 @@ def send(
 ) -> None:
     """Send messages over MLLP and count the answers. Exit 1 if any was not accepted, 2 if an input cannot be read."""
     host, port = _address(to)
-    try:
+    with faults_exit_2():
         found = [message.raw for message in messages(paths)]
+    try:
         tls = client_context(ca, cert, key) if ca or cert else None
-    except BadInput as error:
-        err.print(str(error), markup=False)
-        raise typer.Exit(2) from error
     except (OSError, SSLError) as error:
         err.print(f"TLS files: {error}", markup=False)
         raise typer.Exit(2) from error

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.commands.topics import File, Json, declared
 from handoff.commands.work import StageName, build_declared
+from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, needs_kafka, out
 from streams.shadows import StillRunning, create, drop, topics_for, topics_of
 
@@ -36,13 +36,9 @@ def create_(
     """Create the shadow's topics: one for each that its stages write to, with as many partitions as the live one."""
     settings = place.here()
     kafka = place.kafka()
-    try:
+    with faults_exit_2():
         stages = [build_declared(each.value, settings) for each in ([stage] if stage is not None else StageName)]
         topics = topics_for(name, stages, declared(file).for_environment(settings.environment), kafka)
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            err.print(fault, markup=False)
-        raise typer.Exit(2) from wrong
     _tell(create(kafka, topics), "created", json_)
 
 
@@ -63,14 +59,12 @@ def drop_(
     """Remove a shadow's topics and groups for good. Exit 1 while one of its workers still runs."""
     kafka = place.kafka()
     try:
-        if not yes:
-            for topic in topics_of(kafka, name):
-                err.print(f"- {topic}", markup=False)
-            typer.confirm("Remove these topics and what they hold?", abort=True, err=True)
-        _tell(drop(kafka, name, [each.value for each in StageName]), "removed", json_)
-    except BadDeclaration as wrong:
-        err.print("\n".join(wrong.faults), markup=False)
-        raise typer.Exit(2) from wrong
+        with faults_exit_2():
+            if not yes:
+                for topic in topics_of(kafka, name):
+                    err.print(f"- {topic}", markup=False)
+                typer.confirm("Remove these topics and what they hold?", abort=True, err=True)
+            _tell(drop(kafka, name, [each.value for each in StageName]), "removed", json_)
     except StillRunning as group:
         err.print(f"A worker of group {group} still runs: stop it, then drop the shadow.", markup=False)
         raise typer.Exit(1) from group

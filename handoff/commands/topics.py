@@ -11,9 +11,9 @@ import typer
 from confluent_kafka.admin import AdminClient
 from rich.progress import Progress, TextColumn
 
-from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.commands.work import StageName, build_declared
+from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, needs_kafka, out
 from streams.migration import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
@@ -29,26 +29,16 @@ File = Annotated[Path | None, typer.Option("--file", help="Another topics.yaml."
 
 def declared(file: Path | None) -> Topics:
     """The declaration, or exit 2 with every fault."""
-    try:
+    with faults_exit_2():
         return load_topics(file or place.here().paths.topics)
-    except BadDeclaration as wrong:
-        raise _exit_with(wrong) from wrong
 
 
 def declared_for(environment: str | None, file: Path | None) -> tuple[Topic, ...]:
     """The topics of one environment, or exit 2."""
     topics = declared(file)
-    try:
+    with faults_exit_2():
         settings = place.here()
         return topics.for_environment(environment or settings.environment, settings.kafka.topics)
-    except BadDeclaration as wrong:
-        raise _exit_with(wrong) from wrong
-
-
-def _exit_with(wrong: BadDeclaration) -> typer.Exit:
-    for fault in wrong.faults:
-        err.print(fault, markup=False)
-    return typer.Exit(2)
 
 
 @topics_app.command()
@@ -113,11 +103,11 @@ def migrate(
     everything works; to finish, stop doors and workers and run it again: it then copies the rest, sets the workers'
     positions and prints how to switch. Exit 0 done, 1 not finished (it says why), 2 the new topics are in the way.
     """
-    kafka = place.kafka()
-    topics = declared(file).for_environment(environment or place.here().environment)
-    try:
+    settings, kafka = place.here(), place.kafka()
+    topics = declared(file).for_environment(environment or settings.environment)
+    with faults_exit_2():
         plan_of_move = moves(topics, kafka, suffix, to_partitions)
-        stages = [build_declared(each.value, place.here()) for each in StageName]
+        stages = [build_declared(each.value, settings) for each in StageName]
         if dry_run:
             counts = {move.old: sizes(kafka, move) for move in plan_of_move}
             _tell_dry(plan_of_move, counts, json_)
@@ -130,8 +120,6 @@ def migrate(
             copied = copy(kafka, plan_of_move, suffix, lambda count: progress.update(task, completed=count))
         if not busy:
             finish(kafka, plan_of_move, stages, topics)
-    except BadDeclaration as wrong:
-        raise _exit_with(wrong) from wrong
     names = {move.topic.name: move.new for move in plan_of_move}
     if json_:
         as_json({"copied": copied, "finished": not busy, "busy": busy, "topics": names})

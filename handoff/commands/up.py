@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
+from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, out, table
 from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
@@ -36,16 +36,16 @@ def up(
     settings = place.settings()
     stop = Stop()
     try:
-        with System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system:
+        with (
+            faults_exit_2(),
+            System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system,
+        ):
             _print_addresses(read_state(place.state_path(folder)) or {})
             system.keep(lambda: stop.asked)
             if system.supervisor is not None and system.supervisor.failed:
                 err.print(system.supervisor.failed)
                 raise typer.Exit(2)
             err.print("stopping")
-    except BadDeclaration as wrong:
-        err.print("\n".join(wrong.faults))
-        raise typer.Exit(2) from wrong
     except (NotStarted, JarsUnavailable) as reason:
         err.print(str(reason))
         raise typer.Exit(1) from reason

@@ -14,6 +14,7 @@ from domain.refusal import BadDeclaration
 from handoff import place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
+from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.settings import Settings
 from streams.directory import RedisLookup
@@ -45,14 +46,10 @@ def work(
     settings = place.settings() if shadow is None else place.here()
     configure()
     app = APP
-    try:
+    with faults_exit_2():
         built, chosen = build(stage.value, settings), options(settings)
         if shadow is not None:
             built, app = as_shadow(stage.value, shadow, settings), group_prefix(shadow)
-    except BadDeclaration as wrong:
-        for fault in wrong.faults:
-            typer.echo(fault, err=True)
-        raise typer.Exit(2) from wrong
     lookup = None
     if stage is StageName.reconcile:
         lookup = RedisLookup(settings.redis.url.get_secret_value())
