@@ -19,7 +19,7 @@ from domain.archiving import archive_id, hollow, is_over, months_kept, over, sho
 from domain.held import Held
 from domain.members import MemberRow
 from domain.rulebook import Rulebook
-from domain.times import rfc3339
+from domain.times import rfc3339, rfc3339_or_none
 
 ARCHIVE_AT: Final = ROW_LIMIT * 3 // 4
 """Bytes a row may take, as plain msgpack, before proofs leave it."""
@@ -85,8 +85,8 @@ class Archivist:
             status=visit.status,
             patient_class=visit.patient_class,
             facility=visit.facility,
-            arrived=_time(visit.arrived),
-            departed=_time(visit.departed),
+            arrived=rfc3339_or_none(visit.arrived),
+            departed=rfc3339_or_none(visit.departed),
             disposition_group=visit.to,
             diagnoses=visit.diagnoses,
             messages=messages_of(visit.messages),
@@ -105,7 +105,7 @@ class Archivist:
 
 def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, Held]:
     """Visits that were archived and are no longer: a later snapshot replaced or withdrew them."""
-    gone = {_key(visit): visit for visit in before.visits if not visit.messages}
+    gone = {_key(visit): visit for visit in before.visits if visit.archived}
     if gone:
         for visit in row.visits:
             if visit.archived:
@@ -115,7 +115,3 @@ def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, Held]:
 
 def _key(visit: Held) -> Key:
     return (visit.patient, visit.visit)
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)

@@ -15,8 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agents.links import TOPIC as LINKS
-from agents.links import Link, encode_link
+from agents.links import Link, emit_of
 from agents.stage import Emit, Record, received_of
 from domain.refusal import UNDECODABLE, Refusal
 from parsers.roster import read_roster
@@ -235,8 +234,7 @@ def take(directory: Directory, record: Record) -> list[Emit]:
             links = directory.waiting(waiting.patient, waiting.identifiers, received)
         else:
             directory.attributed(key)
-    stamp = (("received", str(received).encode()),)
-    return [Emit(LINKS, link.patient.encode(), encode_link(link), stamp) for link in links]
+    return [emit_of(link) for link in links]
 
 
 def _waiting(value: bytes) -> Waiting:

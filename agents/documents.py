@@ -22,6 +22,9 @@ UTILIZATION: Final = "member.utilization.v1"
 ALERTS: Final = "ecm.alerts.v1"
 ARCHIVE: Final = "member.archive.v1"
 
+STANDING: Final = ("raised", "amended")
+"""Statuses of a candidate or watch that stands; the others say how it ended."""
+
 _encode = msgspec.json.Encoder().encode
 
 

@@ -115,12 +115,11 @@ def seal_clock(clock: int) -> bytes:
     return _HEAD.pack(0, _INT64, clock)
 
 
-def check_row(value: bytes, schema: int) -> None:
-    """Whether a changelog record is a row that this version reads. Raises Unreadable."""
+def check_row(value: bytes, schema: int, oldest: int) -> None:
+    """Whether a changelog record is a row of a version from `oldest` to `schema`. Raises Unreadable."""
     if len(value) < _BODY or value[1] != _INT64:
         raise Unreadable("a changelog record that is no row")
-    if value[0] > schema:
-        check_version(value[0], schema, 0)
+    check_version(value[0], schema, oldest)
 
 
 class Rows(Protocol):
@@ -142,8 +141,8 @@ class Rows(Protocol):
         """(due time, key) of every row due at `clock`, in no order."""
         ...
 
-    def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
-        """Take one changelog record. Raises Unreadable."""
+    def restore(self, key: bytes, value: bytes | None, schema: int, oldest: int = 0) -> None:
+        """Take one changelog record; rows of versions from `oldest` to `schema` are read. Raises Unreadable."""
         ...
 
     def reached(self, position: int) -> None:
@@ -194,7 +193,7 @@ class PartitionRows:
     def close(self) -> None:
         """Nothing is held but memory."""
 
-    def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
+    def restore(self, key: bytes, value: bytes | None, schema: int, oldest: int = 0) -> None:
         """Take one changelog record; `build_heap` must follow the last. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
@@ -203,7 +202,7 @@ class PartitionRows:
         if value is None:
             self.sealed.pop(key.decode(), None)
             return
-        check_row(value, schema)
+        check_row(value, schema, oldest)
         self.sealed[key.decode()] = value
 
     def build_heap(self) -> None:

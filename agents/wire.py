@@ -11,7 +11,7 @@ import msgspec
 
 from domain.refusal import UNDECODABLE, Refusal
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
-from domain.times import instant, rfc3339
+from domain.times import instant, rfc3339, rfc3339_or_none
 
 
 class Disposition(msgspec.Struct, frozen=True, gc=False):
@@ -78,10 +78,6 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(VisitDocument | CustodyDocument)
 
 
-def _time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
-
-
 def _at(text: str | None) -> int | None:
     return None if text is None else instant(text)
 
@@ -105,8 +101,8 @@ def encode(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
                 revision=snapshot.revision,
                 status=snapshot.status,
                 kind=snapshot.kind,
-                occurred=_time(snapshot.occurred),
-                scheduled=_time(snapshot.scheduled),
+                occurred=rfc3339_or_none(snapshot.occurred),
+                scheduled=rfc3339_or_none(snapshot.scheduled),
                 facility=snapshot.facility,
                 facility_type=snapshot.facility_type,
                 confidence=snapshot.confidence,
@@ -123,9 +119,9 @@ def encode(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
             revision=snapshot.revision,
             status=snapshot.status,
             patient_class=snapshot.patient_class,
-            arrived=_time(snapshot.arrived),
-            admitted=_time(snapshot.admitted),
-            departed=_time(snapshot.departed),
+            arrived=rfc3339_or_none(snapshot.arrived),
+            admitted=rfc3339_or_none(snapshot.admitted),
+            departed=rfc3339_or_none(snapshot.departed),
             facility=snapshot.facility,
             facility_type=snapshot.facility_type,
             admission_type=snapshot.admission_type,

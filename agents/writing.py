@@ -15,7 +15,7 @@ from domain.members import MemberRow
 from domain.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.standing import Standing
-from domain.times import iso_day, rfc3339
+from domain.times import iso_day, rfc3339, rfc3339_or_none
 from domain.transitions import Transition, transition_id
 from domain.utilization import CLASSES, WINDOWS, Use
 
@@ -150,7 +150,7 @@ def transition(
         facility=facility,
         visit=_shown(key),
         confidence=said.confidence,
-        scheduled=None if said.scheduled is None else rfc3339(said.scheduled),
+        scheduled=rfc3339_or_none(said.scheduled),
         messages=messages_of(messages),
         received=rfc3339(received),
     )
@@ -199,8 +199,8 @@ def _evidence(proof: Proof) -> doc.Evidence:
         visit=_shown(proof.key),
         patient_class=proof.kind,
         facility=proof.facility,
-        arrived=None if proof.arrived is None else rfc3339(proof.arrived),
-        departed=None if proof.departed is None else rfc3339(proof.departed),
+        arrived=rfc3339_or_none(proof.arrived),
+        departed=rfc3339_or_none(proof.departed),
         counted=proof.counted,
         reason=proof.reason,
         messages=messages_of(proof.messages),

@@ -37,6 +37,7 @@ from handoff.embedded.kafka import EmbeddedKafka
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
 from streams.engine.restore import restore
+from streams.produce import hand_over
 from streams.worker import run_worker
 
 GROUP: Final = "soak.ledger"
@@ -65,14 +66,7 @@ class Feeder(threading.Thread):
         for number, (key, value) in enumerate(ledger.facts(self._count, self._members)):
             while number - self.read > LAG:
                 time.sleep(0.01)
-            while True:
-                try:
-                    self._producer.produce(ledger.FACTS, value, key)
-                    break
-                except BufferError:
-                    self._producer.poll(0.1)
-            if number % 1_000 == 0:
-                self._producer.poll(0)
+            hand_over(self._producer, ledger.FACTS, key, value)
             member = key.decode()
             if int(member[1:-1]) % EVERY == 0:
                 record = Record(ledger.FACTS, 0, number, key, value, 0, {})

@@ -30,6 +30,7 @@ from bench.rivals import HOW_TO_GET, count_alone, engines, peer_version, rate
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
+from streams.produce import hand_over
 from streams.worker import Worker, spare_collector
 
 PARTITIONS: Final = 4
@@ -78,12 +79,7 @@ def produce_facts(bootstrap: str, count: int, members: int, compression: str = "
     more = {"queue.buffering.max.messages": 1_000_000, "compression.type": compression}
     producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), **more))
     for key, value in ledger.facts(count, members):
-        while True:
-            try:
-                producer.produce(ledger.FACTS, value, key)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        hand_over(producer, ledger.FACTS, key, value)
     producer.flush(120)
 
 

@@ -78,6 +78,11 @@ def rfc3339(at: int) -> str:
     return f"{local:%Y-%m-%dT%H:%M:%S}{fraction}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
 
 
+def rfc3339_or_none(at: int | None) -> str | None:
+    """The same of an instant that may not be known."""
+    return None if at is None else rfc3339(at)
+
+
 @lru_cache(maxsize=65_536)
 def instant(text: str) -> int:
     """The instant (ms UTC) that an RFC 3339 text names.

@@ -6,16 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from agents.documents import CANDIDATES, settled
+from agents.documents import CANDIDATES, STANDING, settled
 from handoff.inputs import BadInput
-from streams.clients import KafkaSettings
-from streams.reading import latest
 
-LIVE: Final = ("raised", "amended")
 Documents = Mapping[str, dict[str, Any]]
 
 
@@ -89,7 +86,7 @@ def compare(first: Documents, second: Documents, *, history: bool = False) -> Co
 
 
 def _standing(documents: Documents) -> dict[str, dict[str, Any]]:
-    return {name: each for name, each in documents.items() if each.get("status") in LIVE}
+    return {name: each for name, each in documents.items() if each.get("status") in STANDING}
 
 
 def _label(document: dict[str, Any]) -> tuple[str, str, str]:
@@ -100,11 +97,6 @@ def _label(document: dict[str, Any]) -> tuple[str, str, str]:
 def _said(documents: Documents, name: str) -> str:
     known = documents.get(name)
     return "" if known is None else " ".join(filter(None, (known["status"], known.get("reason") or "")))
-
-
-def of_topic(kafka: KafkaSettings, topic: str) -> dict[str, dict[str, Any]]:
-    """The last document of each candidate of a topic. Raises TopicMissing and KafkaException."""
-    return {key.decode(): json.loads(record.value or b"{}") for key, record in latest(kafka, topic).items()}
 
 
 def of_file(path: Path) -> dict[str, dict[str, Any]]:

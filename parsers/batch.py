@@ -8,13 +8,13 @@ from typing import Final
 
 import msgspec
 
-_START: Final = re.compile(
+from parsers.hl7 import AROUND, MARK
+
+OPENING: Final = re.compile(
     rb"(?:(?<=[\r\n\x0b\x1c\x00])|\A)[ \t]*(?:\xef\xbb\xbf)?(MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])"
 )
 """A segment that opens a message or belongs to the batch around it, at the beginning of a line."""
-_AROUND: Final = b"\x0b\x1c\r\n\t \x00"
 _BREAKS: Final = (b"\r", b"\n", b"\x0b", b"\x1c", b"\x00")
-_MARK: Final = b"\xef\xbb\xbf"
 _MESSAGE: Final = frozenset({"MSH", ""})
 _DROPPED: Final = "dropped"
 _NAME_BYTES: Final = 64
@@ -45,9 +45,10 @@ class Splitter:
     However the file is cut into blocks, the pieces are the same.
     """
 
-    def __init__(self, limit: int = sys.maxsize) -> None:
-        """`limit`: bytes of one piece that are kept; of a longer one the rest is passed over."""
-        self._limit = limit
+    def __init__(self, limit: int = sys.maxsize, opening: re.Pattern[bytes] = OPENING) -> None:
+        """`limit`: bytes of one piece that are kept; of a longer one the rest is passed over. `opening` finds the
+        beginnings of pieces: its first group is the segment."""
+        self._limit, self._opening = limit, opening
         self._held = b""
         self._scan = 0
         self._segment = ""
@@ -59,11 +60,11 @@ class Splitter:
     def feed(self, data: bytes, last: bool = False) -> list[Piece]:
         """The pieces that are whole now; with `last`, all that are left."""
         buffer = self._held + data
-        if self._at_start and (last or len(buffer) >= len(_MARK)):
-            buffer, self._at_start = buffer.removeprefix(_MARK), False
+        if self._at_start and (last or len(buffer) >= len(MARK)):
+            buffer, self._at_start = buffer.removeprefix(MARK), False
         pieces: list[Piece] = []
         begin = 0
-        for found in _START.finditer(buffer, self._scan):
+        for found in self._opening.finditer(buffer, self._scan):
             self._close(buffer[begin : found.start()], pieces)
             self._segment, begin = found[1].decode(), found.start(1)
             self.started = True
@@ -78,7 +79,7 @@ class Splitter:
         return pieces
 
     def _close(self, data: bytes, pieces: list[Piece]) -> None:
-        kept = data.strip(_AROUND)
+        kept = data.strip(AROUND)
         if kept and self._segment != _DROPPED:
             cut = len(kept) > self._limit
             pieces.append(Piece(self._segment, kept[: self._limit] if cut else kept, self._line, cut))
@@ -96,14 +97,14 @@ class Splitter:
             return False
         line = _last_line(rest)
         sure = rest[:line] if len(rest) - line <= _NAME_BYTES else rest
-        return len(sure.strip(_AROUND)) > self._limit or len(rest) > 2 * self._limit + _NAME_BYTES
+        return len(sure.strip(AROUND)) > self._limit or len(rest) > 2 * self._limit + _NAME_BYTES
 
     def _drop(self, rest: bytes, pieces: list[Piece]) -> bytes:
         """Gives up the piece at hand; returns what may hold the beginning of the next one."""
         line = _last_line(rest)
         tail = rest[line:]
         if self._segment != _DROPPED:
-            kept = rest.strip(_AROUND)
+            kept = rest.strip(AROUND)
             if kept:
                 pieces.append(Piece(self._segment, kept[: self._limit], self._line, cut=True))
             self._segment = _DROPPED

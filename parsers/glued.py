@@ -9,8 +9,10 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from parsers.batch import Splitter
+from parsers.hl7 import AROUND
+
 _FIRST: Final = re.compile(rb"(?:\A|[\r\n\x0b\x1c\x00])[ \t]*(?:\xef\xbb\xbf)?MSH([^A-Za-z0-9\s])")
-_AROUND: Final = b"\x0b\x1c\r\n\t \x00"
 
 
 def split_frame(body: bytes) -> list[bytes]:
@@ -25,18 +27,17 @@ def split_frame(body: bytes) -> list[bytes]:
     first = _FIRST.search(body)
     if first is None:
         return [body]
-    starts = list(_opening(first[1]).finditer(body))
+    opening = _opening(first[1])
+    starts = list(opening.finditer(body))
     if sum(found[1] == b"MSH" for found in starts) < 2:
         return [body]
-    messages: list[bytes] = []
-    begin, wanted = 0, True
-    for found in starts[1:] if starts[0][1] == b"MSH" else starts:
-        if wanted:
-            _keep(body[begin : found.start()], messages)
-        wanted = found[1] == b"MSH"
-        begin = found.start(1)
-    if wanted:
-        _keep(body[begin:], messages)
+    opener, begin = starts[0], starts[0].start(1)
+    pieces = Splitter(opening=opening).feed(body[begin:], last=True)
+    messages = [piece.data for piece in pieces if piece.is_message]
+    if opener[1] == b"MSH":
+        messages[0] = (body[:begin] + messages[0]).strip(AROUND)
+    elif before := body[: opener.start()].strip(AROUND):
+        messages.insert(0, before)
     return messages
 
 
@@ -45,9 +46,3 @@ def _opening(separator: bytes) -> re.Pattern[bytes]:
     """What opens a message, or belongs to a batch around messages (HL7 v2 section 2.10.3), with this MSH-1."""
     line = rb"(?:(?<=[\r\n\x0b\x1c\x00])|\A)[ \t]*(?:\xef\xbb\xbf)?"
     return re.compile(line + rb"(MSH|FHS|BHS|BTS|FTS)" + re.escape(separator))
-
-
-def _keep(piece: bytes, messages: list[bytes]) -> None:
-    piece = piece.strip(_AROUND)
-    if piece:
-        messages.append(piece)

@@ -16,7 +16,7 @@ from domain.refusal import Refusal
 from parsers.codes import EMPTY, NOT_HL7
 
 STANDARD: Final = "^~\\&"
-_AROUND: Final = b"\x0b\x1c\r\n\t \x00"
+AROUND: Final = b"\x0b\x1c\r\n\t \x00"
 """What is taken off both ends of a message: MLLP's own bytes left on, blank lines, NULs."""
 _UNWRITTEN: Final = "\x11\x12\x13\x14\x15"
 MARK: Final = b"\xef\xbb\xbf"
@@ -185,7 +185,7 @@ def header_of(raw: bytes) -> bytes:
 
     Raises Refusal `empty` or `not-hl7`, as reading the whole message does.
     """
-    raw = raw.strip(_AROUND)
+    raw = raw.strip(AROUND)
     if not raw:
         raise Refusal(EMPTY)
     if raw.startswith(WIDE):
@@ -218,7 +218,7 @@ class Message:
 
     def __init__(self, raw: bytes, default_charset: str = "") -> None:
         """Raises Refusal `empty` or `not-hl7`."""
-        raw = raw.strip(_AROUND)
+        raw = raw.strip(AROUND)
         if not raw:
             raise Refusal(EMPTY)
         text, note = decoded(raw, default_charset)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class KafkaSettings(BaseModel):
@@ -32,6 +35,10 @@ class KafkaSettings(BaseModel):
     def declared(self, topic: str) -> str:
         """The declared name of a topic of the cluster."""
         return next((name for name, actual in self.topics.items() if actual == topic), topic)
+
+    def actual_all(self, topics: T) -> T:
+        """A Struct whose fields are declared topics, as the cluster calls them."""
+        return type(topics)(**{field: self.actual(topic) for field, topic in msgspec.structs.asdict(topics).items()})
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

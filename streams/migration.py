@@ -24,7 +24,8 @@ from agents.stage import TICKS, Stage
 from domain.refusal import BadDeclaration
 from streams.clients import KafkaSettings, producer_config
 from streams.lag import LagReader
-from streams.reading import snapshot
+from streams.produce import hand_over
+from streams.reading import reader, snapshot
 from streams.shadows import APP
 from streams.topics import Plan, Topic, apply, cluster_state, plan
 
@@ -82,7 +83,7 @@ def moves(topics: Iterable[Topic], kafka: KafkaSettings, suffix: str, partitions
 
 def sizes(kafka: KafkaSettings, move: Move) -> int:
     """How many offsets the old topic spans: its records and the marks of transactions."""
-    consumer = _reader(kafka, f"{APP}.migrate")
+    consumer = reader(kafka, f"{APP}.migrate")
     try:
         return sum(end - start for start, end in _ends(consumer, move.old).values())
     finally:
@@ -153,7 +154,7 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
     state = cluster_state(admin)
     apply(admin, plan(wanted, {name: each for name, each in state.items() if name in names.values()}))
     for stage in stages:
-        consumer = _reader(kafka, f"{APP}.{stage.name}")
+        consumer = reader(kafka, f"{APP}.{stage.name}")
         try:
             ends = [
                 TopicPartition(names[topic], partition, end)
@@ -173,7 +174,7 @@ def _positions(kafka: KafkaSettings, planned: Sequence[Move]) -> str | None:
         return None
     seen = []
     for stage in ("reconcile", "refer"):
-        consumer = _reader(kafka, f"{APP}.{stage}")
+        consumer = reader(kafka, f"{APP}.{stage}")
         try:
             if any(place.offset >= 0 for place in consumer.committed(places, timeout=_SECONDS)):
                 seen.append(f"{APP}.{stage}")
@@ -188,7 +189,7 @@ def _open_for_copy(move: Move) -> Topic:
 
 
 def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer, progress: Progress) -> int:
-    consumer = _reader(kafka, group)
+    consumer = reader(kafka, group)
     copied = 0
     try:
         ends = _ends(consumer, move.old)
@@ -209,7 +210,11 @@ def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer
                     if error is None:
                         positions[partition] = (message.offset() or 0) + 1
                         if not (move.changelog and message.key() == CLOCK_KEY):
-                            _put(producer, move.new, message)
+                            stamp = message.timestamp()[1]
+                            headers = message.headers() or []
+                            hand_over(
+                                producer, move.new, message.key(), message.value(), headers=headers, timestamp=stamp
+                            )
                             copied += 1
                     elif error.code() == KafkaError._PARTITION_EOF:
                         # Behind the last record there may be marks of transactions, which are not read.
@@ -227,33 +232,6 @@ def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer
     finally:
         consumer.close()
     return copied
-
-
-def _put(producer: Producer, topic: str, message: object) -> None:
-    key, value = message.key(), message.value()  # type: ignore[attr-defined]
-    headers, stamp = message.headers(), message.timestamp()[1]  # type: ignore[attr-defined]
-    while True:
-        try:
-            producer.produce(topic, value=value, key=key, headers=headers or [], timestamp=stamp)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            return
-
-
-def _reader(kafka: KafkaSettings, group: str) -> Consumer:
-    """Reads committed records by hand; joins nothing. Positions are those of `group`."""
-    return Consumer(
-        {
-            **kafka.librdkafka(),
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 50,
-        }
-    )
 
 
 def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:

@@ -172,7 +172,7 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
         producer.init_transactions(30)
         producer.begin_transaction()
         for emit in emits:
-            _hand_over(producer, kafka.actual(emit.topic), emit)
+            hand_over(producer, kafka.actual(emit.topic), emit.key, emit.value, headers=list(emit.headers))
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)
@@ -188,10 +188,11 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
     return count
 
 
-def _hand_over(producer: Producer, topic: str, emit: Emit) -> None:
+def hand_over(producer: Producer, topic: str, key: bytes | None, value: bytes | None, **more: Any) -> None:
+    """Give the producer a record, as soon as its queue has room. `more`: headers, timestamp. Raises KafkaException."""
     while True:
         try:
-            producer.produce(topic, value=emit.value, key=emit.key, headers=list(emit.headers))
+            producer.produce(topic, value=value, key=key, **more)
         except BufferError:
             producer.poll(0.5)
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,11 +21,15 @@ class TopicMissing(Exception):
     """The cluster does not have this topic."""
 
 
-def _consumer(kafka: KafkaSettings) -> Consumer:
+def reader(kafka: KafkaSettings, group: str = "handoff-reading") -> Consumer:
+    """Reads committed records of partitions that are assigned by hand, and tells when it has come to the end.
+
+    Joins nothing, and commits nothing by itself; positions that are asked for are those of `group`.
+    """
     return Consumer(
         {
             **kafka.librdkafka(),
-            "group.id": "handoff-reading",  # never joined: partitions are assigned by hand and nothing is committed
+            "group.id": group,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
@@ -67,7 +73,7 @@ def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
 
     Raises TopicMissing, or KafkaException when the cluster does not answer.
     """
-    consumer = _consumer(kafka)
+    consumer = reader(kafka)
     try:
         waiting = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
         consumer.assign(waiting)
@@ -99,7 +105,7 @@ def at_places(kafka: KafkaSettings, places: Iterable[tuple[str, int, int]]) -> I
 
     Raises KafkaException when the cluster does not answer; a topic or partition that is gone has no records.
     """
-    consumer = _consumer(kafka)
+    consumer = reader(kafka)
     try:
         known = consumer.list_topics(timeout=10).topics
         by_partition: dict[tuple[str, int], set[int]] = {}
@@ -151,9 +157,14 @@ def latest(kafka: KafkaSettings, topic: str) -> dict[bytes, Record]:
     return table
 
 
+def documents(kafka: KafkaSettings, topic: str) -> dict[str, dict[str, Any]]:
+    """The current JSON documents of a compacted topic by key. Raises TopicMissing and KafkaException."""
+    return {key.decode(): json.loads(record.value or b"{}") for key, record in latest(kafka, topic).items()}
+
+
 def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = True) -> Iterator[Record | None]:
     """Records as they are committed, for ever; None now and then when there are none, so that the caller can stop."""
-    consumer = _consumer(kafka)
+    consumer = reader(kafka)
     try:
         parts = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
         if not from_start:

@@ -13,7 +13,7 @@ from agents.documents import CANDIDATES
 from agents.renaming import shadow_topic
 from handoff import place
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
-from handoff.comparing import Comparison, Documents, of_file, of_topic
+from handoff.comparing import Comparison, Documents, of_file
 from handoff.comparing import compare as compare_documents
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
@@ -21,6 +21,7 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.replay import Replay
 from handoff.show import as_json, needs_kafka, out, table
+from streams.reading import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 History = Annotated[bool, typer.Option("--history", help="Compare revisions, receipts and log places too.")]
@@ -97,10 +98,10 @@ def tell(found: Comparison, first: str, second: str, json_: bool) -> None:
 def _side(name: str) -> Documents:
     """One side of a comparison. Raises BadInput, TopicMissing and KafkaException."""
     if name == "live":
-        return of_topic(place.kafka(), CANDIDATES)
+        return documents(place.kafka(), CANDIDATES)
     path = Path(name)
     if path.exists():
         return of_file(path)
     if "/" in name or name.endswith(".jsonl"):
         raise BadInput(f"{name}: no such file or folder")
-    return of_topic(place.kafka(), name if "." in name else shadow_topic(name, CANDIDATES))
+    return documents(place.kafka(), name if "." in name else shadow_topic(name, CANDIDATES))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from console.serve import Door, PortTaken, serve
@@ -35,7 +34,7 @@ def console(
             groups_of(app),
             door(settings),
             processes=processes(settings.kafka.bootstrap),
-            topics=Topics(**{n: settings.kafka.actual(t) for n, t in msgspec.structs.asdict(Topics()).items()}),
+            topics=settings.kafka.actual_all(Topics()),
         )
     except PortTaken as taken:
         typer.echo(

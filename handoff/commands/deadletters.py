@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from agents.reconcile import DEAD_LETTERS
 from handoff import letters, place
 from handoff.conformance import conformance
 from handoff.declarations.senders import load_senders
@@ -20,7 +21,6 @@ from streams.produce import NotConfirmed
 from streams.reading import snapshot
 
 deadletters_app = typer.Typer(no_args_is_help=True, help="Records that were refused or set aside, and why.")
-TOPIC = "adt.dead-letters.v1"
 Code = Annotated[str | None, typer.Option(help="Only those with this code.")]
 Sender = Annotated[str | None, typer.Option(help="Only those of this sender profile.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,7 +45,7 @@ def list_(
     wanted = {"code": code, "sender": sender, "stage": stage, "state": state}
     found = [
         each
-        for each in entries(snapshot(place.kafka(), [TOPIC]))
+        for each in entries(snapshot(place.kafka(), [DEAD_LETTERS]))
         if all(value is None or each[name] == value for name, value in wanted.items())
     ]
     if json_:
@@ -68,7 +68,7 @@ def show(
     json_: Json = False,
 ) -> None:
     """One dead letter: our reason, and what hl7apy says of it; its bytes only when asked for."""
-    for record in snapshot(place.kafka(), [TOPIC]):
+    for record in snapshot(place.kafka(), [DEAD_LETTERS]):
         if record.coordinates == at and not is_marker(record):
             entry = letters.entry(record)
             entry["conformance"] = conformance(record.value or b"")

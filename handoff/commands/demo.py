@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agents.documents import STANDING
 from handoff import place
-from handoff.commands.look import LIVE, candidates_table
+from handoff.commands.look import candidates_table
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
 from handoff.show import as_json, err, out
@@ -120,7 +121,7 @@ def _run(
                 "ack_ms": {"p50": _ms(sent.percentile(0.5)), "p99": _ms(sent.percentile(0.99))},
                 "candidate_ms": {"p50": latency.p50, "p99": latency.p99, "of": latency.count},
                 "restarts": restarts,
-                "candidates": sum(d["status"] in LIVE for d in documents),
+                "candidates": sum(d["status"] in STANDING for d in documents),
                 "verdict": str(verdict),
                 "exact": verdict.exact,
                 "missing": verdict.missing,
@@ -140,7 +141,7 @@ def _ms(seconds: float) -> float:
 
 
 def _tell(documents: list[dict[str, Any]], result: dict[str, Any]) -> None:
-    live = sorted((d for d in documents if d["status"] in LIVE), key=lambda d: (d["population"], d["member_id"]))
+    live = sorted((d for d in documents if d["status"] in STANDING), key=lambda d: (d["population"], d["member_id"]))
     out.print()
     candidates_table(live[:SHOWN], "Who needs Enhanced Care Management now")
     if len(live) > SHOWN:

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from gateway.folder import FolderDoor
@@ -23,7 +22,6 @@ from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.settings import Settings
-from streams.clients import KafkaSettings
 
 
 def listen(
@@ -62,11 +60,6 @@ def _announce(addresses: dict[str, Any]) -> None:
     print(json.dumps(addresses), flush=True)  # noqa: T201
 
 
-def topics(kafka: KafkaSettings) -> Topics:
-    """Where things go, as the cluster calls it."""
-    return Topics(**{name: kafka.actual(topic) for name, topic in msgspec.structs.asdict(Topics()).items()})
-
-
 def gateway(settings: Settings) -> Gateway:
     """The gateway that the settings describe. Its HTTP door stays shut without a token or client certificates."""
     mllp, http = settings.mllp, settings.http
@@ -76,7 +69,7 @@ def gateway(settings: Settings) -> Gateway:
         tls = _tls(http.tls_certificate, http.tls_key, http.tls_client_ca)
         door = HttpDoor(token=token, host=http.host, port=http.port, limit=http.max_body_bytes, tls=tls)
     return Gateway(
-        topics=topics(settings.kafka),
+        topics=settings.kafka.actual_all(Topics()),
         mllp=MllpDoor(
             host=mllp.host,
             port=mllp.port,

@@ -10,19 +10,20 @@ from typing import Annotated, Any
 import typer
 from rich.panel import Panel
 
+from agents.documents import STANDING
 from handoff import place
 from handoff.show import as_json, as_lines, day, needs_kafka, out, table
 from streams.lag import LagReader, groups_of
+from streams.reading import documents as current_documents
 from streams.reading import follow as follow_topics
 from streams.reading import latest, snapshot
 
-LIVE = ("raised", "amended")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def documents(topic: str) -> list[dict[str, Any]]:
     """The current documents of a compacted topic."""
-    return [json.loads(record.value or b"{}") for record in latest(place.kafka(), topic).values()]
+    return list(current_documents(place.kafka(), topic).values())
 
 
 @needs_kafka
@@ -56,7 +57,7 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
                 d["candidate_id"][:12],
                 d["member_id"],
                 d["population"],
-                d["state"].replace("_", " ") if d["status"] in LIVE else d["status"],
+                d["state"].replace("_", " ") if d["status"] in STANDING else d["status"],
                 why(d),
                 d["plan"],
                 d["county"],
@@ -87,7 +88,7 @@ def why(document: dict[str, Any]) -> str:
 
 
 def _wanted(document: dict[str, Any], member: str | None, everything: bool) -> bool:
-    return (member is None or document["member_id"] == member) and (everything or document["status"] in LIVE)
+    return (member is None or document["member_id"] == member) and (everything or document["status"] in STANDING)
 
 
 def _follow(member: str | None, json_: bool) -> None:

@@ -26,7 +26,7 @@ from parsers.roster import encode_roster, load_roster
 from streams.clients import KafkaSettings
 from streams.lag import LagReader, groups_of
 from streams.produce import produce_together
-from streams.reading import latest, snapshot
+from streams.reading import documents, snapshot
 
 ROSTER = "members.roster.v1"
 CANDIDATES = "ecm.candidates.v1"
@@ -130,7 +130,7 @@ def tick(kafka: KafkaSettings, at: int) -> None:
 
 def candidates(kafka: KafkaSettings) -> list[dict[str, Any]]:
     """The current document of every candidate there ever was."""
-    return [json.loads(record.value or b"{}") for record in latest(kafka, CANDIDATES).values()]
+    return list(documents(kafka, CANDIDATES).values())
 
 
 class Timing(msgspec.Struct, frozen=True):

@@ -56,6 +56,7 @@ class Transactions:
 
     def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
         self._stage, self._producer, self._options = stage, producer, options
+        self._noting = None if options.rows == "memory" else self._note
         self._reached: dict[int, int] = {}
         self.open_since: float | None = None
         """When the transaction under way began (monotonic seconds), or None. For the watchdog: librdkafka does not keep
@@ -100,10 +101,7 @@ class Transactions:
         for partition, result in decided.results.items():
             for key, row in result.changed.items():
                 produce(changelog, row, key.encode(), partition)
-            if self._options.rows == "memory":
-                produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition)
-            else:
-                produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition, self._note)
+            produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition, self._noting)
             for emit in result.emits:
                 produce(
                     emit.topic,

@@ -26,7 +26,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from agents.rows import CLOCK_KEY, PartitionRows, Rows, check_version
+from agents.rows import PartitionRows, Rows
 from agents.stage import Stage
 from streams.clients import KafkaSettings
 from streams.engine import checkpoint
@@ -181,10 +181,7 @@ def _read_to_marks(
             error = message.error()
             at = message.offset()
             if error is None:
-                key, value = message.key() or b"", message.value()
-                if value and value[0] < oldest and key != CLOCK_KEY:
-                    check_version(value[0], schema, oldest)
-                rows.restore(key, value, schema)
+                rows.restore(message.key() or b"", message.value(), schema, oldest)
                 at += 1
             elif error.code() != KafkaError._PARTITION_EOF:
                 if error.fatal() or not error.retriable():

@@ -105,14 +105,14 @@ class Shelf:
                 return
             yield at, name[8:].decode()
 
-    def restore(self, key: bytes, value: bytes | None, schema: int) -> None:
+    def restore(self, key: bytes, value: bytes | None, schema: int, oldest: int = 0) -> None:
         """Take one changelog record. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
                 self.clock = max(self.clock, due_of(value))
             return
         if value is not None:
-            check_row(value, schema)
+            check_row(value, schema, oldest)
         self._pending[key.decode()] = value
 
     def reached(self, position: int) -> None:

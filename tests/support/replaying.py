@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from agents.documents import STANDING
 from agents.stage import Emit
 from domain.times import MINUTE, instant
 from handoff.declarations.rules import load_rules
@@ -24,7 +25,7 @@ from simulator.stories import Story
 
 PROFILES = load_senders(SENDERS)
 RULES = load_rules(Path(__file__).parents[2] / "rules")
-LIVE = ("raised", "amended")
+LIVE = STANDING
 
 Heard = tuple[int, str, dict[str, Any]]
 """(received, roster | custody | message, document)."""
