@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -15,10 +15,17 @@ from streams.topics.planning import ClusterTopic, Plan
 SECONDS: Final = 20.0
 
 
-def cluster_state(admin: AdminClient, *, seconds: float = SECONDS) -> dict[str, ClusterTopic]:
-    """Every topic of the cluster but the internal ones. Raises KafkaException when the cluster does not answer."""
+def cluster_state(
+    admin: AdminClient, names: Collection[str] | None = None, *, seconds: float = SECONDS
+) -> dict[str, ClusterTopic]:
+    """Those of the topics `names` that are there; without names, every topic of the cluster but the internal ones.
+
+    Raises KafkaException when the cluster does not answer.
+    """
     found = {
-        name: topic for name, topic in admin.list_topics(timeout=seconds).topics.items() if not name.startswith("__")
+        name: topic
+        for name, topic in admin.list_topics(timeout=seconds).topics.items()
+        if (name in names if names is not None else not name.startswith("__"))
     }
     if not found:
         return {}
@@ -121,7 +128,8 @@ def check_topics(
     groups = [tuple(group) for group in copartitioned]
     compacted, append_time = tuple(compacted), tuple(append_time)
     wanted = dict.fromkeys((*needed, *compacted, *append_time, *(name for group in groups for name in group)))
-    state = cluster_state(AdminClient(kafka.librdkafka()), seconds=seconds)
+    # A worker need not be allowed to look at other topics, nor wait for the answers of a large cluster.
+    state = cluster_state(AdminClient(kafka.librdkafka()), wanted, seconds=seconds)
     faults = [f"topic {name} does not exist: run `handoff topics apply`" for name in wanted if name not in state]
     for group in groups:
         counts = {name: state[name].partitions for name in group if name in state}
