@@ -74,7 +74,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         brokers = admin.list_topics(timeout=SECONDS).brokers
         yield Finding("Kafka", True, f"{len(brokers)} brokers answer")
         planned = plan(
-            load_topics(settings.paths.topics).for_environment(settings.environment),
+            load_topics(settings.paths.topics).for_environment(settings.environment, settings.kafka.topics),
             cluster_state(admin, seconds=SECONDS),
         )
     except KafkaException as error:
