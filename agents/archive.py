@@ -15,10 +15,10 @@ from agents.chunk import ROW_LIMIT
 from agents.documents import ARCHIVE, Archived, cloud_event
 from agents.stage import Emit
 from agents.writing import messages_of
-from domain.archiving import archive_id, hollow, is_over, months_kept, over, shown
-from domain.held import Held
-from domain.members import MemberRow
-from domain.rulebook import Rulebook
+from domain.member.archive import archive_id, hollow, is_over, months_kept, over, shown
+from domain.member.row import MemberRow
+from domain.member.visits import Held
+from domain.rules.rulebook import Rulebook
 from domain.times import rfc3339, rfc3339_or_none
 
 ARCHIVE_AT: Final = ROW_LIMIT * 3 // 4

@@ -15,7 +15,7 @@ import msgspec
 
 from agents.rows import ChunkResult, Fault, Rows, row_of, seal
 from agents.stage import Context, Emit, Record, Stage, received_of
-from domain.refusal import UNDECODABLE, Refusal
+from domain.errors import UNDECODABLE, Refusal
 from domain.times import MINUTE
 
 ROW_LIMIT: Final = 512 * 1024

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from domain.members import Disposition
-from domain.refusal import UNDECODABLE, Refusal
+from domain.errors import UNDECODABLE, Refusal
+from domain.member.eligibility import ANSWERS
+from domain.member.row import Disposition
 from domain.snapshots import EcmStatus, Program, RosterFacts
-from domain.standing import ANSWERS
 from domain.times import day_of, instant
 
 

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from agents.stage import Emit
-from domain.patients import Claim, Told
-from domain.refusal import UNDECODABLE, Refusal
+from domain.errors import UNDECODABLE, Refusal
+from domain.patient.row import Claim, Told
 
 TOPIC: Final = "identity.links.v1"
 

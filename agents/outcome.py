@@ -13,15 +13,15 @@ from agents import writing
 from agents.documents import cloud_event
 from agents.stage import Emit
 from agents.telling import Teller
-from domain.candidates import LIVE, Verdict, judge
-from domain.cases import build_case, complete_since
-from domain.counting import IN_OBSERVATION, Ledger, read_ledger
-from domain.held import SNF, digest
-from domain.members import Emitted, MemberRow
-from domain.rulebook import Rulebook
+from domain.member.candidates import LIVE, Verdict, judge
+from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
+from domain.member.evidence import build_case, complete_since
+from domain.member.row import Emitted, MemberRow
+from domain.member.transitions import due_of_visit
+from domain.member.utilization import use
+from domain.member.visits import SNF, digest
+from domain.rules.rulebook import Rulebook
 from domain.times import local_day
-from domain.transitions import due_of_visit
-from domain.utilization import use
 
 
 def settle(

@@ -16,9 +16,10 @@ from agents.links import TOPIC as LINKS
 from agents.links import Link, decode_link, emit_of
 from agents.settling import UNATTRIBUTED, VISITS, settle
 from agents.stage import Context, Emit, Record, Stage, Upcaster, received_of
-from domain.facts import AdtEvent
-from domain.ownership import fold_told
-from domain.patients import (
+from domain.errors import Refusal
+from domain.patient.events import AdtEvent
+from domain.patient.ownership import fold_told
+from domain.patient.row import (
     SCHEMA,
     Claim,
     CustodyStatement,
@@ -31,7 +32,6 @@ from domain.patients import (
     new_row,
     replace,
 )
-from domain.refusal import Refusal
 from domain.snapshots import Source
 from parsers.adt import read_adt
 from parsers.custody import CustodyRecord, read_custody

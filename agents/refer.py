@@ -20,7 +20,8 @@ from agents.intake import read_disposition, read_roster
 from agents.outcome import settle
 from agents.packing import pack, unpack
 from agents.stage import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
-from domain.members import (
+from domain.errors import Refusal
+from domain.member.row import (
     SCHEMA,
     MemberRow,
     fold_custody,
@@ -30,9 +31,8 @@ from domain.members import (
     is_empty,
     new_row,
 )
-from domain.refusal import Refusal
-from domain.rulebook import Rulebook
-from domain.rules import RuleSet
+from domain.rules.rulebook import Rulebook
+from domain.rules.ruleset import RuleSet
 from domain.snapshots import VisitSnapshot
 
 VISITS: Final = "member.visits.v1"

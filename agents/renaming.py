@@ -15,7 +15,7 @@ import msgspec
 from agents.links import TOPIC as LINKS
 from agents.links import decode_link
 from agents.stage import Context, Emit, Record, Stage
-from domain.refusal import Refusal
+from domain.errors import Refusal
 
 VISITS = "member.visits.v1"
 DERIVED = ("merge", "absorb")

@@ -13,9 +13,9 @@ import msgspec
 from agents import wire
 from agents.links import Link, emit_of
 from agents.stage import Emit
-from domain.ownership import Owner, owner
-from domain.patients import PatientRow, Told, replace
-from domain.publishing import publish
+from domain.patient.ownership import Owner, owner
+from domain.patient.publish import publish
+from domain.patient.row import PatientRow, Told, replace
 
 VISITS: Final = "member.visits.v1"
 UNATTRIBUTED: Final = "adt.unattributed.v1"

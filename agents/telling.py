@@ -14,13 +14,10 @@ import msgspec
 
 from agents import documents as doc
 from agents import writing
-from domain.counting import Ledger
-from domain.held import OTHER, digest
-from domain.members import MemberRow, Said, Told
-from domain.rulebook import Rulebook
-from domain.standing import enrolled_at
-from domain.times import HOUR, rfc3339
-from domain.transitions import (
+from domain.member.counting import Ledger
+from domain.member.eligibility import enrolled_at
+from domain.member.row import MemberRow, Said, Told
+from domain.member.transitions import (
     Transition,
     custody_transition,
     said_key,
@@ -28,6 +25,9 @@ from domain.transitions import (
     speakers,
     visit_transitions,
 )
+from domain.member.visits import OTHER, digest
+from domain.rules.rulebook import Rulebook
+from domain.times import HOUR, rfc3339
 
 EmitDocument = Callable[[str, str, msgspec.Struct | None, str, str, int], None]
 """(topic, key, document or None, kind of event, subject, revision)."""

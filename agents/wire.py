@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from domain.refusal import UNDECODABLE, Refusal
+from domain.errors import UNDECODABLE, Refusal
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import instant, rfc3339, rfc3339_or_none
 

@@ -9,15 +9,15 @@ import msgspec
 
 from agents import documents as doc
 from agents.wire import Message
-from domain.cases import Case, Proof
-from domain.held import digest
-from domain.members import MemberRow
-from domain.rulebook import Rulebook
+from domain.member.eligibility import Standing
+from domain.member.evidence import Case, Proof
+from domain.member.row import MemberRow
+from domain.member.transitions import Transition, transition_id
+from domain.member.utilization import CLASSES, WINDOWS, Use
+from domain.member.visits import digest
+from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
-from domain.standing import Standing
 from domain.times import iso_day, rfc3339, rfc3339_or_none
-from domain.transitions import Transition, transition_id
-from domain.utilization import CLASSES, WINDOWS, Use
 
 _read_sources: Final = msgspec.msgpack.Decoder(tuple[Source, ...]).decode
 _NOBODY: Final = Standing(None, (), ())

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from agents.stage import Context, Emit, Record, Stage
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from domain.times import DAY
 
 FACTS: Final = "bench.facts"

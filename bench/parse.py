@@ -22,7 +22,7 @@ import hl7
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers.adt import patient_key_of, read_adt
 from parsers.envelope import read_envelope
 from parsers.mllp import FrameReader, frame

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers.ack import GOOD, read_ack
 from parsers.adt import patient_key_of
 from parsers.envelope import read_envelope

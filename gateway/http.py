@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from gateway.intake import Intake
 from gateway.tls import Tls
 from parsers.custody import encode_custody, load_custody

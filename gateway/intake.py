@@ -19,8 +19,8 @@ import structlog
 
 from agents.directory import ROSTER
 from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
-from domain.facts import AdtEvent
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.events import AdtEvent
 from gateway import metrics
 from parsers.ack import Outcome, acknowledge, answer_code
 from parsers.adt import read_adt

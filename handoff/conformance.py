@@ -21,7 +21,7 @@ from hl7apy.exceptions import HL7apyException
 from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers.hl7 import Message
 
 SECONDS: Final = 5.0

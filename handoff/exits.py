@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff.inputs import BadInput
 
 

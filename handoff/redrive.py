@@ -23,7 +23,7 @@ from agents.reconcile import CUSTODY, RAW
 from agents.refer import DISPOSITIONS
 from agents.settling import VISITS
 from agents.stage import Emit, Record
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from gateway.intake import INTERNAL, raw_key
 from handoff.letters import REDRIVEN, Standing, chosen, header, marker
 from parsers.adt import read_adt

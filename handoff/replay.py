@@ -16,8 +16,8 @@ from agents.directory import ROSTER, Directory, MemoryStore, take
 from agents.links import TOPIC as LINKS
 from agents.rows import PartitionRows, decoded
 from agents.stage import TICKS, Emit, Record, Stage
-from domain.refusal import Refusal
-from domain.rules import RuleSet
+from domain.errors import Refusal
+from domain.rules.ruleset import RuleSet
 from domain.times import DAY
 from parsers.profiles import Profiles
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings
 
 PREFIX: Final = "HANDOFF_"

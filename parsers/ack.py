@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers import codes
 from parsers.envelope import Envelope, read_envelope
 from parsers.hl7 import STANDARD, Delimiters, delimiters_of, unescape

@@ -10,9 +10,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from domain.facts import DELETED, AdtEvent, Merge, When
+from domain.errors import Refusal
 from domain.identity import patient_key
-from domain.refusal import Refusal
+from domain.patient.events import DELETED, AdtEvent, Merge, When
 from domain.times import DAY
 from parsers.codes import NO_PATIENT, NO_TIME, NO_TRIGGER, NOT_ADT
 from parsers.hl7 import Message

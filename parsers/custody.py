@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
+from domain.errors import Refusal
 from domain.identity import patient_key
-from domain.refusal import Refusal
 from domain.times import rfc3339
 from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers.codes import EMPTY, NOT_HL7
 
 STANDARD: Final = "^~\\&"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.facts import Merge
 from domain.identity import patient_key
+from domain.patient.events import Merge
 from parsers.hl7 import Message
 from parsers.person import key_in, patient_in
 from parsers.profiles import SenderProfile

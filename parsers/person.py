@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from domain.facts import DELETED, Identifier
 from domain.identity import patient_key, read_cin
+from domain.patient.events import DELETED, Identifier
 from parsers.hl7 import Message
 from parsers.profiles import SenderProfile
 

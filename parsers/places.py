@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.facts import DELETED
+from domain.patient.events import DELETED
 from parsers.hl7 import Message
 from parsers.profiles import Facility, Place, SenderProfile
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from domain.times import CALIFORNIA
 from parsers.codes import UNKNOWN_SENDER
 from parsers.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from domain.facts import Identifier
+from domain.errors import Refusal
 from domain.identity import patient_key, read_cin
-from domain.refusal import Refusal
+from domain.patient.events import Identifier
 from domain.snapshots import EcmStatus, Program, RosterFacts
 from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 

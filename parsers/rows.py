@@ -13,9 +13,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from domain.facts import Identifier
+from domain.errors import UNDECODABLE
 from domain.identity import read_cin
-from domain.refusal import UNDECODABLE
+from domain.patient.events import Identifier
 from domain.times import CALIFORNIA, FIRST_YEAR, LAST_YEAR, instant
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
 
-from domain.facts import When
+from domain.patient.events import When
 from domain.times import FIRST_YEAR, HOUR, LAST_YEAR, MINUTE
 
 _REST: Final = {

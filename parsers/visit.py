@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.facts import DELETED, VisitStatement, When
 from domain.identity import patient_key
+from domain.patient.events import DELETED, VisitStatement, When
 from domain.times import iso_day, local_day
 from parsers.hl7 import Message
 from parsers.person import authority_in

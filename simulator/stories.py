@@ -14,7 +14,7 @@ import msgspec
 import yaml
 from pydantic import ValidationError
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from simulator.courses import Move
 from simulator.custody import custody_row
 from simulator.people import Person, Programme, cin_of, roster_row

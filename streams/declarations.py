@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)

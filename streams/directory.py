@@ -27,7 +27,7 @@ from redis.retry import Retry
 from agents.directory import ROSTER, UNATTRIBUTED, Directory, answer_in, identifier_key, keys_of, take
 from agents.links import TOPIC as LINKS
 from agents.stage import Emit, Record
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.health import Detail
 from streams.reading import partitions_of, record_of

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from agents.rows import CLOCK_KEY, due_of, seal_clock
 from agents.stage import TICKS, Stage
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings, producer_config
 from streams.lag import LagReader
 from streams.produce import hand_over

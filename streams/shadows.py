@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from agents.renaming import shadow_topic, topics_of_shadow
 from agents.settling import VISITS
 from agents.stage import Stage
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state
 

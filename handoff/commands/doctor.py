@@ -10,7 +10,7 @@ import typer
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff import place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders

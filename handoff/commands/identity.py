@@ -11,8 +11,8 @@ from agents.links import Link, emit_of
 from agents.reconcile import CHANGELOG, stage
 from agents.rows import CLOCK_KEY, row_of
 from domain.identity import read_cin
-from domain.ownership import owner
-from domain.patients import PatientRow
+from domain.patient.ownership import owner
+from domain.patient.row import PatientRow
 from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
 from parsers.profiles import Profiles

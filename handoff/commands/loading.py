@@ -12,7 +12,7 @@ import typer
 from rich.progress import Progress
 
 from agents.stage import Emit
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff import place
 from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, out

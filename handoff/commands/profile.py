@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from handoff import place
 from handoff.declarations.senders import declared, load_senders
 from handoff.exits import faults_exit_2

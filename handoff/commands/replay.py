@@ -16,8 +16,8 @@ from agents.links import TOPIC as LINKS
 from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
 from agents.stage import Emit, Record, received_of
 from agents.wire import encode
-from domain.publishing import standing
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.publish import standing
 from domain.times import instant
 from handoff import place
 from handoff.declarations.rules import load_rules

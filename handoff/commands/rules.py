@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from domain.rules import check as check_rules
+from domain.rules.ruleset import check as check_rules
 from handoff import place
 from handoff.declarations.rules import load_rules
 from handoff.exits import faults_exit_2

@@ -10,7 +10,7 @@ import typer
 from agents import reconcile, refer
 from agents.renaming import renamed, shadowed
 from agents.stage import Stage
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff import place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders

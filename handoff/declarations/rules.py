@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domain.refusal import BadDeclaration
-from domain.rules import (
+from domain.errors import BadDeclaration
+from domain.rules.ruleset import (
     Code,
     Criterion,
     Exclusion,

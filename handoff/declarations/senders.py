@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from parsers.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
 from parsers.profiles import DEFAULT, Facility, Place, Profiles, SenderProfile, Trust, place_of
 

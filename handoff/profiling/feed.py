@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from domain.facts import DELETED, AdtEvent
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.events import DELETED, AdtEvent
 from handoff.inputs import Message as Given
 from handoff.profiling.clock import Clock
 from handoff.profiling.fields import Fills

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from domain.facts import DELETED, AdtEvent
-from domain.statements import ARRIVALS, CANCELS, CLASS_MARKS, OUTSIDE_VISITS, PLANS
+from domain.patient.events import DELETED, AdtEvent
+from domain.patient.statements import ARRIVALS, CANCELS, CLASS_MARKS, OUTSIDE_VISITS, PLANS
 from parsers.hl7 import Message
 from parsers.links import MERGES, PARTNERS
 

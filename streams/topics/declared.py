@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from streams.declarations import Document, Place, parse_declaration, read_declaration
 from streams.topics.units import TOPIC_CONFIGS, kafka_value
 

@@ -20,9 +20,9 @@ from agents.packing import pack, unpack
 from agents.refer import ROSTER, VISITS
 from agents.rows import ChunkResult, PartitionRows, decoded, row_of, seal
 from agents.stage import TICKS, Emit, Record, Stage
-from domain.archiving import archive_id, is_over
-from domain.held import hold
-from domain.members import MemberRow
+from domain.member.archive import archive_id, is_over
+from domain.member.row import MemberRow
+from domain.member.visits import hold
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
 from tests.agents.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell

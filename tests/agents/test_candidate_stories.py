@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agents.documents import CANDIDATES, WATCHLIST
-from domain.rules import Limb
+from domain.rules.ruleset import Limb
 from domain.snapshots import CustodySnapshot
 from tests.support.member import Member, a_release, a_visit, at, recount, revised, the_rules
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.chunk import AHEAD, decide_chunk, questions
 from agents.rows import ChunkResult, PartitionRows, decoded
 from agents.stage import TICKS, Emit, Record
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from tests.support.counting import Row, counting_stage, fact
 
 STAGE = counting_stage("t", partitions_ticked=True)

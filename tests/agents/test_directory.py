@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.directory import Directory, MemoryStore, answer_in, identifier_key, keys_of, take
 from agents.links import Link, decode_link
 from agents.stage import Record
-from domain.refusal import Refusal
+from domain.errors import Refusal
 
 ANN, BEA = "91234567A", "91234567C"
 

@@ -16,8 +16,8 @@ import pytest
 from agents import reconcile, refer
 from agents.rows import row_of, seal
 from agents.stage import Stage
-from domain.members import MemberRow
-from domain.patients import PatientRow
+from domain.member.row import MemberRow
+from domain.patient.row import PatientRow
 from parsers.profiles import Profiles
 from tests.support.filling import filled
 from tests.support.replaying import RULES

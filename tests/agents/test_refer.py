@@ -12,7 +12,7 @@ from agents import wire
 from agents.documents import DOCUMENTS, settled
 from agents.refer import DISPOSITIONS, ROSTER, VISITS, row_key
 from agents.stage import TICKS, Context, Record
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from domain.times import rfc3339
 from tests.support.member import MEMBER, Member, a_visit, at, revised
 

@@ -10,7 +10,7 @@ from agents.links import Link, encode_link
 from agents.renaming import renamed, shadowed
 from agents.rows import PartitionRows, decoded
 from agents.stage import Record
-from domain.patients import Claim, Told
+from domain.patient.row import Claim, Told
 from parsers.profiles import Profiles
 from tests.support.county import HOSPITAL
 from tests.support.replaying import RULES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agents.documents import TRANSITIONS
-from domain.transitions import KINDS
+from domain.member.transitions import KINDS
 from tests.support.member import MEMBER, Member, a_release, a_visit, at, revised
 
 ASSERTED = "asserted"

@@ -9,7 +9,7 @@ import pytest
 from agents.intake import read_disposition, read_roster
 from agents.links import decode_link
 from agents.wire import decode
-from domain.refusal import Refusal
+from domain.errors import Refusal
 
 READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.ages import ages_of
+from domain.member.ages import ages_of
 from tests.support.member import at
 
 

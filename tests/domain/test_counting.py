@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.counting import EVER, READMITTED, REASONS, TRANSFERRED, read_ledger, reason_in
-from domain.members import fold_visit, new_row
-from domain.rulebook import Rulebook
+from domain.member.counting import EVER, READMITTED, REASONS, TRANSFERRED, read_ledger, reason_in
+from domain.member.row import fold_visit, new_row
+from domain.rules.rulebook import Rulebook
 from domain.snapshots import VisitSnapshot
 from tests.support.member import a_visit, the_book, the_rules
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from domain import held as marks
-from domain.held import group_of, hold
+from domain.member import visits as marks
+from domain.member.visits import group_of, hold
 from tests.support.member import a_visit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.members import Disposition, fold_custody, fold_disposition, fold_roster, fold_visit, is_empty, new_row
+from domain.member.row import Disposition, fold_custody, fold_disposition, fold_roster, fold_visit, is_empty, new_row
 from domain.snapshots import RosterFacts, VisitSnapshot
 from tests.support.member import a_release, a_visit, revised
 

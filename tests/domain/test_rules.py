@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.rulebook import FOREVER, Rulebook
-from domain.rules import (
+from domain.rules.rulebook import FOREVER, Rulebook
+from domain.rules.ruleset import (
     Code,
     Criterion,
     Exclusion,
@@ -131,7 +131,7 @@ def test_codes_match_by_prefix_and_by_date() -> None:
 
 
 def test_caches_are_bounded_and_do_not_change_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("domain.rulebook._REMEMBERED", 2)
+    monkeypatch.setattr("domain.rules.rulebook._REMEMBERED", 2)
     book = Rulebook(a_rule_set(exclusions=(Exclusion("x", "X", "k", "p", valid_from=3),)))
     for code in ("I10", "I11", "Z1", "I12", "Z2", "I10"):
         assert bool(book.conditions((code,), 1)) == code.startswith("I1")

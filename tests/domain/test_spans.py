@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.counting import EVER, Counted
-from domain.held import hold
-from domain.spans import Span, chains, clip, count_spans, join, leaving
+from domain.member.counting import EVER, Counted
+from domain.member.spans import Span, chains, clip, count_spans, join, leaving
+from domain.member.visits import hold
 from domain.times import DAY, day_start, local_day
 from tests.support.member import a_visit, at
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.members import fold_visit, new_row
-from domain.stitching import stitch
+from domain.member.dedup import stitch
+from domain.member.row import fold_visit, new_row
 from tests.support.member import a_visit
 
 OTHER = "HIE|9"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from domain.counting import read_ledger
-from domain.members import fold_visit, new_row
+from domain.member.counting import read_ledger
+from domain.member.row import fold_visit, new_row
+from domain.member.utilization import CLASSES, WINDOWS, use
 from domain.times import local_day
-from domain.utilization import CLASSES, WINDOWS, use
 from tests.support.member import a_visit, at, the_book
 
 

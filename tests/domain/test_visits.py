@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.facts import DELETED, AdtEvent
+from domain.patient.events import DELETED, AdtEvent
+from domain.patient.statements import Statement, add, stated
+from domain.patient.visits import Visit, read
 from domain.snapshots import Source
-from domain.statements import Statement, add, stated
-from domain.visits import Visit, read
 from tests.support.events import at, event
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from zlib import crc32
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from tests.fuzz import laws
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.seeds import messages

@@ -16,7 +16,7 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["parsers", "domain"]):
-    from domain.refusal import Refusal
+    from domain.errors import Refusal
     from tests.fuzz import laws
     from tests.fuzz.mutate import Mutator
     from tests.fuzz.seeds import ROWS, TIMES, batches, messages, streams

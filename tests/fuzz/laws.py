@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from domain.facts import AdtEvent, When
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.events import AdtEvent, When
 from domain.times import CALIFORNIA, DAY, FIRST_YEAR, LAST_YEAR, rfc3339
 from parsers import codes
 from parsers.ack import acknowledge, read_ack

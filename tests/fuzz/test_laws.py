@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers import codes
 from parsers.envelope import read_envelope
 from tests.fuzz import laws

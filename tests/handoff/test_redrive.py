@@ -23,7 +23,7 @@ from agents.reconcile import RAW
 from agents.rows import PartitionRows
 from agents.settling import VISITS
 from agents.stage import Emit, Record
-from domain.facts import AdtEvent
+from domain.patient.events import AdtEvent
 from domain.times import CALIFORNIA
 from gateway.intake import Intake
 from handoff.cli import app

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.refusal import BadDeclaration
-from domain.rules import check
+from domain.errors import BadDeclaration
+from domain.rules.ruleset import check
 from handoff.declarations.rules import content_hash, load_rules
 
 RULES = Path(__file__).parents[2] / "rules"

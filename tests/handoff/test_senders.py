@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from domain.refusal import BadDeclaration, Refusal
+from domain.errors import BadDeclaration, Refusal
 from handoff.declarations.senders import SenderFile, load_senders
 from parsers.profiles import Facility, Place, SenderProfile, Trust
 

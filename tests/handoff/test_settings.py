@@ -8,7 +8,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from gateway.listener import Keepalive, MllpDoor
 from gateway.mllp import Patience
 from handoff.commands.listen import gateway

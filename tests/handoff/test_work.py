@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff.cli import app
 from handoff.commands.work import options
 from handoff.settings import load_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.publishing import standing
+from domain.patient.publish import standing
 from domain.snapshots import VisitSnapshot
 from simulator.county import simulate
 from simulator.world import ZONE

@@ -8,7 +8,7 @@ import pytest
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers import codes
 from parsers.ack import Ack, Outcome, acknowledge, answer_code, read_ack
 from parsers.envelope import Envelope, read_envelope

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from domain.facts import DELETED, AdtEvent, Identifier, Merge, When
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.events import DELETED, AdtEvent, Identifier, Merge, When
 from parsers import codes
 from parsers.adt import patient_key_of, read_adt
 from parsers.profiles import SenderProfile

@@ -14,8 +14,8 @@ from hl7apy.parser import parse_message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.facts import DELETED, AdtEvent
-from domain.refusal import Refusal
+from domain.errors import Refusal
+from domain.patient.events import DELETED, AdtEvent
 from domain.times import CALIFORNIA
 from parsers import codes
 from parsers.adt import patient_key_of, read_adt

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from domain.times import instant
 from parsers.custody import encode_custody, load_custody, read_custody
 

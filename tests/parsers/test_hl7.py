@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers import codes
 from parsers.adt import read_adt
 from parsers.hl7 import STANDARD, Message, decoded, delimiters_of, encoded, unescape

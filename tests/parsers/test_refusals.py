@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain.refusal import Refusal
+from domain.errors import Refusal
 from parsers import codes
 from parsers.adt import read_adt
 from parsers.hl7 import Message

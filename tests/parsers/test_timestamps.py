@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.facts import When
+from domain.patient.events import When
 from domain.times import CALIFORNIA, HOUR
 from parsers.timestamps import birth_date, built, instant, moment
 

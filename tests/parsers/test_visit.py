@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.facts import DELETED, VisitStatement, When
+from domain.patient.events import DELETED, VisitStatement, When
 from parsers.dialects import CLASSES, DISPOSITIONS, SOURCES
 from parsers.profiles import Facility, SenderProfile, place_of
 from tests.parsers.writing import DEFAULT, event, visit

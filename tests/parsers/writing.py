@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.facts import AdtEvent, VisitStatement
+from domain.patient.events import AdtEvent, VisitStatement
 from parsers.adt import read_adt
 from parsers.profiles import SenderProfile
 

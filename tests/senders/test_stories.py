@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from agents.documents import settled
-from domain.held import HOMELESS
+from domain.member.visits import HOMELESS
 from domain.times import CALIFORNIA
 from handoff.declarations.senders import load_senders
 from parsers.ack import answer_code

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from domain.facts import AdtEvent
-from domain.patients import PatientRow, fold_event, new_row
-from domain.publishing import standing
+from domain.patient.events import AdtEvent
+from domain.patient.publish import standing
+from domain.patient.row import PatientRow, fold_event, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
 from handoff.declarations.senders import load_senders

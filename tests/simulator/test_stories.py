@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from simulator.places import SENDERS
 from simulator.stories import Story, load_story
 

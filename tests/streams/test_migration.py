@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from agents.rows import CLOCK_KEY, PartitionRows, seal, seal_clock
 from agents.stage import Record
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings, producer_config
 from streams.migration import copy, moves
 from streams.reading import snapshot

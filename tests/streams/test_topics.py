@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from domain.refusal import BadDeclaration
+from domain.errors import BadDeclaration
 from handoff.commands.topics import topics_app
 from streams.clients import KafkaSettings
 from streams.topics import (

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from agents.stage import TICKS, Context, Emit, Record, Stage
-from domain.refusal import Refusal
+from domain.errors import Refusal
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from domain.facts import AdtEvent, Merge, VisitStatement, When
+from domain.patient.events import AdtEvent, Merge, VisitStatement, When
 from domain.times import CALIFORNIA
 
 PATIENT = "GENHOSP|100"

@@ -16,9 +16,9 @@ from agents.archive import ARCHIVE_AT
 from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, settled
 from agents.refer import DISPOSITIONS, ROSTER, VISITS, stage
 from agents.stage import TICKS, Context, Emit, Record
-from domain.members import MemberRow
-from domain.rulebook import Rulebook
-from domain.rules import RuleSet
+from domain.member.row import MemberRow
+from domain.rules.rulebook import Rulebook
+from domain.rules.ruleset import RuleSet
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import CALIFORNIA
 from handoff.declarations.rules import load_rules

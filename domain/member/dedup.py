@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from domain.held import OTHER, WEAK, Held, digest
+from domain.member.visits import OTHER, WEAK, Held, digest
 from domain.times import MINUTE
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from domain.held import Held, HeldCustody, hold, hold_custody
+from domain.member.visits import Held, HeldCustody, hold, hold_custody
 from domain.snapshots import CustodySnapshot, RosterFacts, VisitSnapshot
 
 SCHEMA: Final = 2

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.facts import DELETED, AdtEvent, VisitStatement, When
+from domain.patient.events import DELETED, AdtEvent, VisitStatement, When
+from domain.patient.ranks import Rank, natural
 from domain.snapshots import Source
-from domain.stamps import Rank, natural
 from domain.times import MINUTE
 
 ARRIVALS: Final = frozenset({"A01", "A04"})

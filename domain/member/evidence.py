@@ -12,17 +12,17 @@ from typing import Final
 
 import msgspec
 
-from domain.ages import ages_of
-from domain.candidates import LIVE, Judgement, Verdict
-from domain.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
-from domain.held import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held
-from domain.members import MemberRow
-from domain.releases import RELEASE, SURE, Release, entitled
-from domain.rulebook import Rulebook
-from domain.rules import Criterion, Route, Support
-from domain.spans import Span, leaving
+from domain.member.ages import ages_of
+from domain.member.candidates import LIVE, Judgement, Verdict
+from domain.member.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
+from domain.member.releases import RELEASE, SURE, Release, entitled
+from domain.member.row import MemberRow
+from domain.member.spans import Span, leaving
+from domain.member.transitions import opening_kind, transition_id
+from domain.member.visits import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held
+from domain.rules.rulebook import Rulebook
+from domain.rules.ruleset import Criterion, Route, Support
 from domain.times import leaves_window, local_day, months_before
-from domain.transitions import opening_kind, transition_id
 
 CONDITION: Final = "condition"
 """The reason of a visit that is not counted but shows a condition which the rule asks for."""

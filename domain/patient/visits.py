@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.codes import disposition_group
-from domain.facts import DELETED, When
+from domain.discharge import disposition_group
+from domain.patient.events import DELETED, When
+from domain.patient.ranks import Rank
+from domain.patient.statements import ARRIVALS, CANCELS, CLASS_MARKS, PLANS, Statement, winners
 from domain.snapshots import Source
-from domain.stamps import Rank
-from domain.statements import ARRIVALS, CANCELS, CLASS_MARKS, PLANS, Statement, winners
 from domain.times import HOUR, MINUTE
 
 REVISION_LIMIT: Final = 48 * HOUR

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import Ledger
-from domain.members import Disposition, MemberRow
-from domain.rulebook import Rulebook
+from domain.member.counting import Ledger
+from domain.member.row import Disposition, MemberRow
+from domain.member.spans import Chain
+from domain.rules.rulebook import Rulebook
 from domain.snapshots import EcmStatus, RosterFacts
-from domain.spans import Chain
 from domain.times import DAY, day_of, day_start, local_day
 
 CLOSING: Final = frozenset({"enrolled", "declined", "unreachable", "not_eligible", "closed"})

@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import READMITTED, TRANSFERRED, Ledger
-from domain.held import (
+from domain.member.counting import READMITTED, TRANSFERRED, Ledger
+from domain.member.releases import custody_key
+from domain.member.visits import (
     BECAME_INPATIENT,
     CUSTODY,
     ED,
@@ -26,8 +27,7 @@ from domain.held import (
     Held,
     HeldCustody,
 )
-from domain.releases import custody_key
-from domain.rulebook import Rulebook
+from domain.rules.rulebook import Rulebook
 from domain.times import DAY, day_start
 
 CLASS_OF: Final = {ED: "emergency", STAY: "inpatient", SNF: "snf", OBSERVATION: "observation", CUSTODY: "custody"}

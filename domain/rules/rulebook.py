@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from domain.rules import ANY_COUNTY, Criterion, Exclusion, RuleSet, Support
+from domain.rules.ruleset import ANY_COUNTY, Criterion, Exclusion, RuleSet, Support
 from domain.times import DAY, day_start
 
 FOREVER: Final = 253_402_300_799_000

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from domain.held import DIED, ED, ELECTIVE, LABOR, LONG_TERM, NEWBORN, OBSERVATION, SNF, STAY, TWIN, Held
-from domain.rulebook import Rulebook
-from domain.stitching import stitch
+from domain.member.dedup import stitch
+from domain.member.visits import DIED, ED, ELECTIVE, LABOR, LONG_TERM, NEWBORN, OBSERVATION, SNF, STAY, TWIN, Held
+from domain.rules.rulebook import Rulebook
 from domain.times import local_day
 
 COUNTED: Final = "counted"

@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from domain.ages import Ages
-from domain.counting import Ledger
-from domain.held import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
-from domain.rulebook import Rulebook
-from domain.rules import YOUTH, Criterion
+from domain.member.ages import Ages
+from domain.member.counting import Ledger
+from domain.member.spans import Span
+from domain.member.visits import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
+from domain.rules.rulebook import Rulebook
+from domain.rules.ruleset import YOUTH, Criterion
 from domain.snapshots import RosterFacts
-from domain.spans import Span
 from domain.times import day_start, leaves_window, local_day
 
 SURE: Final = frozenset({"confirmed", "high"})

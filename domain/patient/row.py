@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.facts import AdtEvent, Merge
+from domain.patient.events import AdtEvent, Merge
+from domain.patient.ranks import Rank, natural
+from domain.patient.statements import OUTSIDE_VISITS, Statement, add, stated
 from domain.snapshots import Source
-from domain.stamps import Rank, natural
-from domain.statements import OUTSIDE_VISITS, Statement, add, stated
 
 SCHEMA: Final = 2
 """1: statements did not say whether an update announces its visit by itself."""

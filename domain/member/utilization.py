@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import EVER, IN_OBSERVATION, Counted, Ledger
-from domain.held import ED, OBSERVATION, SNF, STAY
+from domain.member.counting import EVER, IN_OBSERVATION, Counted, Ledger
+from domain.member.visits import ED, OBSERVATION, SNF, STAY
 from domain.times import day_start, leaves_window, months_before
 
 WINDOWS: Final = ("30d", "90d", "6mo", "12mo")

@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from domain.candidates import LIVE, judge
-from domain.cases import build_case
-from domain.counting import read_ledger
-from domain.held import CUSTODY, SNF, STAY, Held
-from domain.members import MemberRow
-from domain.rulebook import Rulebook
+from domain.member.candidates import LIVE, judge
+from domain.member.counting import read_ledger
+from domain.member.evidence import build_case
+from domain.member.row import MemberRow
+from domain.member.visits import CUSTODY, SNF, STAY, Held
+from domain.rules.rulebook import Rulebook
 from domain.times import local_day, months_before
 
 LONGEST_COUNT: Final = 12

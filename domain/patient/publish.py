@@ -12,10 +12,10 @@ from typing import Final
 
 import msgspec
 
-from domain.patients import CustodyStatement, PatientRow, Published
+from domain.patient.row import CustodyStatement, PatientRow, Published
+from domain.patient.statements import Statement, union_of
+from domain.patient.visits import read
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
-from domain.statements import Statement, union_of
-from domain.visits import read
 
 Snapshot = VisitSnapshot | CustodySnapshot
 

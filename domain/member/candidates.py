@@ -12,15 +12,15 @@ from typing import Final
 
 import msgspec
 
-from domain.ages import Ages, ages_of
-from domain.counting import Counted, Ledger
-from domain.members import Disposition, MemberRow
-from domain.releases import Release, entitled, release_spans, releases
-from domain.rulebook import FOREVER, Line, Rulebook, Validity
-from domain.rules import ADULT, YOUTH, Criterion
+from domain.member.ages import Ages, ages_of
+from domain.member.counting import Counted, Ledger
+from domain.member.eligibility import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
+from domain.member.releases import Release, entitled, release_spans, releases
+from domain.member.row import Disposition, MemberRow
+from domain.member.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
+from domain.rules.rulebook import FOREVER, Line, Rulebook, Validity
+from domain.rules.ruleset import ADULT, YOUTH, Criterion
 from domain.snapshots import RosterFacts
-from domain.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
-from domain.standing import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
 from domain.times import day_start, local_day
 
 LIVE: Final = "live"

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.patients import Claim, PatientRow, Told
+from domain.patient.row import Claim, PatientRow, Told
 
 MAX_CHAIN: Final = 32
 

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from domain.counting import Counted
-from domain.held import ED, SNF, STAY, Held
+from domain.member.counting import Counted
+from domain.member.visits import ED, SNF, STAY, Held
 from domain.times import DAY, leaves_window
 
 GROUPS_OF: Final = {
