@@ -18,7 +18,7 @@ import msgspec
 from agents.links import Link, emit_of
 from agents.stage import Emit, Record, received_of
 from domain.errors import UNDECODABLE, Refusal
-from parsers.roster import read_roster
+from parsers.records.roster import read_roster
 
 ROSTER: Final = "members.roster.v1"
 UNATTRIBUTED: Final = "adt.unattributed.v1"

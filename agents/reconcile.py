@@ -33,9 +33,9 @@ from domain.patient.row import (
     replace,
 )
 from domain.snapshots import Source
-from parsers.adt import read_adt
-from parsers.custody import CustodyRecord, read_custody
-from parsers.profiles import Profiles
+from parsers.hl7.adt import read_adt
+from parsers.hl7.profiles import Profiles
+from parsers.records.custody import CustodyRecord, read_custody
 
 RAW: Final = "adt.raw.v1"
 CUSTODY: Final = "custody.raw.v1"

@@ -33,7 +33,7 @@ from gateway.intake import Topics
 from gateway.listener import MllpDoor
 from gateway.serve import Gateway, serve
 from handoff.embedded.kafka import EmbeddedKafka
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from streams.clients import KafkaSettings
 
 BARS = {"one_connection_per_s": 1_000, "many_connections_per_s": 6_000, "half_load_p99_ms": 100}

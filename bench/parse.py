@@ -23,10 +23,10 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
 from domain.errors import Refusal
-from parsers.adt import patient_key_of, read_adt
-from parsers.envelope import read_envelope
-from parsers.mllp import FrameReader, frame
-from parsers.profiles import SenderProfile
+from parsers.hl7.adt import patient_key_of, read_adt
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.mllp import FrameReader, frame
+from parsers.hl7.profiles import SenderProfile
 
 CORPUS = Path(os.environ.get("HANDOFF_CORPUS", "../shared/corpus/adt_dev.jsonl"))
 PROFILE = SenderProfile("default")

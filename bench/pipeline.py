@@ -21,8 +21,8 @@ from handoff.declarations.senders import load_senders
 from handoff.settings import load_settings
 from handoff.showcase import run
 from handoff.system import System
-from parsers.adt import patient_key_of
-from parsers.envelope import read_envelope
+from parsers.hl7.adt import patient_key_of
+from parsers.hl7.envelope import read_envelope
 from simulator.county import County, simulate
 from simulator.places import SENDERS
 from streams.clients import KafkaSettings

@@ -17,7 +17,7 @@ from typing import Any
 from agents.reconcile import RAW, stage
 from agents.stage import Context, Record
 from bench.report import result, say
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 
 ROUNDS = 2_000
 RUN = 20

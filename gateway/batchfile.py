@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any, BinaryIO, Final
 
 from gateway.intake import Answer, Intake
-from parsers.batch import Miscount, Piece, Splitter, Trailers
-from parsers.codes import EMPTY, NOT_HL7
+from parsers.hl7.batch import Miscount, Piece, Splitter, Trailers
+from parsers.hl7.refusals import EMPTY, NOT_HL7
 
 _BLOCK: Final = 1024 * 1024
 _WINDOW: Final = 200

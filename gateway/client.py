@@ -13,12 +13,12 @@ from zlib import crc32
 import msgspec
 
 from domain.errors import Refusal
-from parsers.ack import GOOD, read_ack
-from parsers.adt import patient_key_of
-from parsers.envelope import read_envelope
-from parsers.hl7 import unescape
-from parsers.mllp import FrameReader, frame
-from parsers.profiles import SenderProfile
+from parsers.hl7.ack import GOOD, read_ack
+from parsers.hl7.adt import patient_key_of
+from parsers.hl7.encoding import unescape
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.mllp import FrameReader, frame
+from parsers.hl7.profiles import SenderProfile
 
 NO_ANSWER: Final = "none"
 """Counted in place of a code when no answer came at all."""

@@ -23,9 +23,9 @@ from starlette.routing import Route
 from domain.errors import Refusal
 from gateway.intake import Intake
 from gateway.tls import Tls
-from parsers.custody import encode_custody, load_custody
-from parsers.glued import split_frame
-from parsers.roster import encode_roster, read_roster
+from parsers.hl7.frames import split_frame
+from parsers.records.custody import encode_custody, load_custody
+from parsers.records.roster import encode_roster, read_roster
 from streams.produce import NotConfirmed
 
 ER7: Final = "application/hl7-v2; charset=utf-8"

@@ -22,10 +22,10 @@ from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from gateway import metrics
-from parsers.ack import Outcome, acknowledge, answer_code
-from parsers.adt import read_adt
-from parsers.envelope import Envelope, read_envelope
-from parsers.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.hl7.ack import Outcome, acknowledge, answer_code
+from parsers.hl7.adt import read_adt
+from parsers.hl7.envelope import Envelope, read_envelope
+from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from streams.engine.metrics import DEAD_LETTERS as DEAD_LETTER_COUNT
 from streams.produce import ConfirmedProducer, NotConfirmed
 

@@ -13,8 +13,8 @@ import structlog
 
 from gateway import metrics
 from gateway.intake import Intake
-from parsers.glued import split_frame
-from parsers.mllp import LIMIT, Frame, FrameReader, frame
+from parsers.hl7.frames import split_frame
+from parsers.hl7.mllp import LIMIT, Frame, FrameReader, frame
 
 _log = structlog.get_logger("gateway")
 _READ: Final = 65_536

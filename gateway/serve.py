@@ -16,7 +16,7 @@ from gateway.folder import Folder, FolderDoor
 from gateway.http import HttpDoor, http_server
 from gateway.intake import Intake, Topics
 from gateway.listener import Listener, MllpDoor
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from streams.clients import KafkaSettings
 from streams.engine.health import Detail, HealthServer
 from streams.produce import ConfirmedProducer

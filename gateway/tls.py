@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from parsers.profiles import Profiles, is_peer
+from parsers.hl7.profiles import Profiles, is_peer
 
 _NAMES: Final = ("DNS", "URI", "email", "IP Address")
 

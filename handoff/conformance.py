@@ -22,7 +22,7 @@ from hl7apy.parser import parse_message
 from hl7apy.validation import Validator
 
 from domain.errors import Refusal
-from parsers.hl7 import Message
+from parsers.hl7.encoding import Message
 
 SECONDS: Final = 5.0
 """How long one message may take (a message of 4 KB takes about 0.2 s)."""

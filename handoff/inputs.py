@@ -16,9 +16,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from domain.times import instant
-from parsers.batch import Splitter
-from parsers.glued import split_frame
-from parsers.hl7 import encoded
+from parsers.hl7.batch import Splitter
+from parsers.hl7.encoding import encoded
+from parsers.hl7.frames import split_frame
 
 _BLOCK: Final = 1 << 20
 """Bytes that are read at a time."""

@@ -26,11 +26,11 @@ from agents.stage import Emit, Record
 from domain.errors import Refusal
 from gateway.intake import INTERNAL, raw_key
 from handoff.letters import REDRIVEN, Standing, chosen, header, marker
-from parsers.adt import read_adt
-from parsers.custody import read_custody
-from parsers.envelope import read_envelope
-from parsers.profiles import DEFAULT, Profiles, SenderProfile
-from parsers.roster import read_roster
+from parsers.hl7.adt import read_adt
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.records.custody import read_custody
+from parsers.records.roster import read_roster
 from streams.clients import KafkaSettings
 from streams.produce import produce_together
 from streams.reading import at_places, latest

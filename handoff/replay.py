@@ -19,7 +19,7 @@ from agents.stage import TICKS, Emit, Record, Stage
 from domain.errors import Refusal
 from domain.rules.ruleset import RuleSet
 from domain.times import DAY
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 
 CHUNK: Final = 2_000
 Sink = Callable[[str, Emit], None]

@@ -16,7 +16,7 @@ from handoff.exits import faults_exit_2
 from handoff.letters import OPEN, REDRIVEN, Choice, entries, is_marker, look
 from handoff.redrive import ALREADY, IMPOSSIBLE, REFUSED, Verdict, counted, redrive
 from handoff.show import as_json, day, err, needs_kafka, out, table
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from streams.produce import NotConfirmed
 from streams.reading import snapshot
 

@@ -15,7 +15,7 @@ from domain.patient.ownership import owner
 from domain.patient.row import PatientRow
 from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from streams.produce import NotConfirmed, produce_together
 from streams.reading import latest
 

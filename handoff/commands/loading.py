@@ -16,7 +16,7 @@ from domain.errors import BadDeclaration
 from handoff import place
 from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, out
-from parsers.rows import Fault, Loaded
+from parsers.records.files import Fault, Loaded
 from streams.declarations import read_declaration
 from streams.produce import NotConfirmed, produce_together
 

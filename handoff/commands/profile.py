@@ -20,8 +20,8 @@ from handoff.profiling.report import feed_report
 from handoff.profiling.sample import Sample, checked
 from handoff.profiling.screen import show_conformance, show_feed, show_overview
 from handoff.show import as_json, err, out
-from parsers.envelope import read_envelope
-from parsers.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 
 
 def profile(

@@ -26,11 +26,11 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
 from handoff.replay import Replay
 from handoff.show import as_json, err, out
-from parsers.adt import patient_key_of, read_adt
-from parsers.custody import encode_custody, load_custody
-from parsers.envelope import read_envelope
-from parsers.profiles import Profiles
-from parsers.roster import encode_roster, load_roster
+from parsers.hl7.adt import patient_key_of, read_adt
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.profiles import Profiles
+from parsers.records.custody import encode_custody, load_custody
+from parsers.records.roster import encode_roster, load_roster
 from streams.reading import snapshot as read_topics
 
 ROSTER = "members.roster.v1"

@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from domain.errors import BadDeclaration
-from parsers.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
-from parsers.profiles import DEFAULT, Facility, Place, Profiles, SenderProfile, Trust, place_of
+from parsers.hl7.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
+from parsers.hl7.profiles import DEFAULT, Facility, Place, Profiles, SenderProfile, Trust, place_of
 
 FacilityType = Literal["hospital", "snf", "icf", "jail", "prison", "youth-facility", "psychiatric", "other", ""]
 PatientClass = Literal[

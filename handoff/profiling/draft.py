@@ -14,7 +14,7 @@ import yaml
 
 from handoff.profiling.feed import Feed
 from handoff.profiling.words import DIALECTS, KEYS, guess, likeness, unmapped_by
-from parsers.profiles import DEFAULT, Profiles
+from parsers.hl7.profiles import DEFAULT, Profiles
 
 _LISTED: Final = 50
 _TRUSTED: Final = 100

@@ -11,12 +11,12 @@ from handoff.inputs import Message as Given
 from handoff.profiling.clock import Clock
 from handoff.profiling.fields import Fills
 from handoff.profiling.tally import Codes, Tally
-from parsers.adt import read_adt
-from parsers.hl7 import CHARSETS, Message, decoded
-from parsers.person import identifiers_in, medical_record_number
-from parsers.places import facility_of, value_at
-from parsers.profiles import SenderProfile, place_of
-from parsers.timestamps import built, moment
+from parsers.hl7.adt import read_adt
+from parsers.hl7.encoding import CHARSETS, Message, decoded
+from parsers.hl7.pid import identifiers_in, medical_record_number
+from parsers.hl7.places import facility_of, value_at
+from parsers.hl7.profiles import SenderProfile, place_of
+from parsers.hl7.timestamps import built, moment
 
 CODED: Final = (2, 4, 14, 36)
 """Fields of PV1 whose codes a profile maps."""

@@ -9,8 +9,8 @@ import msgspec
 
 from domain.patient.events import DELETED, AdtEvent
 from domain.patient.statements import ARRIVALS, CANCELS, CLASS_MARKS, OUTSIDE_VISITS, PLANS
-from parsers.hl7 import Message
-from parsers.links import MERGES, PARTNERS
+from parsers.hl7.encoding import Message
+from parsers.hl7.mrg import MERGES, PARTNERS
 
 GROUPS: Final = ("arrive", "move", "leave", "update", "cancel", "plan", "person", "other")
 """What a message does, by its trigger; fill rates are told by these."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.markup import escape
 
 from handoff.show import day, out, table
-from parsers.profiles import SenderProfile
+from parsers.hl7.profiles import SenderProfile
 
 _CODES: Final = 14
 _VISITS: Final = ("arrive", "move", "leave", "update", "cancel")

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from parsers.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
+from parsers.hl7.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
 
 KEYS: Final = {"PV1-2": "class", "PV1-4": "admission_type", "PV1-14": "admit_source", "PV1-36": "disposition"}
 """Field -> its section in a sender file."""

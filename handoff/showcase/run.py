@@ -21,8 +21,8 @@ from agents.stage import TICKS, Emit, Record
 from domain.times import instant
 from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System
-from parsers.custody import encode_custody, load_custody
-from parsers.roster import encode_roster, load_roster
+from parsers.records.custody import encode_custody, load_custody
+from parsers.records.roster import encode_roster, load_roster
 from streams.clients import KafkaSettings
 from streams.lag import LagReader, groups_of
 from streams.produce import produce_together

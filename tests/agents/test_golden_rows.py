@@ -18,7 +18,7 @@ from agents.rows import row_of, seal
 from agents.stage import Stage
 from domain.member.row import MemberRow
 from domain.patient.row import PatientRow
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from tests.support.filling import filled
 from tests.support.replaying import RULES
 

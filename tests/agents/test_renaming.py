@@ -11,7 +11,7 @@ from agents.renaming import renamed, shadowed
 from agents.rows import PartitionRows, decoded
 from agents.stage import Record
 from domain.patient.row import Claim, Told
-from parsers.profiles import Profiles
+from parsers.hl7.profiles import Profiles
 from tests.support.county import HOSPITAL
 from tests.support.replaying import RULES
 

@@ -19,19 +19,19 @@ import msgspec
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent, When
 from domain.times import CALIFORNIA, DAY, FIRST_YEAR, LAST_YEAR, rfc3339
-from parsers import codes
-from parsers.ack import acknowledge, read_ack
-from parsers.adt import patient_key_of, read_adt
-from parsers.batch import Splitter, split_messages
-from parsers.custody import encode_custody, load_custody, read_custody
-from parsers.dialects import CLASSES, SOURCES
-from parsers.envelope import Envelope, read_envelope
-from parsers.hl7 import unescape
-from parsers.mllp import CR, FS, VT, Frame, FrameReader, frame
-from parsers.profiles import Facility, Place, SenderProfile, place_of
-from parsers.roster import encode_roster, load_roster, read_roster
-from parsers.rows import Loaded
-from parsers.timestamps import birth_date, built, instant, moment
+from parsers.hl7 import refusals as codes
+from parsers.hl7.ack import acknowledge, read_ack
+from parsers.hl7.adt import patient_key_of, read_adt
+from parsers.hl7.batch import Splitter, split_messages
+from parsers.hl7.dialects import CLASSES, SOURCES
+from parsers.hl7.encoding import unescape
+from parsers.hl7.envelope import Envelope, read_envelope
+from parsers.hl7.mllp import CR, FS, VT, Frame, FrameReader, frame
+from parsers.hl7.profiles import Facility, Place, SenderProfile, place_of
+from parsers.hl7.timestamps import birth_date, built, instant, moment
+from parsers.records.custody import encode_custody, load_custody, read_custody
+from parsers.records.files import Loaded
+from parsers.records.roster import encode_roster, load_roster, read_roster
 
 PROFILES: Final = (
     SenderProfile("default"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from parsers.mllp import frame
+from parsers.hl7.mllp import frame
 from tests.parsers.writing import adt
 from tests.support.corpus import as_sent, corpus_or
 

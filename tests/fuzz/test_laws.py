@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.envelope import read_envelope
+from parsers.hl7 import refusals as codes
+from parsers.hl7.envelope import read_envelope
 from tests.fuzz import laws
 from tests.fuzz.aware import run
 from tests.fuzz.mutate import Mutator

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, KafkaError
 from agents.stage import Record
 from gateway.intake import Intake, Topics
 from gateway.listener import Listener, MllpDoor
-from parsers.ack import Ack, read_ack
-from parsers.mllp import FrameReader, frame
-from parsers.profiles import Profiles, SenderProfile, Trust
+from parsers.hl7.ack import Ack, read_ack
+from parsers.hl7.mllp import FrameReader, frame
+from parsers.hl7.profiles import Profiles, SenderProfile, Trust
 from streams.clients import KafkaSettings
 from streams.produce import ConfirmedProducer
 from streams.reading import partitions_of, record_of

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.client import Outcome, Target, send
-from parsers.ack import acknowledge
-from parsers.envelope import read_envelope
-from parsers.mllp import FrameReader, frame
+from parsers.hl7.ack import acknowledge
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.mllp import FrameReader, frame
 from tests.gateway.running import admission
 
 Reply = Callable[[int, bytes], bytes | None]

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.http import http_app
 from gateway.intake import Intake
-from parsers.ack import read_ack
+from parsers.hl7.ack import read_ack
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, everything, running
 from tests.support.kafka import TopicNames

@@ -16,9 +16,9 @@ from gateway.client import Target, send
 from gateway.listener import MllpDoor
 from gateway.metrics import CUT_OFF
 from gateway.mllp import Patience
-from parsers.glued import split_frame
-from parsers.mllp import frame
-from parsers.profiles import Profiles
+from parsers.hl7.frames import split_frame
+from parsers.hl7.mllp import frame
+from parsers.hl7.profiles import Profiles
 from tests.conftest import HasBootstrap
 from tests.gateway.running import HOSPITAL, admission, running, sender, until
 from tests.support.kafka import TopicNames

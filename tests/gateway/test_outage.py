@@ -14,7 +14,7 @@ import pytest
 
 from gateway.client import Outcome, Target, send
 from handoff.embedded.kafka import EmbeddedKafka
-from parsers.mllp import frame
+from parsers.hl7.mllp import frame
 from tests.gateway.folders import put, report, watching
 from tests.gateway.running import admission, running, sender, until
 from tests.support.kafka import TopicNames

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.client import Target, send
 from gateway.listener import MllpDoor
 from gateway.tls import Tls, client_context, names_in, server_context
-from parsers.profiles import Profiles, SenderProfile
+from parsers.hl7.profiles import Profiles, SenderProfile
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, running, sender
 from tests.support.kafka import TopicNames

@@ -37,9 +37,9 @@ from msgspec.structs import replace
 from gateway.listener import Keepalive, MllpDoor
 from gateway.metrics import CUT_OFF, TURNED_AWAY, UNKNOWN
 from gateway.mllp import Patience
-from parsers.glued import split_frame
-from parsers.mllp import FrameReader, frame
-from parsers.profiles import Profiles
+from parsers.hl7.frames import split_frame
+from parsers.hl7.mllp import FrameReader, frame
+from parsers.hl7.profiles import Profiles
 from tests.conftest import HasBootstrap
 from tests.gateway.running import HOSPITAL, Sender, admission, running, sender, until
 from tests.support.kafka import TopicNames

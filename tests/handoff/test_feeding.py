@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from handoff.cli import app
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.redis import EmbeddedRedis
-from parsers.mllp import frame
+from parsers.hl7.mllp import frame
 from streams.clients import KafkaSettings
 from tests.gateway.running import admission, everything
 from tests.support.kafka import make_topics, wait_for

@@ -31,9 +31,9 @@ from handoff.declarations.senders import load_senders
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.redrive import CUT, GONE, SUPERSEDED, UNKNOWN, Redrive
 from handoff.replay import Replay
-from parsers.adt import read_adt
-from parsers.profiles import Profiles, SenderProfile
-from parsers.roster import encode_roster, load_roster
+from parsers.hl7.adt import read_adt
+from parsers.hl7.profiles import Profiles, SenderProfile
+from parsers.records.roster import encode_roster, load_roster
 from streams.clients import KafkaSettings
 from streams.produce import ConfirmedProducer, produce_together
 from streams.reading import snapshot

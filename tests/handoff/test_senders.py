@@ -9,7 +9,7 @@ import yaml
 
 from domain.errors import BadDeclaration, Refusal
 from handoff.declarations.senders import SenderFile, load_senders
-from parsers.profiles import Facility, Place, SenderProfile, Trust
+from parsers.hl7.profiles import Facility, Place, SenderProfile, Trust
 
 SHIPPED = Path(__file__).parents[2] / "senders"
 DEFAULT = (SHIPPED / "default.yaml").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ import duckdb
 import msgspec
 
 from domain.times import instant
-from parsers.adt import read_adt
-from parsers.profiles import Profiles
+from parsers.hl7.adt import read_adt
+from parsers.hl7.profiles import Profiles
 from simulator.county import County
 from simulator.world import OFFSETS, day_of
 from tests.support.replaying import PROFILES, RULES

@@ -9,10 +9,10 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.ack import Ack, Outcome, acknowledge, answer_code, read_ack
-from parsers.envelope import Envelope, read_envelope
-from parsers.mllp import Frame, FrameReader, frame
+from parsers.hl7 import refusals as codes
+from parsers.hl7.ack import Ack, Outcome, acknowledge, answer_code, read_ack
+from parsers.hl7.envelope import Envelope, read_envelope
+from parsers.hl7.mllp import Frame, FrameReader, frame
 from tests.parsers.writing import adt
 
 AT = 1_795_500_000_000  # 2026-11-24T06:00:00Z

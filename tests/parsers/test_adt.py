@@ -9,9 +9,9 @@ import pytest
 
 from domain.errors import Refusal
 from domain.patient.events import DELETED, AdtEvent, Identifier, Merge, When
-from parsers import codes
-from parsers.adt import patient_key_of, read_adt
-from parsers.profiles import SenderProfile
+from parsers.hl7 import refusals as codes
+from parsers.hl7.adt import patient_key_of, read_adt
+from parsers.hl7.profiles import SenderProfile
 from tests.parsers.writing import DEFAULT, adt, event
 
 

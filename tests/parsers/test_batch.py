@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsers.batch import Splitter, Trailers, split_messages
-from parsers.mllp import frame
+from parsers.hl7.batch import Splitter, Trailers, split_messages
+from parsers.hl7.mllp import frame
 
 ONE, TWO = b"MSH|^~\\&|A\rPID|1||7", b"MSH|^~\\&|B\rPID|1||8"
 

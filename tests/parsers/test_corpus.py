@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from domain.errors import Refusal
 from domain.patient.events import DELETED, AdtEvent
 from domain.times import CALIFORNIA
-from parsers import codes
-from parsers.adt import patient_key_of, read_adt
-from parsers.batch import split_messages
-from parsers.hl7 import Message
-from parsers.mllp import FrameReader, frame
-from parsers.timestamps import instant
+from parsers.hl7 import refusals as codes
+from parsers.hl7.adt import patient_key_of, read_adt
+from parsers.hl7.batch import split_messages
+from parsers.hl7.encoding import Message
+from parsers.hl7.mllp import FrameReader, frame
+from parsers.hl7.timestamps import instant
 from tests.fuzz import laws
 from tests.parsers.writing import DEFAULT, adt
 from tests.support.corpus import as_sent, corpus, corpus_or

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import Refusal
 from domain.times import instant
-from parsers.custody import encode_custody, load_custody, read_custody
+from parsers.records.custody import encode_custody, load_custody, read_custody
 
 HEADER = "record_id,kind,facility,facility_type,occurred,scheduled,cin,identifiers\n"
 

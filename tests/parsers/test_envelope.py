@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.adt import read_adt
-from parsers.envelope import read_envelope
+from parsers.hl7 import refusals as codes
+from parsers.hl7.adt import read_adt
+from parsers.hl7.envelope import read_envelope
 from tests.parsers.writing import DEFAULT, adt
 
 

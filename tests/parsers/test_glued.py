@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsers.glued import split_frame
+from parsers.hl7.frames import split_frame
 
 ONE, TWO = b"MSH|^~\\&|A\rPID|1||7", b"MSH|^~\\&|B\rPID|1||8"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.adt import read_adt
-from parsers.hl7 import STANDARD, Message, decoded, delimiters_of, encoded, unescape
+from parsers.hl7 import refusals as codes
+from parsers.hl7.adt import read_adt
+from parsers.hl7.encoding import STANDARD, Message, decoded, delimiters_of, encoded, unescape
 from tests.parsers.writing import DEFAULT, adt, event
 
 HEADER = "MSH|^~\\&|ADT|GEN|||20261123100000||ADT^A01|C1|P|2.5"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsers.mllp import Frame, FrameReader, frame
+from parsers.hl7.mllp import Frame, FrameReader, frame
 
 TWO = frame(b"MSH|one\rPID|1\r") + frame(b"MSH|two\r")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.hl7 import Message
-from parsers.places import facility_of, value_at
-from parsers.profiles import Facility, Place, Profiles, SenderProfile, Trust, is_peer, place_of
+from parsers.hl7 import refusals as codes
+from parsers.hl7.encoding import Message
+from parsers.hl7.places import facility_of, value_at
+from parsers.hl7.profiles import Facility, Place, Profiles, SenderProfile, Trust, is_peer, place_of
 from tests.parsers.writing import adt
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.adt import read_adt
-from parsers.hl7 import Message
-from parsers.profiles import SenderProfile
+from parsers.hl7 import refusals as codes
+from parsers.hl7.adt import read_adt
+from parsers.hl7.encoding import Message
+from parsers.hl7.profiles import SenderProfile
 from tests.support.corpus import as_sent, corpus
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from domain.errors import Refusal
-from parsers.roster import encode_roster, facts_of, load_roster, read_roster
+from parsers.records.roster import encode_roster, facts_of, load_roster, read_roster
 
 HEADER = "member_id,birth_date,plan,identifiers,programmes,ecm_status,ecm_from,aid_codes,name\n"
 

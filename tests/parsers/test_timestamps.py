@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.patient.events import When
 from domain.times import CALIFORNIA, HOUR
-from parsers.timestamps import birth_date, built, instant, moment
+from parsers.hl7.timestamps import birth_date, built, instant, moment
 
 EAST = ZoneInfo("America/New_York")
 

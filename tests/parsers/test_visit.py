@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domain.patient.events import DELETED, VisitStatement, When
-from parsers.dialects import CLASSES, DISPOSITIONS, SOURCES
-from parsers.profiles import Facility, SenderProfile, place_of
+from parsers.hl7.dialects import CLASSES, DISPOSITIONS, SOURCES
+from parsers.hl7.profiles import Facility, SenderProfile, place_of
 from tests.parsers.writing import DEFAULT, event, visit
 
 TEN = 1_795_456_800_000  # 2026-11-23 10:00 in California

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from domain.patient.events import AdtEvent, VisitStatement
-from parsers.adt import read_adt
-from parsers.profiles import SenderProfile
+from parsers.hl7.adt import read_adt
+from parsers.hl7.profiles import SenderProfile
 
 DEFAULT = SenderProfile("default", authority="GEN")
 

@@ -17,10 +17,10 @@ from agents.documents import settled
 from domain.member.visits import HOMELESS
 from domain.times import CALIFORNIA
 from handoff.declarations.senders import load_senders
-from parsers.ack import answer_code
-from parsers.adt import read_adt
-from parsers.envelope import read_envelope
-from parsers.profiles import Profiles
+from parsers.hl7.ack import answer_code
+from parsers.hl7.adt import read_adt
+from parsers.hl7.envelope import read_envelope
+from parsers.hl7.profiles import Profiles
 from tests.support.member import MEMBER, a_roster, at
 from tests.support.replaying import LIVE, Heard, Played
 

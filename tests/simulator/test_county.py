@@ -16,10 +16,10 @@ from domain.patient.row import PatientRow, fold_event, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
 from handoff.declarations.senders import load_senders
-from parsers.adt import read_adt
-from parsers.custody import load_custody
-from parsers.envelope import read_envelope
-from parsers.roster import load_roster
+from parsers.hl7.adt import read_adt
+from parsers.hl7.envelope import read_envelope
+from parsers.records.custody import load_custody
+from parsers.records.roster import load_roster
 from simulator.county import County, simulate, write
 from simulator.places import DIALECTS, SENDERS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from handoff.declarations.senders import load_senders
-from parsers.profiles import DEFAULT, SenderProfile
+from parsers.hl7.profiles import DEFAULT, SenderProfile
 from simulator.places import DIALECTS, EXCHANGE, NEAR, REPEATED, SENDERS, Dialect
 
 PROFILES = load_senders(SENDERS)

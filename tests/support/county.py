@@ -12,7 +12,7 @@ from agents.rows import PartitionRows
 from agents.stage import Emit, Record, Stage
 from agents.wire import decode
 from domain.snapshots import CustodySnapshot, VisitSnapshot
-from parsers.profiles import Profiles, SenderProfile
+from parsers.hl7.profiles import Profiles, SenderProfile
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
 JAIL = SenderProfile(name="jail", authority="JAIL", facility_type="jail")

@@ -15,10 +15,10 @@ from domain.times import MINUTE, instant
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.replay import Replay
-from parsers.adt import patient_key_of
-from parsers.custody import encode_custody, load_custody
-from parsers.profiles import Profiles
-from parsers.roster import encode_roster, load_roster
+from parsers.hl7.adt import patient_key_of
+from parsers.hl7.profiles import Profiles
+from parsers.records.custody import encode_custody, load_custody
+from parsers.records.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS
 from simulator.stories import Story

@@ -9,10 +9,10 @@ from typing import Final, Literal
 import msgspec
 
 from domain.errors import Refusal
-from parsers import codes
-from parsers.envelope import Envelope, read_envelope
-from parsers.hl7 import STANDARD, Delimiters, delimiters_of, unescape
-from parsers.mllp import FS, VT
+from parsers.hl7 import refusals as codes
+from parsers.hl7.encoding import STANDARD, Delimiters, delimiters_of, unescape
+from parsers.hl7.envelope import Envelope, read_envelope
+from parsers.hl7.mllp import FS, VT
 
 Outcome = Literal["accepted", "error", "rejected"]
 _CODES: Final = {"accepted": ("AA", "CA"), "error": ("AE", "CE"), "rejected": ("AR", "CR")}

@@ -7,11 +7,11 @@ from typing import Final
 from domain.identity import patient_key
 from domain.patient.events import DELETED, VisitStatement, When
 from domain.times import iso_day, local_day
-from parsers.hl7 import Message
-from parsers.person import authority_in
-from parsers.places import facility_of, value_at
-from parsers.profiles import SenderProfile
-from parsers.timestamps import moment
+from parsers.hl7.encoding import Message
+from parsers.hl7.pid import authority_in
+from parsers.hl7.places import facility_of, value_at
+from parsers.hl7.profiles import SenderProfile
+from parsers.hl7.timestamps import moment
 
 _CUSTODY: Final = frozenset({"jail", "prison", "youth-facility"})
 _NURSING: Final = frozenset({"snf", "icf"})

@@ -17,8 +17,8 @@ import msgspec
 
 from domain.errors import Refusal
 from domain.times import CALIFORNIA
-from parsers.codes import UNKNOWN_SENDER
-from parsers.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
+from parsers.hl7.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
+from parsers.hl7.refusals import UNKNOWN_SENDER
 
 DEFAULT: Final = "default"
 _PLACE: Final = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[([^\]]+)\])?-([1-9][0-9]?)(?:\.([1-9][0-9]?))?", re.ASCII)

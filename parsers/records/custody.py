@@ -15,7 +15,7 @@ import msgspec
 from domain.errors import Refusal
 from domain.identity import patient_key
 from domain.times import rfc3339
-from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
+from parsers.records.files import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 
 FIELDS: Final = frozenset(
     ("record_id", "kind", "facility", "facility_type", "occurred", "scheduled", "cin", "identifiers", "source")

@@ -12,7 +12,7 @@ from domain.errors import Refusal
 from domain.identity import patient_key, read_cin
 from domain.patient.events import Identifier
 from domain.snapshots import EcmStatus, Program, RosterFacts
-from parsers.rows import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
+from parsers.records.files import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 
 _OF_ECM: Final = ("ecm_status", "ecm_from", "ecm_to", "ecm_provider")
 FIELDS: Final = frozenset(

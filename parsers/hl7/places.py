@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from domain.patient.events import DELETED
-from parsers.hl7 import Message
-from parsers.profiles import Facility, Place, SenderProfile
+from parsers.hl7.encoding import Message
+from parsers.hl7.profiles import Facility, Place, SenderProfile
 
 
 def value_at(message: Message, place: Place) -> str:

@@ -6,10 +6,10 @@ from typing import Final
 
 from domain.identity import patient_key
 from domain.patient.events import Merge
-from parsers.hl7 import Message
-from parsers.person import key_in, patient_in
-from parsers.profiles import SenderProfile
-from parsers.visit import visit_key
+from parsers.hl7.encoding import Message
+from parsers.hl7.pid import key_in, patient_in
+from parsers.hl7.profiles import SenderProfile
+from parsers.hl7.pv1 import visit_key
 
 MERGES: Final = frozenset({"A18", "A30", "A34", "A35", "A36", "A39", "A40", "A41", "A42", "A43"} | {
     "A44", "A45", "A46", "A47", "A48", "A49", "A50", "A51"

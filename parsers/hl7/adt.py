@@ -14,10 +14,9 @@ from domain.errors import Refusal
 from domain.identity import patient_key
 from domain.patient.events import DELETED, AdtEvent, Merge, When
 from domain.times import DAY
-from parsers.codes import NO_PATIENT, NO_TIME, NO_TRIGGER, NOT_ADT
-from parsers.hl7 import Message
-from parsers.links import MERGES, PARTNERS, merges_in, partner_in
-from parsers.person import (
+from parsers.hl7.encoding import Message
+from parsers.hl7.mrg import MERGES, PARTNERS, merges_in, partner_in
+from parsers.hl7.pid import (
     default_authority,
     kept,
     medicaid_in,
@@ -25,9 +24,10 @@ from parsers.person import (
     phone_number,
     postal_code,
 )
-from parsers.profiles import SenderProfile
-from parsers.timestamps import birth_date, built, moment
-from parsers.visit import departure_of, visit_in
+from parsers.hl7.profiles import SenderProfile
+from parsers.hl7.pv1 import departure_of, visit_in
+from parsers.hl7.refusals import NO_PATIENT, NO_TIME, NO_TRIGGER, NOT_ADT
+from parsers.hl7.timestamps import birth_date, built, moment
 
 _TRIGGER: Final = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 _OF_PATIENTS: Final = frozenset({f"A{number:02d}" for number in range(1, 63)} - {"A20"})

@@ -7,8 +7,8 @@ from typing import Final
 
 from domain.identity import patient_key, read_cin
 from domain.patient.events import DELETED, Identifier
-from parsers.hl7 import Message
-from parsers.profiles import SenderProfile
+from parsers.hl7.encoding import Message
+from parsers.hl7.profiles import SenderProfile
 
 _SOCIAL_SECURITY: Final = frozenset({"SS", "SSN"})
 """PID-3.5 of a social security number: never kept."""

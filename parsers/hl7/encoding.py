@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import Refusal
-from parsers.codes import EMPTY, NOT_HL7
+from parsers.hl7.refusals import EMPTY, NOT_HL7
 
 STANDARD: Final = "^~\\&"
 AROUND: Final = b"\x0b\x1c\r\n\t \x00"
