@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from agents.stage import Context, Emit, Record, Stage
+from agents.runtime.contract import Context, Emit, Record, Stage
 from domain.errors import Refusal
 from domain.times import DAY
 

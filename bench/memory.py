@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from agents.rows import PartitionRows, body_of, decoded
+from agents.runtime.store import PartitionRows, body_of, decoded
 from bench.report import result, say
 from simulator.county import simulate
 from streams.engine import checkpoint

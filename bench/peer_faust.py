@@ -12,7 +12,7 @@ from typing import Any
 import faust
 import msgspec
 
-from agents.stage import Context, Record
+from agents.runtime.contract import Context, Record
 from bench import ledger
 from bench.stage import PARTITIONS
 

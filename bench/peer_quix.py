@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from quixstreams import Application, State
 
-from agents.stage import Context, Record
+from agents.runtime.contract import Context, Record
 from bench import ledger
 
 _decode = msgspec.msgpack.Decoder(ledger.Row).decode

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.reconcile import RAW
-from agents.stage import Emit
+from agents.reconcile.decide import RAW
+from agents.runtime.contract import Emit
 from bench.report import result, say
 from handoff.declarations.senders import load_senders
 from handoff.settings import load_settings

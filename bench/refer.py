@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from agents import wire
-from agents.refer import ROSTER, VISITS, stage
-from agents.stage import Context, Record
+from agents.refer.decide import ROSTER, VISITS, stage
+from agents.runtime.contract import Context, Record
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY, HOUR, MINUTE, day_start
 from handoff.declarations.rules import load_rules
+from parsers.records import visits as wire
 
 MEMBER = "91234567A"
 RUN = 15

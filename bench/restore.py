@@ -22,7 +22,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from agents.rows import Rows, seal
+from agents.runtime.store import Rows, seal
 from bench import ledger
 from bench.report import result, say
 from bench.stage import recreate, some_kafka

@@ -162,7 +162,7 @@ def rate(name: str, bootstrap: str, folder: Path, partitions: int, outputs: int,
 
 def count_alone(facts: list[tuple[bytes, bytes]]) -> Counter[tuple[str, bytes]]:
     """What must come of the facts: one thread, one after the other."""
-    from agents.stage import Context, Record
+    from agents.runtime.contract import Context, Record
 
     rows: dict[bytes, Any] = {}
     outputs: Counter[tuple[str, bytes]] = Counter()

@@ -26,8 +26,8 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from agents.rows import PartitionRows, decoded
-from agents.stage import Context, Record
+from agents.runtime.contract import Context, Record
+from agents.runtime.store import PartitionRows, decoded
 from bench import ledger
 from bench.report import result, say
 from bench.resident import Memory

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agents.reconcile import RAW, stage
-from agents.stage import Context, Record
+from agents.reconcile.decide import RAW, stage
+from agents.runtime.contract import Context, Record
 from bench.report import result, say
 from parsers.hl7.profiles import Profiles
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from agents.stage import Record, received_of
+from agents.runtime.contract import Record, received_of
 from domain.times import HOUR
 
 OTHER: Final = "other"

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from agents.directory import ROSTER
-from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
+from agents.reconcile.decide import CUSTODY, DEAD_LETTERS, RAW
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from gateway import metrics

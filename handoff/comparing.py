@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from agents.documents import CANDIDATES, STANDING, settled
 from handoff.inputs import BadInput
+from parsers.records.documents import CANDIDATES, STANDING, settled
 
 Documents = Mapping[str, dict[str, Any]]
 

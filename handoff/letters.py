@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.reconcile import DEAD_LETTERS
-from agents.stage import Emit, Record
+from agents.reconcile.decide import DEAD_LETTERS
+from agents.runtime.contract import Emit, Record
 from domain.times import rfc3339
 from streams.clients import KafkaSettings
 from streams.reading import snapshot

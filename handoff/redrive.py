@@ -15,21 +15,22 @@ from typing import Final
 
 import msgspec
 
-from agents import intake, wire
 from agents.directory import ROSTER
-from agents.links import TOPIC as LINKS
-from agents.links import decode_link
-from agents.reconcile import CUSTODY, RAW
-from agents.refer import DISPOSITIONS
-from agents.settling import VISITS
-from agents.stage import Emit, Record
+from agents.reconcile.decide import CUSTODY, RAW
+from agents.reconcile.outputs import VISITS
+from agents.refer.decide import DISPOSITIONS
+from agents.runtime.contract import Emit, Record
 from domain.errors import Refusal
 from gateway.intake import INTERNAL, raw_key
 from handoff.letters import REDRIVEN, Standing, chosen, header, marker
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.records import dispositions as intake
+from parsers.records import visits as wire
 from parsers.records.custody import read_custody
+from parsers.records.links import TOPIC as LINKS
+from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
 from streams.clients import KafkaSettings
 from streams.produce import produce_together

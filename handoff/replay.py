@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from agents import reconcile, refer, settling
-from agents.chunk import Tick, decide_chunk, questions, write_tick
 from agents.directory import ROSTER, Directory, MemoryStore, take
-from agents.links import TOPIC as LINKS
-from agents.rows import PartitionRows, decoded
-from agents.stage import TICKS, Emit, Record, Stage
+from agents.reconcile import decide as reconcile
+from agents.reconcile import outputs as settling
+from agents.refer import decide as refer
+from agents.runtime.chunk import Tick, decide_chunk, questions, write_tick
+from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.store import PartitionRows, decoded
 from domain.errors import Refusal
 from domain.rules.ruleset import RuleSet
 from domain.times import DAY
 from parsers.hl7.profiles import Profiles
+from parsers.records.links import TOPIC as LINKS
 
 CHUNK: Final = 2_000
 Sink = Callable[[str, Emit], None]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.documents import DOCUMENTS
+from parsers.records.documents import DOCUMENTS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -25,9 +25,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agents.directory import ROSTER, UNATTRIBUTED, Directory, answer_in, identifier_key, keys_of, take
-from agents.links import TOPIC as LINKS
-from agents.stage import Emit, Record
+from agents.runtime.contract import Emit, Record
 from domain.errors import Refusal
+from parsers.records.links import TOPIC as LINKS
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.health import Detail
 from streams.reading import partitions_of, record_of

@@ -19,8 +19,8 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from agents.rows import CLOCK_KEY, due_of, seal_clock
-from agents.stage import TICKS, Stage
+from agents.runtime.contract import TICKS, Stage
+from agents.runtime.store import CLOCK_KEY, due_of, seal_clock
 from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings, producer_config
 from streams.lag import LagReader

@@ -17,7 +17,7 @@ from uuid import uuid4
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from streams.clients import KafkaSettings, producer_config
 
 _log = structlog.get_logger("produce")

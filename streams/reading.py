@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from agents.stage import Record
+from agents.runtime.contract import Record
 from streams.clients import KafkaSettings
 
 _BATCH = 2000

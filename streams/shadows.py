@@ -11,9 +11,9 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from agents.renaming import shadow_topic, topics_of_shadow
-from agents.settling import VISITS
-from agents.stage import Stage
+from agents.reconcile.outputs import VISITS
+from agents.runtime.contract import Stage
+from agents.runtime.rename import shadow_topic, topics_of_shadow
 from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state

@@ -18,7 +18,7 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
-from agents.stage import Stage
+from agents.runtime.contract import Stage
 from streams.engine.handover import Chunk
 
 FLOW = ("reconcile", "refer")

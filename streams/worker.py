@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 from confluent_kafka import KafkaException
 
-from agents.stage import Stage
+from agents.runtime.contract import Stage
 from streams.clients import KafkaSettings
 from streams.engine.assignment import Assignment
 from streams.engine.commit import Transactions, stage_producer

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from agents.documents import CANDIDATES
-from agents.renaming import shadow_topic
+from agents.runtime.rename import shadow_topic
 from handoff import place
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparing import Comparison, Documents, of_file
@@ -21,6 +20,7 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.replay import Replay
 from handoff.show import as_json, needs_kafka, out, table
+from parsers.records.documents import CANDIDATES
 from streams.reading import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

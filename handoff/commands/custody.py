@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.reconcile import CUSTODY
+from agents.reconcile.decide import CUSTODY
 from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
 from handoff.show import needs_kafka
 from parsers.records.custody import FIELDS, encode_custody, load_custody

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from agents.reconcile import DEAD_LETTERS
+from agents.reconcile.decide import DEAD_LETTERS
 from handoff import letters, place
 from handoff.conformance import conformance
 from handoff.declarations.senders import load_senders

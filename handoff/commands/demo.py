@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agents.documents import STANDING
 from handoff import place
 from handoff.commands.look import candidates_table
 from handoff.embedded.jars import JarsUnavailable
@@ -21,6 +20,7 @@ from handoff.show import as_json, err, out
 from handoff.showcase import run
 from handoff.showcase.verdict import judge
 from handoff.system import System
+from parsers.records.documents import STANDING
 from simulator.county import simulate, write
 from simulator.places import SENDERS
 

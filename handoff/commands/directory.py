@@ -8,9 +8,9 @@ from typing import Any
 import typer
 
 from agents.directory import ROSTER, UNATTRIBUTED
-from agents.links import TOPIC as LINKS
 from handoff import place
 from handoff.logs import configure
+from parsers.records.links import TOPIC as LINKS
 from streams.directory import DirectoryKeeper
 from streams.engine.health import HealthServer
 

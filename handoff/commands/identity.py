@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.links import Link, emit_of
-from agents.reconcile import CHANGELOG, stage
-from agents.rows import CLOCK_KEY, row_of
+from agents.reconcile.decide import CHANGELOG, stage
+from agents.runtime.store import CLOCK_KEY, row_of
 from domain.identity import read_cin
 from domain.patient.ownership import owner
 from domain.patient.row import PatientRow
 from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
+from parsers.records.links import Link, emit_of
 from streams.produce import NotConfirmed, produce_together
 from streams.reading import latest
 

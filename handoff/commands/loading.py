@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.progress import Progress
 
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from domain.errors import BadDeclaration
 from handoff import place
 from handoff.exits import faults_exit_2

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.panel import Panel
 
-from agents.documents import STANDING
 from handoff import place
 from handoff.show import as_json, as_lines, day, needs_kafka, out, table
+from parsers.records.documents import STANDING
 from streams.lag import LagReader, groups_of
 from streams.reading import documents as current_documents
 from streams.reading import follow as follow_topics

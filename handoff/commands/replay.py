@@ -12,10 +12,8 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agents.links import TOPIC as LINKS
-from agents.reconcile import CUSTODY, DEAD_LETTERS, RAW
-from agents.stage import Emit, Record, received_of
-from agents.wire import encode
+from agents.reconcile.decide import CUSTODY, DEAD_LETTERS, RAW
+from agents.runtime.contract import Emit, Record, received_of
 from domain.errors import Refusal
 from domain.patient.publish import standing
 from domain.times import instant
@@ -30,7 +28,9 @@ from parsers.hl7.adt import patient_key_of, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
+from parsers.records.links import TOPIC as LINKS
 from parsers.records.roster import encode_roster, load_roster
+from parsers.records.visits import encode
 from streams.reading import snapshot as read_topics
 
 ROSTER = "members.roster.v1"

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from agents import reconcile, refer
-from agents.renaming import renamed, shadowed
-from agents.stage import Stage
+from agents.reconcile import decide as reconcile
+from agents.refer import decide as refer
+from agents.runtime.contract import Stage
+from agents.runtime.rename import renamed, shadowed
 from domain.errors import BadDeclaration
 from handoff import place
 from handoff.declarations.rules import load_rules

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer
 
-from agents.chunk import Tick, write_tick
-from agents.reconcile import CUSTODY
-from agents.stage import TICKS, Emit, Record
+from agents.reconcile.decide import CUSTODY
+from agents.runtime.chunk import Tick, write_tick
+from agents.runtime.contract import TICKS, Emit, Record
 from domain.times import instant
 from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agents.documents import STANDING
+from parsers.records.documents import STANDING
 
 
 class Verdict(msgspec.Struct, frozen=True):

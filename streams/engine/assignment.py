@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from agents.rows import Rows
-from agents.stage import Stage
+from agents.runtime.contract import Stage
+from agents.runtime.store import Rows
 from streams.clients import KafkaSettings
 from streams.engine.consume import Intake
 from streams.engine.crash import crash

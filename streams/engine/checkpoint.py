@@ -21,7 +21,7 @@ from zlib import crc32
 import msgspec
 import structlog
 
-from agents.rows import PartitionRows, version_of
+from agents.runtime.store import PartitionRows, version_of
 
 _log = structlog.get_logger("engine")
 _MAGIC: Final = b"handoff rows 1\n"

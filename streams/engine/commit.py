@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from agents.rows import CLOCK_KEY, ChunkResult, seal_clock
-from agents.stage import Stage
+from agents.runtime.contract import Stage
+from agents.runtime.store import CLOCK_KEY, ChunkResult, seal_clock
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.consume import on_client_error
 from streams.engine.crash import crash

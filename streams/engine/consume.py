@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message
 
-from agents.stage import Record
+from agents.runtime.contract import Record
 from streams.clients import KafkaSettings
 from streams.engine.crash import crash
 from streams.engine.killpoints import reach

@@ -5,9 +5,9 @@ from __future__ import annotations
 from asyncio import Future, get_running_loop
 from collections.abc import Mapping
 
-from agents.chunk import decide_chunk
-from agents.rows import ChunkResult, Rows
-from agents.stage import Record, Stage
+from agents.runtime.chunk import decide_chunk
+from agents.runtime.contract import Record, Stage
+from agents.runtime.store import ChunkResult, Rows
 
 
 class Chunk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.stage import Stage
+from agents.runtime.contract import Stage
 from streams.clients import KafkaSettings
 from streams.topics import check_topics
 

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from agents.chunk import questions
-from agents.stage import Stage
+from agents.runtime.chunk import questions
+from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
 from streams.engine.commit import Decided, Transactions
 from streams.engine.consume import Batch, Intake

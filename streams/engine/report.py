@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from agents.rows import Rows
+from agents.runtime.store import Rows
 from streams.engine import metrics
 from streams.engine.commit import Decided
 

@@ -26,8 +26,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from agents.rows import PartitionRows, Rows
-from agents.stage import Stage
+from agents.runtime.contract import Stage
+from agents.runtime.store import PartitionRows, Rows
 from streams.clients import KafkaSettings
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge

@@ -8,8 +8,8 @@ from threading import Event, Lock, Thread
 
 import structlog
 
-from agents.rows import Rows, Unreadable
-from agents.stage import Stage
+from agents.runtime.contract import Stage
+from agents.runtime.store import Rows, Unreadable
 from streams.clients import KafkaSettings
 from streams.engine import metrics
 from streams.engine.crash import crash, refuse

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from confluent_kafka import KafkaException
 
-from agents.stage import Stage
+from agents.runtime.contract import Stage
 from streams.clients import KafkaSettings
 from streams.engine.checkpoint import Standing, file_of, write
 from streams.engine.options import EngineOptions

@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, WriteBatch
 
-from agents.rows import CLOCK_KEY, NEVER, ChunkResult, check_row, due_of, version_of
+from agents.runtime.store import CLOCK_KEY, NEVER, ChunkResult, check_row, due_of, version_of
 from streams.engine.checkpoint import Standing
 from streams.engine.crash import crash
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import Producer
 
-from agents.chunk import Tick, write_tick
+from agents.runtime.chunk import Tick, write_tick
 from streams.clients import KafkaSettings, producer_config
 
 

@@ -13,18 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import refer, wire
-from agents.chunk import Tick, decide_chunk, write_tick
-from agents.documents import ARCHIVE, CANDIDATES
-from agents.packing import pack, unpack
-from agents.refer import ROSTER, VISITS
-from agents.rows import ChunkResult, PartitionRows, decoded, row_of, seal
-from agents.stage import TICKS, Emit, Record, Stage
+from agents.refer import decide as refer
+from agents.refer.compress import pack, unpack
+from agents.refer.decide import ROSTER, VISITS
+from agents.runtime.chunk import Tick, decide_chunk, write_tick
+from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.store import ChunkResult, PartitionRows, decoded, row_of, seal
 from domain.member.archive import archive_id, is_over
 from domain.member.row import MemberRow
 from domain.member.visits import hold
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
+from parsers.records import visits as wire
+from parsers.records.documents import ARCHIVE, CANDIDATES
 from tests.agents.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
 from tests.support.member import MEMBER, Member, a_roster, a_visit, at, revised, the_rules
 

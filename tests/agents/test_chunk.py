@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chunk import AHEAD, decide_chunk, questions
-from agents.rows import ChunkResult, PartitionRows, decoded
-from agents.stage import TICKS, Emit, Record
+from agents.runtime.chunk import AHEAD, decide_chunk, questions
+from agents.runtime.contract import TICKS, Emit, Record
+from agents.runtime.store import ChunkResult, PartitionRows, decoded
 from domain.errors import Refusal
 from tests.support.counting import Row, counting_stage, fact
 

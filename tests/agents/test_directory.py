@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.directory import Directory, MemoryStore, answer_in, identifier_key, keys_of, take
-from agents.links import Link, decode_link
-from agents.stage import Record
+from agents.runtime.contract import Record
 from domain.errors import Refusal
+from parsers.records.links import Link, decode_link
 
 ANN, BEA = "91234567A", "91234567C"
 

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents import reconcile, refer
-from agents.rows import row_of, seal
-from agents.stage import Stage
+from agents.reconcile import decide as reconcile
+from agents.refer import decide as refer
+from agents.runtime.contract import Stage
+from agents.runtime.store import row_of, seal
 from domain.member.row import MemberRow
 from domain.patient.row import PatientRow
 from parsers.hl7.profiles import Profiles

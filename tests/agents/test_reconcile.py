@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.links import Link, encode_link
-from agents.reconcile import CUSTODY, LINKS, UNATTRIBUTED
+from agents.reconcile.decide import CUSTODY, LINKS, UNATTRIBUTED
 from domain.snapshots import CustodySnapshot, VisitSnapshot
+from parsers.records.links import Link, encode_link
 from tests.support.county import PatientStage
 
 ANN, BOB = "91234567A", "97654321C"

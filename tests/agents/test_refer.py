@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents import wire
-from agents.documents import DOCUMENTS, settled
-from agents.refer import DISPOSITIONS, ROSTER, VISITS, row_key
-from agents.stage import TICKS, Context, Record
+from agents.refer.decide import DISPOSITIONS, ROSTER, VISITS, row_key
+from agents.runtime.contract import TICKS, Context, Record
 from domain.errors import Refusal
 from domain.times import rfc3339
+from parsers.records import visits as wire
+from parsers.records.documents import DOCUMENTS, settled
 from tests.support.member import MEMBER, Member, a_visit, at, revised
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from agents import reconcile, refer
-from agents.chunk import Tick, decide_chunk, questions, write_tick
-from agents.links import Link, encode_link
-from agents.renaming import renamed, shadowed
-from agents.rows import PartitionRows, decoded
-from agents.stage import Record
+from agents.reconcile import decide as reconcile
+from agents.refer import decide as refer
+from agents.runtime.chunk import Tick, decide_chunk, questions, write_tick
+from agents.runtime.contract import Record
+from agents.runtime.rename import renamed, shadowed
+from agents.runtime.store import PartitionRows, decoded
 from domain.patient.row import Claim, Told
 from parsers.hl7.profiles import Profiles
+from parsers.records.links import Link, encode_link
 from tests.support.county import HOSPITAL
 from tests.support.replaying import RULES
 

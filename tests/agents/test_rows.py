@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.rows import CLOCK_KEY, NEVER, ChunkResult, PartitionRows, Unreadable, body_of, due_of, seal, seal_clock
+from agents.runtime.store import (
+    CLOCK_KEY,
+    NEVER,
+    ChunkResult,
+    PartitionRows,
+    Unreadable,
+    body_of,
+    due_of,
+    seal,
+    seal_clock,
+)
 
 
 def result(changed: dict[str, bytes | None], *, clock: int = 0, ticked: int = -1) -> ChunkResult:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from agents.intake import read_disposition, read_roster
-from agents.links import decode_link
-from agents.wire import decode
 from domain.errors import Refusal
+from parsers.records.dispositions import read_disposition, read_roster
+from parsers.records.links import decode_link
+from parsers.records.visits import decode
 
 READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agents.chunk import Tick, decide_chunk, write_tick
-from agents.rows import PartitionRows, Unreadable, decoded, row_of, seal, version_of
-from agents.stage import TICKS, Emit, Record, Stage
+from agents.runtime.chunk import Tick, decide_chunk, write_tick
+from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.store import PartitionRows, Unreadable, decoded, row_of, seal, version_of
 from tests.support.counting import Row, counting_stage, fact
 
 FACTS = "facts.x"

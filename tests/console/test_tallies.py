@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.stage import Record
+from agents.runtime.contract import Record
 from console.tallies import LATEST, Hours, Standing, Tallies, Topics
 from domain.times import HOUR
 

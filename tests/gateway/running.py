@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError
 
-from agents.stage import Record
+from agents.runtime.contract import Record
 from gateway.intake import Intake, Topics
 from gateway.listener import Listener, MllpDoor
 from parsers.hl7.ack import Ack, read_ack

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agents.stage import Record
+from agents.runtime.contract import Record
 from handoff.cli import app
 
 RAW = (

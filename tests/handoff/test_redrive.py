@@ -15,14 +15,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from agents import reconcile
-from agents.chunk import RECORD_LIMIT, decide_chunk
-from agents.documents import settled
-from agents.links import Link, encode_link
-from agents.reconcile import RAW
-from agents.rows import PartitionRows
-from agents.settling import VISITS
-from agents.stage import Emit, Record
+from agents.reconcile import decide as reconcile
+from agents.reconcile.decide import RAW
+from agents.reconcile.outputs import VISITS
+from agents.runtime.chunk import RECORD_LIMIT, decide_chunk
+from agents.runtime.contract import Emit, Record
+from agents.runtime.store import PartitionRows
 from domain.patient.events import AdtEvent
 from domain.times import CALIFORNIA
 from gateway.intake import Intake
@@ -33,6 +31,8 @@ from handoff.redrive import CUT, GONE, SUPERSEDED, UNKNOWN, Redrive
 from handoff.replay import Replay
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles, SenderProfile
+from parsers.records.documents import settled
+from parsers.records.links import Link, encode_link
 from parsers.records.roster import encode_roster, load_roster
 from streams.clients import KafkaSettings
 from streams.produce import ConfirmedProducer, produce_together

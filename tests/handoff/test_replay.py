@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.documents import settled
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from handoff.replay import Replay
+from parsers.records.documents import settled
 from simulator.county import County, simulate
 from tests.support.events import at
 from tests.support.replaying import Played, play_county

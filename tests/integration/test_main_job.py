@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from agents.documents import settled
-from agents.stage import Record
+from agents.runtime.contract import Record
 from domain.times import CALIFORNIA
 from handoff.inputs import messages
 from handoff.settings import load_settings
 from handoff.showcase import run
 from handoff.showcase.verdict import judge
 from handoff.system import System
+from parsers.records.documents import settled
 from simulator.county import simulate, write
 from simulator.places import SENDERS
 from streams.reading import latest, snapshot

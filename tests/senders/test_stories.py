@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agents.documents import settled
 from domain.member.visits import HOMELESS
 from domain.times import CALIFORNIA
 from handoff.declarations.senders import load_senders
@@ -21,6 +20,7 @@ from parsers.hl7.ack import answer_code
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
+from parsers.records.documents import settled
 from tests.support.member import MEMBER, a_roster, at
 from tests.support.replaying import LIVE, Heard, Played
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 import redis
 
-from agents.links import Link, decode_link
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from handoff.embedded.redis import EmbeddedRedis
+from parsers.records.links import Link, decode_link
 from streams.clients import KafkaSettings
 from streams.directory import CAUGHT_UP, PENDING, DirectoryKeeper, RedisLookup
 from streams.produce import produce_together

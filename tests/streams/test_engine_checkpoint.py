@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.rows import PartitionRows, decoded, seal
+from agents.runtime.store import PartitionRows, decoded, seal
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge
 from streams.engine.restore import Local, restore

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agents.rows import PartitionRows
-from agents.stage import Record
+from agents.runtime.contract import Record
+from agents.runtime.store import PartitionRows
 from streams.clients import KafkaSettings
 from streams.engine import killpoints, watchdog
 from streams.engine.handover import Chunk

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from agents.rows import CLOCK_KEY, PartitionRows, Unreadable, seal, seal_clock
+from agents.runtime.store import CLOCK_KEY, PartitionRows, Unreadable, seal, seal_clock
 from streams.clients import KafkaSettings
 from streams.engine.restore import restore
 from tests.conftest import HasBootstrap

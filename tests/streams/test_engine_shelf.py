@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.rows import ChunkResult, PartitionRows, decoded, seal
+from agents.runtime.store import ChunkResult, PartitionRows, decoded, seal
 from streams.engine.checkpoint import Standing, judge
 from streams.engine.restore import Local, ends_of, restore
 from streams.engine.shelf import DISCARD, Shelf

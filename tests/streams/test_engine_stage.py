@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from agents.rows import decoded
+from agents.runtime.store import decoded
 from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted

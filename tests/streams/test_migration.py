@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from agents.rows import CLOCK_KEY, PartitionRows, seal, seal_clock
-from agents.stage import Record
+from agents.runtime.contract import Record
+from agents.runtime.store import CLOCK_KEY, PartitionRows, seal, seal_clock
 from domain.errors import BadDeclaration
 from streams.clients import KafkaSettings, producer_config
 from streams.migration import copy, moves

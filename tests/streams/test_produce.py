@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from streams.clients import KafkaSettings
 from streams.produce import ConfirmedProducer, NotConfirmed, produce_together
 from tests.conftest import HasBootstrap

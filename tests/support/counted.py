@@ -20,9 +20,9 @@ from uuid import uuid4
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from agents.chunk import decide_chunk
-from agents.rows import ChunkResult, PartitionRows, decoded
-from agents.stage import TICKS, Record, Stage
+from agents.runtime.chunk import decide_chunk
+from agents.runtime.contract import TICKS, Record, Stage
+from agents.runtime.store import ChunkResult, PartitionRows, decoded
 from streams.clients import KafkaSettings, producer_config
 from streams.engine.consume import batch_of
 from streams.engine.options import EngineOptions

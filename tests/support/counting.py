@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from agents.stage import TICKS, Context, Emit, Record, Stage
+from agents.runtime.contract import TICKS, Context, Emit, Record, Stage
 from domain.errors import Refusal
 
 

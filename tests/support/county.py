@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agents.chunk import decide_chunk
-from agents.reconcile import LINKS, RAW, stage
-from agents.rows import PartitionRows
-from agents.stage import Emit, Record, Stage
-from agents.wire import decode
+from agents.reconcile.decide import LINKS, RAW, stage
+from agents.runtime.chunk import decide_chunk
+from agents.runtime.contract import Emit, Record, Stage
+from agents.runtime.store import PartitionRows
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.hl7.profiles import Profiles, SenderProfile
+from parsers.records.visits import decode
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
 JAIL = SenderProfile(name="jail", authority="JAIL", facility_type="jail")

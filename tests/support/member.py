@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 
-from agents import wire
-from agents.archive import ARCHIVE_AT
-from agents.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, settled
-from agents.refer import DISPOSITIONS, ROSTER, VISITS, stage
-from agents.stage import TICKS, Context, Emit, Record
+from agents.refer.archive import ARCHIVE_AT
+from agents.refer.decide import DISPOSITIONS, ROSTER, VISITS, stage
+from agents.runtime.contract import TICKS, Context, Emit, Record
 from domain.member.row import MemberRow
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import CALIFORNIA
 from handoff.declarations.rules import load_rules
+from parsers.records import visits as wire
+from parsers.records.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, settled
 
 MEMBER = "91234567A"
 HOME = Path(__file__).parents[2]

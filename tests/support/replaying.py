@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agents.documents import STANDING
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from domain.times import MINUTE, instant
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
@@ -18,6 +17,7 @@ from handoff.replay import Replay
 from parsers.hl7.adt import patient_key_of
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
+from parsers.records.documents import STANDING
 from parsers.records.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS

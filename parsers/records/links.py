@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.row import Claim, Told
 

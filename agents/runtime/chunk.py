@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from agents.rows import ChunkResult, Fault, Rows, row_of, seal
-from agents.stage import Context, Emit, Record, Stage, received_of
+from agents.runtime.contract import Context, Emit, Record, Stage, received_of
+from agents.runtime.store import ChunkResult, Fault, Rows, row_of, seal
 from domain.errors import UNDECODABLE, Refusal
 from domain.times import MINUTE
 

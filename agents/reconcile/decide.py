@@ -12,10 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.links import TOPIC as LINKS
-from agents.links import Link, decode_link, emit_of
-from agents.settling import UNATTRIBUTED, VISITS, settle
-from agents.stage import Context, Emit, Record, Stage, Upcaster, received_of
+from agents.reconcile.outputs import UNATTRIBUTED, VISITS, settle
+from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from domain.patient.ownership import fold_told
@@ -36,6 +34,8 @@ from domain.snapshots import Source
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import CustodyRecord, read_custody
+from parsers.records.links import TOPIC as LINKS
+from parsers.records.links import Link, decode_link, emit_of
 
 RAW: Final = "adt.raw.v1"
 CUSTODY: Final = "custody.raw.v1"

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.stage import Emit
-from agents.wire import Message
+from agents.runtime.contract import Emit
 from domain.times import rfc3339
+from parsers.records.visits import Message
 
 CANDIDATES: Final = "ecm.candidates.v1"
 WATCHLIST: Final = "ecm.watchlist.v1"

@@ -11,15 +11,15 @@ from typing import Final
 
 import msgspec
 
-from agents.chunk import ROW_LIMIT
-from agents.documents import ARCHIVE, Archived, cloud_event
-from agents.stage import Emit
-from agents.writing import messages_of
+from agents.refer.render import messages_of
+from agents.runtime.chunk import ROW_LIMIT
+from agents.runtime.contract import Emit
 from domain.member.archive import archive_id, hollow, is_over, months_kept, over, shown
 from domain.member.row import MemberRow
 from domain.member.visits import Held
 from domain.rules.rulebook import Rulebook
 from domain.times import rfc3339, rfc3339_or_none
+from parsers.records.documents import ARCHIVE, Archived, cloud_event
 
 ARCHIVE_AT: Final = ROW_LIMIT * 3 // 4
 """Bytes a row may take, as plain msgpack, before proofs leave it."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from agents import documents as doc
-from agents import writing
-from agents.documents import cloud_event
-from agents.stage import Emit
-from agents.telling import Teller
+from agents.refer import render as writing
+from agents.refer.transitions import Teller
+from agents.runtime.contract import Emit
 from domain.member.candidates import LIVE, Verdict, judge
 from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
 from domain.member.evidence import build_case, complete_since
@@ -22,6 +20,8 @@ from domain.member.utilization import use
 from domain.member.visits import SNF, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
+from parsers.records import documents as doc
+from parsers.records.documents import cloud_event
 
 
 def settle(

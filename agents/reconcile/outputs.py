@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from agents import wire
-from agents.links import Link, emit_of
-from agents.stage import Emit
+from agents.runtime.contract import Emit
 from domain.patient.ownership import Owner, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, Told, replace
+from parsers.records import visits as wire
+from parsers.records.links import Link, emit_of
 
 VISITS: Final = "member.visits.v1"
 UNATTRIBUTED: Final = "adt.unattributed.v1"

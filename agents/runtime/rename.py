@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from agents.links import TOPIC as LINKS
-from agents.links import decode_link
-from agents.stage import Context, Emit, Record, Stage
+from agents.runtime.contract import Context, Emit, Record, Stage
 from domain.errors import Refusal
+from parsers.records.links import TOPIC as LINKS
+from parsers.records.links import decode_link
 
 VISITS = "member.visits.v1"
 DERIVED = ("merge", "absorb")

@@ -13,13 +13,10 @@ from typing import Final
 
 import msgspec
 
-from agents import wire
-from agents.archive import ARCHIVE_AT, Archivist
-from agents.documents import ALERTS, ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
-from agents.intake import read_disposition, read_roster
-from agents.outcome import settle
-from agents.packing import pack, unpack
-from agents.stage import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
+from agents.refer.archive import ARCHIVE_AT, Archivist
+from agents.refer.compress import pack, unpack
+from agents.refer.outputs import settle
+from agents.runtime.contract import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
 from domain.errors import Refusal
 from domain.member.row import (
     SCHEMA,
@@ -34,6 +31,9 @@ from domain.member.row import (
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
 from domain.snapshots import VisitSnapshot
+from parsers.records import visits as wire
+from parsers.records.dispositions import read_disposition, read_roster
+from parsers.records.documents import ALERTS, ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
 
 VISITS: Final = "member.visits.v1"
 ROSTER: Final = "members.roster.v1"

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from agents.stage import Emit, Stage
+from agents.runtime.contract import Emit, Stage
 
 NEVER: Final = 2**63 - 1
 CLOCK_KEY: Final = b"\x00clock"

@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from agents import documents as doc
-from agents import writing
+from agents.refer import render as writing
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
 from domain.member.row import MemberRow, Said, Told
@@ -28,6 +27,7 @@ from domain.member.transitions import (
 from domain.member.visits import OTHER, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import HOUR, rfc3339
+from parsers.records import documents as doc
 
 EmitDocument = Callable[[str, str, msgspec.Struct | None, str, str, int], None]
 """(topic, key, document or None, kind of event, subject, revision)."""

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import msgspec
 
-from agents import documents as doc
-from agents.wire import Message
 from domain.member.eligibility import Standing
 from domain.member.evidence import Case, Proof
 from domain.member.row import MemberRow
@@ -18,6 +16,8 @@ from domain.member.visits import digest
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.times import iso_day, rfc3339, rfc3339_or_none
+from parsers.records import documents as doc
+from parsers.records.visits import Message
 
 _read_sources: Final = msgspec.msgpack.Decoder(tuple[Source, ...]).decode
 _NOBODY: Final = Standing(None, (), ())
