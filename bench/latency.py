@@ -26,7 +26,7 @@ from handoff.showcase import run
 from handoff.system import System
 from simulator.county import County, simulate, write
 from simulator.places import SENDERS
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 
 class Listener(threading.Thread):

@@ -34,7 +34,7 @@ from gateway.listener import MllpDoor
 from gateway.serve import Gateway, serve
 from handoff.embedded.kafka import EmbeddedKafka
 from parsers.hl7.profiles import Profiles
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 BARS = {"one_connection_per_s": 1_000, "many_connections_per_s": 6_000, "half_load_p99_ms": 100}
 SEGMENTS = (

@@ -7,8 +7,8 @@ import sys
 import structlog
 
 from bench import ledger
-from streams.clients import KafkaSettings
 from streams.engine.options import EngineOptions
+from streams.kafka.settings import KafkaSettings
 from streams.worker import run_worker
 
 

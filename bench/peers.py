@@ -25,7 +25,7 @@ from bench import ledger
 from bench.report import result, say
 from bench.rivals import HOW_TO_GET, Engine, Reader, count_alone, engines, peer_version, rate
 from bench.stage import INPUT, PARTITIONS, produce_facts, recreate, some_kafka
-from streams.clients import KafkaSettings, producer_config
+from streams.kafka.settings import KafkaSettings, producer_config
 
 QUIET = 5.0
 """Seconds without another output after which an engine is asked how far it has read."""

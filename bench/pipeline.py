@@ -25,8 +25,8 @@ from parsers.hl7.adt import patient_key_of
 from parsers.hl7.envelope import read_envelope
 from simulator.county import County, simulate
 from simulator.places import SENDERS
-from streams.clients import KafkaSettings
-from streams.produce import produce_together
+from streams.kafka.produce import produce_together
+from streams.kafka.settings import KafkaSettings
 
 
 def main() -> None:

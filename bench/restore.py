@@ -26,10 +26,10 @@ from agents.runtime.store import Rows, seal
 from bench import ledger
 from bench.report import result, say
 from bench.stage import recreate, some_kafka
-from streams.clients import KafkaSettings, producer_config
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing
 from streams.engine.restore import Local, ends_of, restore
+from streams.kafka.settings import KafkaSettings, producer_config
 from streams.worker import spare_collector
 
 ROW = 820

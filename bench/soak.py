@@ -34,10 +34,10 @@ from bench.resident import Memory
 from bench.soak_pipeline import soak_pipeline
 from bench.stage import PARTITIONS, recreate
 from handoff.embedded.kafka import EmbeddedKafka
-from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
 from streams.engine.restore import restore
-from streams.produce import hand_over
+from streams.kafka.produce import hand_over
+from streams.kafka.settings import KafkaSettings, producer_config
 from streams.worker import run_worker
 
 GROUP: Final = "soak.ledger"

@@ -15,7 +15,7 @@ from handoff.showcase import run
 from handoff.system import System
 from simulator.county import simulate, write
 from simulator.places import SENDERS
-from streams.reading import latest
+from streams.kafka.read import latest
 
 DAYS: Final = 240
 CONNECTIONS: Final = 50

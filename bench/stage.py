@@ -28,9 +28,9 @@ from bench import ledger
 from bench.report import result, say
 from bench.rivals import HOW_TO_GET, count_alone, engines, peer_version, rate
 from handoff.embedded.kafka import EmbeddedKafka
-from streams.clients import KafkaSettings, producer_config
 from streams.engine.options import EngineOptions
-from streams.produce import hand_over
+from streams.kafka.produce import hand_over
+from streams.kafka.settings import KafkaSettings, producer_config
 from streams.worker import Worker, spare_collector
 
 PARTITIONS: Final = 4

@@ -22,7 +22,7 @@ from console.guard import Guard
 from console.metrics import ScreenMetrics
 from console.page import page, sections
 from console.screen import Screen
-from streams.engine.health import Detail
+from streams.health import Detail
 
 EVERY_SECONDS: Final = 2.0
 STREAMS: Final = 64

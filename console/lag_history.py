@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Final
 
 from console.judgement import Point
-from streams.lag import LagReading
+from streams.kafka.lag import LagReading
 
 KEPT: Final = 300
 """Readings kept for a topic or a group: ten minutes at one in two seconds."""

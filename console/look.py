@@ -24,7 +24,7 @@ from console.screen import (
 )
 from console.tallies import STATUSES, CandidateChange, Tallies
 from domain.times import rfc3339
-from streams.lag import PartitionLag
+from streams.kafka.lag import PartitionLag
 
 OUR_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
 """Dead letters that are not the sender's doing: records set aside until we mend something."""

@@ -22,8 +22,8 @@ from console.look import Desk, Processes
 from console.metrics import ScreenMetrics
 from console.tallies import Tallies, Topics
 from console.watching import LagWatch, TopicWatch, clock, lag_reader
-from streams.clients import KafkaSettings
-from streams.engine.health import Detail, HealthServer
+from streams.health import Detail, HealthServer
+from streams.kafka.settings import KafkaSettings
 
 _JOIN_SECONDS: Final = 1.0
 _log = structlog.get_logger("console")

@@ -13,9 +13,9 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from console.lag_history import LagHistory
 from console.tallies import Tallies, Topics
 from domain.times import DAY
-from streams.clients import KafkaSettings
-from streams.lag import LagReader, LagReading
-from streams.reading import record_of
+from streams.kafka.lag import LagReader, LagReading
+from streams.kafka.read import record_of
+from streams.kafka.settings import KafkaSettings
 
 STEP_SECONDS: Final = 2.0
 RAW_LOOK_BACK: Final = 7 * DAY

@@ -26,7 +26,7 @@ from gateway.tls import Tls
 from parsers.hl7.frames import split_frame
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.roster import encode_roster, read_roster
-from streams.produce import NotConfirmed
+from streams.kafka.produce import NotConfirmed
 
 ER7: Final = "application/hl7-v2; charset=utf-8"
 _STATUS: Final = {"accepted": 200, "error": 422, "rejected": 503}

@@ -27,7 +27,7 @@ from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import Envelope, read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from streams.engine.metrics import DEAD_LETTERS as DEAD_LETTER_COUNT
-from streams.produce import ConfirmedProducer, NotConfirmed
+from streams.kafka.produce import ConfirmedProducer, NotConfirmed
 
 OVERSIZE: Final = "oversize"
 INTERNAL: Final = "internal-error"

@@ -17,9 +17,9 @@ from gateway.http import HttpDoor, http_server
 from gateway.intake import Intake, Topics
 from gateway.listener import Listener, MllpDoor
 from parsers.hl7.profiles import Profiles
-from streams.clients import KafkaSettings
-from streams.engine.health import Detail, HealthServer
-from streams.produce import ConfirmedProducer
+from streams.health import Detail, HealthServer
+from streams.kafka.produce import ConfirmedProducer
+from streams.kafka.settings import KafkaSettings
 
 EXIT_CRASHED: Final = 70
 """The supervisor starts us again: Kafka's producer reached a state that it cannot leave."""

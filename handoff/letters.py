@@ -15,8 +15,8 @@ import msgspec
 from agents.reconcile.decide import DEAD_LETTERS
 from agents.runtime.contract import Emit, Record
 from domain.times import rfc3339
-from streams.clients import KafkaSettings
-from streams.reading import snapshot
+from streams.kafka.read import snapshot
+from streams.kafka.settings import KafkaSettings
 
 REDRIVEN: Final = "redriven"
 """The header: on a marker, and on a record that went back, the coordinates of the letter."""

@@ -11,7 +11,7 @@ import typer
 from handoff.exits import faults_exit_2
 from handoff.settings import Settings, load_settings
 from handoff.supervisor import read_state
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 
 def data_folder(given: Path | None = None) -> Path:

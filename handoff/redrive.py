@@ -32,9 +32,9 @@ from parsers.records.custody import read_custody
 from parsers.records.links import TOPIC as LINKS
 from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
-from streams.clients import KafkaSettings
-from streams.produce import produce_together
-from streams.reading import at_places, latest
+from streams.kafka.produce import produce_together
+from streams.kafka.read import at_places, latest
+from streams.kafka.settings import KafkaSettings
 
 TOGETHER: Final = 200
 """Letters of one transaction."""

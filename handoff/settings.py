@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from domain.errors import BadDeclaration
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 PREFIX: Final = "HANDOFF_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
-from streams.reading import TopicMissing
+from streams.kafka.read import TopicMissing
 
 out = Console(highlight=False)
 if not out.is_terminal:

@@ -23,7 +23,7 @@ from handoff.embedded.tether import started_at
 from handoff.place import state_path
 from handoff.settings import Settings
 from handoff.supervisor import Process, Supervisor, is_alive, read_state, write_state
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
 Say = Callable[[str], None]

@@ -28,9 +28,9 @@ from agents.directory import ROSTER, UNATTRIBUTED, Directory, answer_in, identif
 from agents.runtime.contract import Emit, Record
 from domain.errors import Refusal
 from parsers.records.links import TOPIC as LINKS
-from streams.clients import KafkaSettings, producer_config
-from streams.engine.health import Detail
-from streams.reading import partitions_of, record_of
+from streams.health import Detail
+from streams.kafka.read import partitions_of, record_of
+from streams.kafka.settings import KafkaSettings, producer_config
 
 PREFIX: Final = "handoff:directory:"
 """Of every key. Redis must not evict any (`maxmemory-policy noeviction`, its default)."""

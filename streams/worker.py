@@ -13,19 +13,19 @@ import structlog
 from confluent_kafka import KafkaException
 
 from agents.runtime.contract import Stage
-from streams.clients import KafkaSettings
 from streams.engine.assignment import Assignment
-from streams.engine.commit import Transactions, stage_producer
-from streams.engine.consume import Intake, stage_consumer
+from streams.engine.checkpointer import Saver
 from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED, crash
-from streams.engine.health import Detail, HealthServer
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
+from streams.engine.poll import Intake, stage_consumer
 from streams.engine.preflight import faults_of_topics
 from streams.engine.pump import Pump
-from streams.engine.saving import Saver
 from streams.engine.ticks import Ticker, tick_owned
+from streams.engine.transactions import Transactions, stage_producer
 from streams.engine.watchdog import Watchdog
+from streams.health import Detail, HealthServer
+from streams.kafka.settings import KafkaSettings
 from streams.topology import Topology
 
 _log = structlog.get_logger("engine")

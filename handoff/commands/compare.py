@@ -21,7 +21,7 @@ from handoff.inputs import BadInput
 from handoff.replay import Replay
 from handoff.show import as_json, needs_kafka, out, table
 from parsers.records.documents import CANDIDATES
-from streams.reading import documents
+from streams.kafka.read import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 History = Annotated[bool, typer.Option("--history", help="Compare revisions, receipts and log places too.")]

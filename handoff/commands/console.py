@@ -13,7 +13,7 @@ from handoff import place
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
 from handoff.settings import Settings
-from streams.lag import groups_of
+from streams.kafka.lag import groups_of
 
 
 def console(

@@ -17,8 +17,8 @@ from handoff.letters import OPEN, REDRIVEN, Choice, entries, is_marker, look
 from handoff.redrive import ALREADY, IMPOSSIBLE, REFUSED, Verdict, counted, redrive
 from handoff.show import as_json, day, err, needs_kafka, out, table
 from parsers.hl7.profiles import Profiles
-from streams.produce import NotConfirmed
-from streams.reading import snapshot
+from streams.kafka.produce import NotConfirmed
+from streams.kafka.read import snapshot
 
 deadletters_app = typer.Typer(no_args_is_help=True, help="Records that were refused or set aside, and why.")
 Code = Annotated[str | None, typer.Option(help="Only those with this code.")]

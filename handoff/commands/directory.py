@@ -12,7 +12,7 @@ from handoff import place
 from handoff.logs import configure
 from parsers.records.links import TOPIC as LINKS
 from streams.directory import DirectoryKeeper
-from streams.engine.health import HealthServer
+from streams.health import HealthServer
 
 
 def directory() -> None:

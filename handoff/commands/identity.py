@@ -16,8 +16,8 @@ from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link, emit_of
-from streams.produce import NotConfirmed, produce_together
-from streams.reading import latest
+from streams.kafka.produce import NotConfirmed, produce_together
+from streams.kafka.read import latest
 
 identity_app = typer.Typer(no_args_is_help=True, help="Whose a source patient is; an operator's word wins.")
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient key: AUTHORITY|NUMBER.")]

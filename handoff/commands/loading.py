@@ -17,8 +17,8 @@ from handoff import place
 from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, out
 from parsers.records.files import Fault, Loaded
-from streams.declarations import read_declaration
-from streams.produce import NotConfirmed, produce_together
+from streams.kafka.produce import NotConfirmed, produce_together
+from streams.yaml_lines import read_declaration
 
 T = TypeVar("T")
 _SHOWN = 50

@@ -13,10 +13,10 @@ from rich.panel import Panel
 from handoff import place
 from handoff.show import as_json, as_lines, day, needs_kafka, out, table
 from parsers.records.documents import STANDING
-from streams.lag import LagReader, groups_of
-from streams.reading import documents as current_documents
-from streams.reading import follow as follow_topics
-from streams.reading import latest, snapshot
+from streams.kafka.lag import LagReader, groups_of
+from streams.kafka.read import documents as current_documents
+from streams.kafka.read import follow as follow_topics
+from streams.kafka.read import latest, snapshot
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

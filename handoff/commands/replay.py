@@ -31,7 +31,7 @@ from parsers.records.custody import encode_custody, load_custody
 from parsers.records.links import TOPIC as LINKS
 from parsers.records.roster import encode_roster, load_roster
 from parsers.records.visits import encode
-from streams.reading import snapshot as read_topics
+from streams.kafka.read import snapshot as read_topics
 
 ROSTER = "members.roster.v1"
 LIVE_INPUTS = (RAW, CUSTODY, ROSTER, "ecm.dispositions.v1", LINKS, "clock.ticks.v1")

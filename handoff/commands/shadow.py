@@ -11,7 +11,7 @@ from handoff.commands.topics import File, Json, declared
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, needs_kafka, out
-from streams.shadows import StillRunning, create, drop, topics_for, topics_of
+from streams.shadow import StillRunning, create, drop, topics_for, topics_of
 
 shadow_app = typer.Typer(
     no_args_is_help=True,

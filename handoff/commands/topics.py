@@ -15,7 +15,7 @@ from handoff import place
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.show import as_json, err, needs_kafka, out
-from streams.migration import Move, copy, finish, moves, sizes, what_is_busy
+from streams.migrate import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
 
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that handoff needs: checked, planned, made, exported.")

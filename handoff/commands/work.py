@@ -20,7 +20,7 @@ from handoff.logs import configure
 from handoff.settings import Settings
 from streams.directory import RedisLookup
 from streams.engine.options import EngineOptions
-from streams.shadows import APP, check_name, group_prefix, has_visits
+from streams.shadow import APP, check_name, group_prefix, has_visits
 from streams.worker import run_worker
 
 

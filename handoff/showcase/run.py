@@ -23,10 +23,10 @@ from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.roster import encode_roster, load_roster
-from streams.clients import KafkaSettings
-from streams.lag import LagReader, groups_of
-from streams.produce import produce_together
-from streams.reading import documents, snapshot
+from streams.kafka.lag import LagReader, groups_of
+from streams.kafka.produce import produce_together
+from streams.kafka.read import documents, snapshot
+from streams.kafka.settings import KafkaSettings
 
 ROSTER = "members.roster.v1"
 CANDIDATES = "ecm.candidates.v1"

@@ -15,13 +15,13 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from agents.runtime.contract import Stage
 from agents.runtime.store import Rows
-from streams.clients import KafkaSettings
-from streams.engine.consume import Intake
 from streams.engine.crash import crash
 from streams.engine.metrics import ROWS
 from streams.engine.options import EngineOptions
+from streams.engine.poll import Intake
 from streams.engine.restore import local_of
 from streams.engine.restoring import RestoreThread, observe
+from streams.kafka.settings import KafkaSettings
 
 _log = structlog.get_logger("engine")
 

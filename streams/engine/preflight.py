@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.runtime.contract import Stage
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from streams.topics import check_topics
 
 

@@ -15,14 +15,14 @@ from contextlib import asynccontextmanager
 from agents.runtime.chunk import questions
 from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
-from streams.engine.commit import Decided, Transactions
-from streams.engine.consume import Batch, Intake
 from streams.engine.crash import crash
+from streams.engine.failpoints import reach
 from streams.engine.handover import Chunk
-from streams.engine.killpoints import reach
 from streams.engine.lookup import Lookup, ask
 from streams.engine.options import EngineOptions
+from streams.engine.poll import Batch, Intake
 from streams.engine.report import report
+from streams.engine.transactions import Decided, Transactions
 
 Send = Callable[[Chunk], Awaitable[None]]
 

@@ -9,7 +9,7 @@ import structlog
 
 from agents.runtime.store import Rows
 from streams.engine import metrics
-from streams.engine.commit import Decided
+from streams.engine.transactions import Decided
 
 _log = structlog.get_logger("engine")
 _LOGGED: Final = 20

@@ -28,11 +28,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from agents.runtime.contract import Stage
 from agents.runtime.store import PartitionRows, Rows
-from streams.clients import KafkaSettings
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge
-from streams.engine.killpoints import reach
+from streams.engine.failpoints import reach
 from streams.engine.options import EngineOptions
+from streams.kafka.settings import KafkaSettings
 
 _BATCH = 2_000
 

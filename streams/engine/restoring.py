@@ -10,10 +10,10 @@ import structlog
 
 from agents.runtime.contract import Stage
 from agents.runtime.store import Rows, Unreadable
-from streams.clients import KafkaSettings
 from streams.engine import metrics
 from streams.engine.crash import crash, refuse
 from streams.engine.restore import Local, restore
+from streams.kafka.settings import KafkaSettings
 
 _log = structlog.get_logger("engine")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import Producer
 
 from agents.runtime.chunk import Tick, write_tick
-from streams.clients import KafkaSettings, producer_config
+from streams.kafka.settings import KafkaSettings, producer_config
 
 
 class Ticker:

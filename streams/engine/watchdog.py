@@ -10,10 +10,10 @@ from threading import Event, Thread
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from streams.clients import KafkaSettings
 from streams.engine.crash import crash
 from streams.engine.options import EngineOptions
 from streams.engine.pump import Pump
+from streams.kafka.settings import KafkaSettings
 
 _GRACE = 3.0
 """Seconds past the time-out after which Kafka has aborted a transaction anyway."""

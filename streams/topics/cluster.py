@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewTopic
 
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from streams.topics.planning import ClusterTopic, Plan
 
 SECONDS: Final = 20.0

@@ -11,8 +11,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import BadDeclaration
-from streams.declarations import Document, Place, parse_declaration, read_declaration
 from streams.topics.units import TOPIC_CONFIGS, kafka_value
+from streams.yaml_lines import Document, Place, parse_declaration, read_declaration
 
 Configs = dict[str, str | int | float | bool]
 _NAME: Final = re.compile(r"[a-z][a-z0-9.-]*\.v[1-9][0-9]*")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from console.lag_history import LagHistory
 from console.look import Desk
 from console.tallies import Tallies, Topics
-from streams.lag import LagReading, PartitionLag
+from streams.kafka.lag import LagReading, PartitionLag
 
 NOW = 1_795_000_000_000
 STEP = 2000

@@ -8,7 +8,7 @@ import sys
 from console.serve import Door, serve
 from console.tallies import Topics
 from handoff.logs import configure
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 if __name__ == "__main__":
     said = json.loads(sys.argv[1])

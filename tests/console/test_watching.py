@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from console.lag_history import LagHistory
 from console.tallies import Tallies, Topics
 from console.watching import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
-from streams.clients import KafkaSettings
-from streams.lag import LagReader
+from streams.kafka.lag import LagReader
+from streams.kafka.settings import KafkaSettings
 from tests.support.kafka import TopicNames, make_topics, wait_for
 
 pytestmark = pytest.mark.kafka

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.engine.killpoints import POINTS
+from streams.engine.failpoints import POINTS
 from tests.conftest import HasBootstrap
 from tests.crash.rounds import IN_FULL, MANY, rounds
 from tests.support.counted import Counted

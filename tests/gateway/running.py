@@ -16,9 +16,9 @@ from gateway.listener import Listener, MllpDoor
 from parsers.hl7.ack import Ack, read_ack
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles, SenderProfile, Trust
-from streams.clients import KafkaSettings
-from streams.produce import ConfirmedProducer
-from streams.reading import partitions_of, record_of
+from streams.kafka.produce import ConfirmedProducer
+from streams.kafka.read import partitions_of, record_of
+from streams.kafka.settings import KafkaSettings
 from tests.support.kafka import TopicNames, make_topics
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP", trusts=(Trust("ADT", "GENHOSP"),))

@@ -21,7 +21,7 @@ from handoff.cli import app
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.redis import EmbeddedRedis
 from parsers.hl7.mllp import frame
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from tests.gateway.running import admission, everything
 from tests.support.kafka import make_topics, wait_for
 

@@ -34,9 +34,9 @@ from parsers.hl7.profiles import Profiles, SenderProfile
 from parsers.records.documents import settled
 from parsers.records.links import Link, encode_link
 from parsers.records.roster import encode_roster, load_roster
-from streams.clients import KafkaSettings
-from streams.produce import ConfirmedProducer, produce_together
-from streams.reading import snapshot
+from streams.kafka.produce import ConfirmedProducer, produce_together
+from streams.kafka.read import snapshot
+from streams.kafka.settings import KafkaSettings
 from tests.gateway.running import HOSPITAL, admission, everything
 from tests.support.kafka import make_topics, wait_for
 from tests.support.replaying import RULES

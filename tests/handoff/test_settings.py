@@ -13,7 +13,7 @@ from gateway.listener import Keepalive, MllpDoor
 from gateway.mllp import Patience
 from handoff.commands.listen import gateway
 from handoff.settings import DEVELOPMENT_KEY, describe, load_settings, variables
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 CANARY = "canary-7f3a"
 

@@ -26,7 +26,7 @@ from handoff.system import System
 from parsers.records.documents import settled
 from simulator.county import simulate, write
 from simulator.places import SENDERS
-from streams.reading import latest, snapshot
+from streams.kafka.read import latest, snapshot
 from tests.support.kafka import wait_for
 
 ANN, BOB, CAL = "91234567A", "97654321C", "95555555D"

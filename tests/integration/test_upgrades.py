@@ -21,10 +21,10 @@ from handoff.showcase.verdict import judge
 from handoff.system import System
 from simulator.county import simulate, write
 from simulator.places import SENDERS
-from streams.clients import KafkaSettings
-from streams.lag import LagReader
-from streams.reading import snapshot
-from streams.shadows import topics_of
+from streams.kafka.lag import LagReader
+from streams.kafka.read import snapshot
+from streams.kafka.settings import KafkaSettings
+from streams.shadow import topics_of
 from tests.support.kafka import wait_for
 
 pytestmark = pytest.mark.kafka

@@ -15,9 +15,9 @@ import redis
 from agents.runtime.contract import Emit
 from handoff.embedded.redis import EmbeddedRedis
 from parsers.records.links import Link, decode_link
-from streams.clients import KafkaSettings
 from streams.directory import CAUGHT_UP, PENDING, DirectoryKeeper, RedisLookup
-from streams.produce import produce_together
+from streams.kafka.produce import produce_together
+from streams.kafka.settings import KafkaSettings
 from tests.conftest import HasBootstrap
 from tests.gateway.running import everything
 from tests.support.kafka import TopicNames, make_topics, wait_for

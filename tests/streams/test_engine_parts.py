@@ -13,11 +13,12 @@ import pytest
 
 from agents.runtime.contract import Record
 from agents.runtime.store import PartitionRows
-from streams.clients import KafkaSettings
-from streams.engine import killpoints, watchdog
+from streams.engine import failpoints as killpoints
+from streams.engine import watchdog
 from streams.engine.handover import Chunk
 from streams.engine.lookup import ask
 from streams.engine.options import EngineOptions
+from streams.kafka.settings import KafkaSettings
 from streams.topology import Topology
 from tests.support.counting import counting_stage, fact
 

@@ -9,8 +9,8 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from agents.runtime.store import CLOCK_KEY, PartitionRows, Unreadable, seal, seal_clock
-from streams.clients import KafkaSettings
 from streams.engine.restore import restore
+from streams.kafka.settings import KafkaSettings
 from tests.conftest import HasBootstrap
 from tests.support.counting import counting_stage
 from tests.support.kafka import TopicNames, make_topics, wait_for

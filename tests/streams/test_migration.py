@@ -15,9 +15,9 @@ from confluent_kafka import Producer
 from agents.runtime.contract import Record
 from agents.runtime.store import CLOCK_KEY, PartitionRows, seal, seal_clock
 from domain.errors import BadDeclaration
-from streams.clients import KafkaSettings, producer_config
-from streams.migration import copy, moves
-from streams.reading import snapshot
+from streams.kafka.read import snapshot
+from streams.kafka.settings import KafkaSettings, producer_config
+from streams.migrate import copy, moves
 from streams.topics import Topic
 from tests.conftest import HasBootstrap
 from tests.support.kafka import TopicNames, make_topics
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.kafka
 
 KILLED = """
 import os, signal, sys
-from streams import migration
-from streams.clients import KafkaSettings
+from streams import migrate as migration
+from streams.kafka.settings import KafkaSettings
 from tests.streams.test_migration import topics
 bootstrap, suffix = sys.argv[1:]
 migration._BATCH = 50

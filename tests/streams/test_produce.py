@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from agents.runtime.contract import Emit
-from streams.clients import KafkaSettings
-from streams.produce import ConfirmedProducer, NotConfirmed, produce_together
+from streams.kafka.produce import ConfirmedProducer, NotConfirmed, produce_together
+from streams.kafka.settings import KafkaSettings
 from tests.conftest import HasBootstrap
 from tests.gateway.running import everything
 from tests.support.kafka import TopicNames, make_topics

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from domain.errors import BadDeclaration
 from handoff.commands.topics import topics_app
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from streams.topics import (
     ClusterTopic,
     Topic,

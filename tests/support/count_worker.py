@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from streams.clients import KafkaSettings
 from streams.engine.options import EngineOptions
+from streams.kafka.settings import KafkaSettings
 from streams.worker import run_worker
 from tests.support.counting import counting_stage
 

@@ -23,10 +23,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Record, Stage
 from agents.runtime.store import ChunkResult, PartitionRows, decoded
-from streams.clients import KafkaSettings, producer_config
-from streams.engine.consume import batch_of
 from streams.engine.options import EngineOptions
+from streams.engine.poll import batch_of
 from streams.engine.restore import changelog_reader, ends_of, restore
+from streams.kafka.settings import KafkaSettings, producer_config
 from tests.support.count_worker import Order
 from tests.support.counting import Row, counting_stage, fact
 from tests.support.kafka import Shape, make_topics

@@ -10,10 +10,10 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, Message
 
 from agents.runtime.contract import Record
-from streams.clients import KafkaSettings
 from streams.engine.crash import crash
-from streams.engine.killpoints import reach
+from streams.engine.failpoints import reach
 from streams.engine.options import EngineOptions
+from streams.kafka.settings import KafkaSettings
 
 _NO_HEADERS: Final[dict[str, bytes]] = {}
 _SHORT: Final = 0.02

@@ -22,11 +22,11 @@ from confluent_kafka.admin import AdminClient
 from agents.runtime.contract import TICKS, Stage
 from agents.runtime.store import CLOCK_KEY, due_of, seal_clock
 from domain.errors import BadDeclaration
-from streams.clients import KafkaSettings, producer_config
-from streams.lag import LagReader
-from streams.produce import hand_over
-from streams.reading import reader, snapshot
-from streams.shadows import APP
+from streams.kafka.lag import LagReader
+from streams.kafka.produce import hand_over
+from streams.kafka.read import reader, snapshot
+from streams.kafka.settings import KafkaSettings, producer_config
+from streams.shadow import APP
 from streams.topics import Plan, Topic, apply, cluster_state, plan
 
 _BATCH: Final = 5_000

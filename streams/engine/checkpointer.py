@@ -10,11 +10,11 @@ import structlog
 from confluent_kafka import KafkaException
 
 from agents.runtime.contract import Stage
-from streams.clients import KafkaSettings
 from streams.engine.checkpoint import Standing, file_of, write
 from streams.engine.options import EngineOptions
 from streams.engine.pump import Pump
 from streams.engine.restore import ends_of
+from streams.kafka.settings import KafkaSettings
 
 _log = structlog.get_logger("engine")
 

@@ -11,7 +11,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.runtime.contract import Record
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 _BATCH = 2000
 _SILENT_SECONDS = 15.0

@@ -15,7 +15,7 @@ from agents.reconcile.outputs import VISITS
 from agents.runtime.contract import Stage
 from agents.runtime.rename import shadow_topic, topics_of_shadow
 from domain.errors import BadDeclaration
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state
 
 APP: Final = "handoff"

@@ -12,12 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, ChunkResult, seal_clock
-from streams.clients import KafkaSettings, producer_config
-from streams.engine.consume import on_client_error
 from streams.engine.crash import crash
-from streams.engine.killpoints import reach
+from streams.engine.failpoints import reach
 from streams.engine.metrics import TRANSACTIONS
 from streams.engine.options import EngineOptions
+from streams.engine.poll import on_client_error
+from streams.kafka.settings import KafkaSettings, producer_config
 
 
 class Decided(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import msgspec
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from streams.clients import KafkaSettings
+from streams.kafka.settings import KafkaSettings
 
 _SECONDS: Final = 5.0
 _PEEK_SECONDS: Final = 1.5

@@ -18,7 +18,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from agents.runtime.contract import Emit
-from streams.clients import KafkaSettings, producer_config
+from streams.kafka.settings import KafkaSettings, producer_config
 
 _log = structlog.get_logger("produce")
 _POLL_SECONDS: Final = 0.2
