@@ -28,7 +28,7 @@ KILLED = """
 import os, signal, sys
 from streams import migrate as migration
 from streams.kafka.settings import KafkaSettings
-from tests.streams.test_migration import topics
+from tests.streams.test_migrate import topics
 bootstrap, suffix = sys.argv[1:]
 migration._BATCH = 50
 kafka = KafkaSettings(bootstrap=bootstrap)

@@ -26,7 +26,7 @@ from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
 from parsers.records import visits as wire
 from parsers.records.documents import ARCHIVE, CANDIDATES
-from tests.agents.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
+from tests.agents.refer.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
 from tests.support.member import MEMBER, Member, a_roster, a_visit, at, revised, the_rules
 
 NEVER = 1 << 40
