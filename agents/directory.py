@@ -15,9 +15,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from agents.links import emit_of
 from agents.runtime.contract import Emit, Record, received_of
 from domain.errors import UNDECODABLE, Refusal
-from parsers.records.links import Link, emit_of
+from parsers.records.links import Link
 from parsers.records.roster import read_roster
 
 ROSTER: Final = "members.roster.v1"

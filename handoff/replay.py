@@ -14,7 +14,7 @@ from agents.directory import ROSTER, Directory, MemoryStore, take
 from agents.reconcile import decide as reconcile
 from agents.reconcile import outputs as settling
 from agents.refer import decide as refer
-from agents.runtime.chunk import Tick, decide_chunk, questions, write_tick
+from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import TICKS, Emit, Record, Stage
 from agents.runtime.store import PartitionRows, decoded
 from domain.errors import Refusal
@@ -22,6 +22,7 @@ from domain.rules.ruleset import RuleSet
 from domain.times import DAY
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import TOPIC as LINKS
+from parsers.records.ticks import Tick, write_tick
 
 CHUNK: Final = 2_000
 Sink = Callable[[str, Emit], None]

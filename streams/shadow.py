@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from agents.reconcile.outputs import VISITS
 from agents.runtime.contract import Stage
-from agents.runtime.rename import shadow_topic, topics_of_shadow
+from agents.shadow import shadow_topic, topics_of_shadow
 from domain.errors import BadDeclaration
 from streams.kafka.settings import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from agents.links import emit_of
 from agents.reconcile.outputs import UNATTRIBUTED, VISITS, settle
 from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
 from domain.errors import Refusal
@@ -35,7 +36,7 @@ from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import CustodyRecord, read_custody
 from parsers.records.links import TOPIC as LINKS
-from parsers.records.links import Link, decode_link, emit_of
+from parsers.records.links import Link, decode_link
 
 RAW: Final = "adt.raw.v1"
 CUSTODY: Final = "custody.raw.v1"

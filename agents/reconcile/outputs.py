@@ -10,24 +10,17 @@ from typing import Final
 
 import msgspec
 
+from agents.links import emit_of
 from agents.runtime.contract import Emit
 from domain.patient.ownership import Owner, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, Told, replace
 from parsers.records import visits as wire
-from parsers.records.links import Link, emit_of
+from parsers.records.links import Link
+from parsers.records.unattributed import Unattributed
 
 VISITS: Final = "member.visits.v1"
 UNATTRIBUTED: Final = "adt.unattributed.v1"
-
-
-class Unattributed(msgspec.Struct, frozen=True):
-    """A source patient that is nobody's yet, on `adt.unattributed.v1`: why and since when; no demographics."""
-
-    patient: str
-    identifiers: tuple[str, ...]
-    reason: str
-    since: int
 
 
 def settle(

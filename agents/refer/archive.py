@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from agents.refer.events import cloud_event
 from agents.refer.render import messages_of
 from agents.runtime.chunk import ROW_LIMIT
 from agents.runtime.contract import Emit
@@ -19,7 +20,7 @@ from domain.member.row import MemberRow
 from domain.member.visits import Held
 from domain.rules.rulebook import Rulebook
 from domain.times import rfc3339, rfc3339_or_none
-from parsers.records.documents import ARCHIVE, Archived, cloud_event
+from parsers.records.documents import ARCHIVE, Archived
 
 ARCHIVE_AT: Final = ROW_LIMIT * 3 // 4
 """Bytes a row may take, as plain msgpack, before proofs leave it."""

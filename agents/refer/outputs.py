@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from agents.refer import render as writing
+from agents.refer.events import cloud_event
 from agents.refer.transitions import Teller
 from agents.runtime.contract import Emit
 from domain.member.candidates import LIVE, Verdict, judge
@@ -21,7 +22,6 @@ from domain.member.visits import SNF, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
 from parsers.records import documents as doc
-from parsers.records.documents import cloud_event
 
 
 def settle(

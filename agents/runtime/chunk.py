@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from traceback import extract_tb
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from agents.runtime.contract import Context, Emit, Record, Stage, received_of
 from agents.runtime.store import ChunkResult, Fault, Rows, row_of, seal
-from domain.errors import UNDECODABLE, Refusal
+from domain.errors import Refusal
 from domain.times import MINUTE
+from parsers.records.ticks import read_tick
 
 ROW_LIMIT: Final = 512 * 1024
 """Bytes a row may take, encoded."""
@@ -24,19 +25,7 @@ RECORD_LIMIT: Final = 900_000
 """Bytes one record that we write may take: Kafka's default limit of about a megabyte, less keys and headers."""
 AHEAD: Final = 5 * MINUTE
 """How far a `received` stamp may lie ahead of the append time."""
-LAST_TIME: Final = 253_402_300_799_999
-"""The end of the year 9999."""
 _UNREAD: Final = object()
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """The value of a record of `clock.ticks.v1`: the time, ms UTC."""
-
-    at: Annotated[int, msgspec.Meta(ge=0, le=LAST_TIME)]
-
-
-_read_tick = msgspec.json.Decoder(Tick).decode
-write_tick = msgspec.json.Encoder().encode
 
 
 class TooLarge(Exception):
@@ -205,9 +194,9 @@ class _Decision:
     def tick(self, record: Record) -> None:
         """Move the clock on and decide every row that is due, oldest due time first."""
         try:
-            at = _read_tick(record.value or b"").at
-        except UNDECODABLE:
-            self.refuse(record, Refusal("bad-tick"))
+            at = read_tick(record.value or b"").at
+        except Refusal as refusal:
+            self.refuse(record, refusal)
             return
         self.clock = self.ticked = max(self.clock, at)
         context = Context(self.clock, self.lookups)

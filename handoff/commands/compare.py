@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from agents.runtime.rename import shadow_topic
+from agents.shadow import shadow_topic
 from handoff import place
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparing import Comparison, Documents, of_file

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.links import emit_of
 from agents.reconcile.decide import CHANGELOG, stage
 from agents.runtime.store import CLOCK_KEY, row_of
 from domain.identity import read_cin
@@ -15,7 +16,7 @@ from domain.patient.row import PatientRow
 from handoff import place
 from handoff.show import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
-from parsers.records.links import Link, emit_of
+from parsers.records.links import Link
 from streams.kafka.produce import NotConfirmed, produce_together
 from streams.kafka.read import latest
 

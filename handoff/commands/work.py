@@ -10,7 +10,8 @@ import typer
 from agents.reconcile import decide as reconcile
 from agents.refer import decide as refer
 from agents.runtime.contract import Stage
-from agents.runtime.rename import renamed, shadowed
+from agents.runtime.rename import renamed
+from agents.shadow import shadowed
 from domain.errors import BadDeclaration
 from handoff import place
 from handoff.declarations.rules import load_rules

@@ -16,13 +16,13 @@ import msgspec
 from confluent_kafka import Consumer
 
 from agents.reconcile.decide import CUSTODY
-from agents.runtime.chunk import Tick, write_tick
 from agents.runtime.contract import TICKS, Emit, Record
 from domain.times import instant
 from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.roster import encode_roster, load_roster
+from parsers.records.ticks import Tick, write_tick
 from streams.kafka.lag import LagReader, groups_of
 from streams.kafka.produce import produce_together
 from streams.kafka.read import documents, snapshot

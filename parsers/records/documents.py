@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.runtime.contract import Emit
-from domain.times import rfc3339
 from parsers.records.visits import Message
 
 CANDIDATES: Final = "ecm.candidates.v1"
@@ -24,8 +22,6 @@ ARCHIVE: Final = "member.archive.v1"
 
 STANDING: Final = ("raised", "amended")
 """Statuses of a candidate or watch that stands; the others say how it ended."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
@@ -257,26 +253,6 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "archive": Archived,
 }
 """The published documents by the name of their schema."""
-
-
-def cloud_event(
-    topic: str, key: str, document: msgspec.Struct | None, kind: str, subject: str, event_id: str, source: str, now: int
-) -> Emit:
-    """One record with CloudEvents 1.0 binary headers; without a document, a tombstone.
-
-    `subject` names the candidate, watch, transition or archived visit, never a member; `event_id` adds its revision, so
-    that a second delivery is known as one.
-    """
-    headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
-        ("ce_type", f"handoff.{kind}".encode()),
-        ("ce_source", source.encode()),
-        ("ce_time", rfc3339(now).encode()),
-        ("ce_subject", subject.encode()),
-        ("content-type", b"application/json"),
-    )
-    return Emit(topic, key.encode(), None if document is None else _encode(document), headers)
 
 
 _HISTORY: Final = frozenset({"revision", "received", "as_of", "supersedes"})

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from agents.runtime.contract import Emit
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.row import Claim, Told
 
@@ -50,8 +49,3 @@ def decode_link(value: bytes) -> Link:
         return _DECODER.decode(value)
     except UNDECODABLE as error:
         raise Refusal("bad-link") from error
-
-
-def emit_of(link: Link) -> Emit:
-    """The link as a record of its topic, under the patient it speaks to."""
-    return Emit(TOPIC, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import Producer
 
-from agents.runtime.chunk import Tick, write_tick
+from parsers.records.ticks import Tick, write_tick
 from streams.kafka.settings import KafkaSettings, producer_config
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agents.refer import decide as refer
 from agents.refer.compress import pack, unpack
 from agents.refer.decide import ROSTER, VISITS
-from agents.runtime.chunk import Tick, decide_chunk, write_tick
+from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Emit, Record, Stage
 from agents.runtime.store import ChunkResult, PartitionRows, decoded, row_of, seal
 from domain.member.archive import archive_id, is_over
@@ -26,6 +26,7 @@ from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
 from parsers.records import visits as wire
 from parsers.records.documents import ARCHIVE, CANDIDATES
+from parsers.records.ticks import Tick, write_tick
 from tests.agents.refer.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
 from tests.support.member import MEMBER, Member, a_roster, a_visit, at, revised, the_rules
 

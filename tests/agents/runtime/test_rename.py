@@ -6,13 +6,15 @@ import msgspec
 
 from agents.reconcile import decide as reconcile
 from agents.refer import decide as refer
-from agents.runtime.chunk import Tick, decide_chunk, questions, write_tick
+from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Record
-from agents.runtime.rename import renamed, shadowed
+from agents.runtime.rename import renamed
 from agents.runtime.store import PartitionRows, decoded
+from agents.shadow import shadowed
 from domain.patient.row import Claim, Told
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link, encode_link
+from parsers.records.ticks import Tick, write_tick
 from tests.support.county import HOSPITAL
 from tests.support.replaying import RULES
 

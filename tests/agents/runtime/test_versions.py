@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agents.runtime.chunk import Tick, decide_chunk, write_tick
+from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Emit, Record, Stage
 from agents.runtime.store import PartitionRows, Unreadable, decoded, row_of, seal, version_of
+from parsers.records.ticks import Tick, write_tick
 from tests.support.counting import Row, counting_stage, fact
 
 FACTS = "facts.x"

@@ -15,7 +15,7 @@ from parsers.hl7.encoding import Message
 from parsers.hl7.profiles import SenderProfile
 from tests.support.corpus import as_sent, corpus
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = [
     path for name in ("domain", "parsers", "agents", "streams", "gateway") for path in (ROOT / name).rglob("*.py")
 ]

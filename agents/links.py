@@ -1,0 +1,11 @@
+"""Records of `identity.links.v1`, made from links."""
+
+from __future__ import annotations
+
+from agents.runtime.contract import Emit
+from parsers.records.links import TOPIC, Link, encode_link
+
+
+def emit_of(link: Link) -> Emit:
+    """The link as a record of its topic, under the patient it speaks to."""
+    return Emit(TOPIC, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))
