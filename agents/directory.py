@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agents.links import emit_of
+from agents.links import link_record
 from agents.runtime.contract import Emit, Record, received_of
 from domain.errors import UNDECODABLE, Refusal
 from parsers.records.links import Link
@@ -28,7 +28,7 @@ _UNIT: Final = "\x1f"
 _RECORD: Final = "\x1e"
 
 
-class Store(Protocol):
+class TextStore(Protocol):
     """Texts by key. `get` gives None for a key that is not there; putting None removes it."""
 
     def get(self, key: str) -> str | None: ...
@@ -36,7 +36,7 @@ class Store(Protocol):
     def put(self, key: str, value: str | None) -> None: ...
 
 
-class MemoryStore:
+class MemoryTexts:
     """A store in a dictionary."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ def answer_in(text: str | None) -> str | None:
 class Directory:
     """The rules, over a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TextStore) -> None:
         self.store = store
 
     def answer(self, question: str) -> str | None:
@@ -235,7 +235,7 @@ def take(directory: Directory, record: Record) -> list[Emit]:
             links = directory.waiting(waiting.patient, waiting.identifiers, received)
         else:
             directory.attributed(key)
-    return [emit_of(link) for link in links]
+    return [link_record(link) for link in links]
 
 
 def _waiting(value: bytes) -> Waiting:

@@ -6,6 +6,6 @@ from agents.runtime.contract import Emit
 from parsers.records.links import TOPIC, Link, encode_link
 
 
-def emit_of(link: Link) -> Emit:
+def link_record(link: Link) -> Emit:
     """The link as a record of its topic, under the patient it speaks to."""
     return Emit(TOPIC, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

@@ -21,8 +21,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.report import percentile, result, say
 from domain.times import instant
+from handoff.demo import run
 from handoff.settings import load_settings
-from handoff.showcase import run
 from handoff.system import System
 from simulator.county import County, simulate, write
 from simulator.places import SENDERS

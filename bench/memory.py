@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from agents.runtime.store import PartitionRows, body_of, decoded
+from agents.runtime.store import MemoryStore, body_of, decoded
 from bench.report import result, say
 from simulator.county import simulate
 from streams.engine import checkpoint
@@ -42,7 +42,7 @@ def weigh(path: Path) -> None:
     assert found is not None
     rows = found[1]
     read = own.memory_info().rss
-    rows.build_heap()
+    rows.finish_restore()
     after = own.memory_info().rss
     count = len(rows)
     print(json.dumps({"row": (after - before) / count, "heap": (after - read) / count, "due": len(rows.heap) / count}))
@@ -58,7 +58,7 @@ def by_field(rows: dict[str, Any]) -> dict[str, int]:
     return {name: size for name, size in sorted(fields.items(), key=lambda each: -each[1]) if size >= 20}
 
 
-def measure(rows: PartitionRows, count: int, folder: Path) -> dict[str, Any]:
+def measure(rows: MemoryStore, count: int, folder: Path) -> dict[str, Any]:
     """One stage's rows."""
     keys = list(rows.sealed)
     # Each copy is bytes of its own once it is read from the file.

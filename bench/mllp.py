@@ -29,8 +29,8 @@ from typing import Any
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.client import MllpClient, Sent, Target, send
-from gateway.intake import Topics
-from gateway.listener import MllpDoor
+from gateway.ingress import Topics
+from gateway.listener import MllpConfig
 from gateway.serve import Gateway, serve
 from handoff.embedded.kafka import EmbeddedKafka
 from parsers.hl7.profiles import Profiles
@@ -62,7 +62,7 @@ def say(text: str) -> None:
 
 def serve_gateway(bootstrap: str, pipe: Connection) -> None:
     """The listener's process."""
-    gateway = Gateway(mllp=MllpDoor(port=0), health_port=0, topics=Topics())
+    gateway = Gateway(mllp=MllpConfig(port=0), health_port=0, topics=Topics())
     asyncio.run(serve(gateway, KafkaSettings(bootstrap=bootstrap), Profiles(), pipe.send))
 
 

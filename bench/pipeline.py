@@ -18,8 +18,8 @@ from agents.reconcile.decide import RAW
 from agents.runtime.contract import Emit
 from bench.report import result, say
 from handoff.declarations.senders import load_senders
+from handoff.demo import run
 from handoff.settings import load_settings
-from handoff.showcase import run
 from handoff.system import System
 from parsers.hl7.adt import patient_key_of
 from parsers.hl7.envelope import read_envelope

@@ -22,7 +22,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from agents.runtime.store import Rows, seal
+from agents.runtime.store import RowStore, envelope
 from bench import ledger
 from bench.report import result, say
 from bench.stage import recreate, some_kafka
@@ -45,20 +45,20 @@ def write_rows(bootstrap: str, rows: int, partitions: int) -> None:
         for number in range(start, min(rows, start + 2_000)):
             # Half of it does not repeat, so that compression finds what it would find in rows.
             body = (number * 2_654_435_761 % 2**64).to_bytes(8, "big").hex().encode() * (ROW // 32) + b"." * (ROW // 2)
-            row = seal(1, ledger.START + number, body[:ROW])
+            row = envelope(1, ledger.START + number, body[:ROW])
             producer.produce(ledger.CHANGELOG, row, f"9{number:07d}A".encode(), number % partitions)
         producer.commit_transaction(60)
 
 
 def restore_once(
-    bootstrap: str, partitions: int, local: Local = NOTHING, then: Callable[[dict[int, Rows]], None] | None = None
+    bootstrap: str, partitions: int, local: Local = NOTHING, then: Callable[[dict[int, RowStore]], None] | None = None
 ) -> dict[str, Any]:
     """One restore of all partitions, with what the disk has; `then` may look at the rows."""
-    found: dict[int, Rows] = {}
+    found: dict[int, RowStore] = {}
     first: list[float] = []
     began, cpu = time.perf_counter(), _cpu()
 
-    def ready(partition: int, rows: Rows) -> None:
+    def ready(partition: int, rows: RowStore) -> None:
         assert next(rows.due(ledger.START), None) is None or partition == 0
         first.append(time.perf_counter() - began)
         found[partition] = rows
@@ -85,7 +85,7 @@ def checkpoints(bootstrap: str, partitions: int, folder: Path, runs: int) -> dic
     """Write checkpoints of what the changelog holds, and restart from them."""
     stage, spent = ledger.ledger_stage(), [0.0]
 
-    def save(found: dict[int, Rows]) -> None:
+    def save(found: dict[int, RowStore]) -> None:
         ends = ends_of(KafkaSettings(bootstrap=bootstrap), stage.changelog, range(partitions), 30.0)
         began = time.perf_counter()
         for partition, rows in found.items():

@@ -27,7 +27,7 @@ import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from agents.runtime.contract import Context, Record
-from agents.runtime.store import PartitionRows, decoded
+from agents.runtime.store import MemoryStore, decoded
 from bench import ledger
 from bench.report import result, say
 from bench.resident import Memory
@@ -166,7 +166,7 @@ def follow(bootstrap: str, count: int, worker: subprocess.Popen[bytes], feeder: 
 
 def differing(bootstrap: str, sample: dict[str, Any]) -> int:
     """Rows of the sample that a restore does not find as they were counted."""
-    found: dict[int, PartitionRows] = {}
+    found: dict[int, MemoryStore] = {}
     stage = ledger.ledger_stage()
     restore(
         stage, KafkaSettings(bootstrap=bootstrap), range(PARTITIONS), found.__setitem__, cancelled=threading.Event()

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from bench.report import say
 from bench.resident import Memory
+from handoff.demo import run
 from handoff.settings import load_settings
-from handoff.showcase import run
 from handoff.system import System
 from simulator.county import simulate, write
 from simulator.places import SENDERS

@@ -18,10 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from console.guard import Guard
+from console.auth import Guard
 from console.metrics import ScreenMetrics
 from console.page import page, sections
-from console.screen import Screen
+from console.view import ConsoleView
 from streams.health import Detail
 
 EVERY_SECONDS: Final = 2.0
@@ -37,16 +37,16 @@ class Probes(msgspec.Struct, frozen=True):
     ready: Callable[[], Detail]
 
 
-class Glance:
+class CachedView:
     """One look for all who ask within half a second."""
 
-    def __init__(self, look: Callable[[], Screen]) -> None:
+    def __init__(self, look: Callable[[], ConsoleView]) -> None:
         self._look, self._lock = look, Lock()
         self._at = float("-inf")
-        self._screen: Screen | None = None
+        self._screen: ConsoleView | None = None
         self._sections: dict[str, str] = {}
 
-    def screen(self) -> Screen:
+    def screen(self) -> ConsoleView:
         """The screen as it is, or was just now."""
         return self._take()[0]
 
@@ -54,7 +54,7 @@ class Glance:
         """Its sections as HTML."""
         return self._take()[1]
 
-    def _take(self) -> tuple[Screen, dict[str, str]]:
+    def _take(self) -> tuple[ConsoleView, dict[str, str]]:
         with self._lock:
             if self._screen is None or time.monotonic() - self._at > 0.5:
                 self._screen = self._look()
@@ -64,10 +64,10 @@ class Glance:
 
 
 def build(
-    look: Callable[[], Screen], probes: Probes, stopping: Event, token: str | None = None, secure: bool = False
+    look: Callable[[], ConsoleView], probes: Probes, stopping: Event, token: str | None = None, secure: bool = False
 ) -> Starlette:
     """The app. Event streams end soon after `stopping` is set. `secure`: it is served over TLS."""
-    glance = Glance(look)
+    glance = CachedView(look)
     registry = CollectorRegistry()
     registry.register(ScreenMetrics(glance.screen))
     open_streams = 0

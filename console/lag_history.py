@@ -6,7 +6,7 @@ from collections import deque
 from threading import Lock
 from typing import Final
 
-from console.judgement import Point
+from console.lag_status import Point
 from streams.kafka.lag import LagReading
 
 KEPT: Final = 300

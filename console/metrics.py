@@ -12,8 +12,8 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from console.judgement import State
-from console.screen import GroupView, Screen
+from console.lag_status import State
+from console.view import ConsoleView, GroupView
 
 _OLD_SECONDS: Final = 60.0
 
@@ -21,7 +21,7 @@ _OLD_SECONDS: Final = 60.0
 class ScreenMetrics(Collector):
     """Collects from what `look` gives. Labels carry groups, topics, senders and codes, never a person."""
 
-    def __init__(self, look: Callable[[], Screen]) -> None:
+    def __init__(self, look: Callable[[], ConsoleView]) -> None:
         self._look = look
 
     def describe(self) -> Iterable[Metric]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from console.judgement import State, Trend
-from console.screen import FeedView, GroupView, PopulationView, Screen, TopicView
+from console.lag_status import State, Trend
 from console.tallies import STATUSES
+from console.view import ConsoleView, FeedView, GroupView, PopulationView, TopicView
 
 ARROWS: Final = {Trend.RISING: "↗", Trend.LEVEL: "→", Trend.FALLING: "↘"}
 ROLE: Final = ' role="status" class="title"'
@@ -20,7 +20,7 @@ SHOWN: Final = 8
 _WIDTH, _HEIGHT = 120, 24
 
 
-def sections(screen: Screen) -> dict[str, str]:
+def sections(screen: ConsoleView) -> dict[str, str]:
     """The inner HTML of each section by its ID. What did not change is the same text, and need not be sent again."""
     found = {"title": _title(screen), "figures": _figures(screen)}
     for group in screen.groups:
@@ -65,7 +65,7 @@ def sections(screen: Screen) -> dict[str, str]:
     }
 
 
-def page(screen: Screen) -> str:
+def page(screen: ConsoleView) -> str:
     """The whole page."""
     inner = sections(screen)
 
@@ -110,12 +110,12 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
-def _title(screen: Screen) -> str:
+def _title(screen: ConsoleView) -> str:
     calm = "Everything is well" if screen.groups else "Waiting for the first reading"
     return f"{_chip(screen.state)} {escape(screen.says[0]) if screen.says else calm}"
 
 
-def _figures(screen: Screen) -> str:
+def _figures(screen: ConsoleView) -> str:
     figures = ["no reading yet"]
     slowest = max(screen.groups, key=lambda group: group.seconds, default=None)
     if slowest is not None:
@@ -187,7 +187,7 @@ def _candidates(populations: Sequence[PopulationView], exact: bool) -> str:
     return table + ("" if exact else _note("About: more candidates than are remembered one by one."))
 
 
-def _others(screen: Screen) -> str:
+def _others(screen: ConsoleView) -> str:
     alerts = screen.alerts
     last = f", the last {_when(alerts.last)}" if alerts.last else ""
     rows: list[tuple[object, ...]] = [

@@ -18,10 +18,10 @@ from prometheus_client import REGISTRY
 
 from console.app import Probes, build
 from console.lag_history import LagHistory
-from console.look import Desk, Processes
 from console.metrics import ScreenMetrics
+from console.overview import Overview, Processes
 from console.tallies import Tallies, Topics
-from console.watching import LagWatch, TopicWatch, clock, lag_reader
+from console.watchers import LagWatch, TopicWatch, clock, lag_reader
 from streams.health import Detail, HealthServer
 from streams.kafka.settings import KafkaSettings
 
@@ -29,7 +29,7 @@ _JOIN_SECONDS: Final = 1.0
 _log = structlog.get_logger("console")
 
 
-class Door(msgspec.Struct, frozen=True):
+class ConsoleConfig(msgspec.Struct, frozen=True):
     """Where the console listens, whom it lets in, and where it answers probes. Port 0 takes a free one."""
 
     host: str = "127.0.0.1"
@@ -62,7 +62,7 @@ class _Server(uvicorn.Server):
 def serve(
     kafka: KafkaSettings,
     groups: Mapping[str, Sequence[str]],
-    door: Door,
+    door: ConsoleConfig,
     *,
     topics: Topics | None = None,
     processes: Processes = tuple,
@@ -73,7 +73,7 @@ def serve(
     history, tallies = LagHistory(), Tallies(topics)
     lag = LagWatch(lag_reader(kafka, groups), history, stopping)
     follow = TopicWatch(kafka, topics, tallies, stopping)
-    desk = Desk(history, tallies, lambda: (follow.counted, follow.missing), processes)
+    desk = Overview(history, tallies, lambda: (follow.counted, follow.missing), processes)
 
     def alive() -> Detail:
         return lag.is_alive() and follow.is_alive(), {"lag": lag.is_alive(), "topics": follow.is_alive()}
@@ -83,7 +83,7 @@ def serve(
         return history.last is not None, {"read": history.last is not None, "kafka": history.fault or "answers"}
 
     config = uvicorn.Config(
-        build(lambda: desk.look(clock()), Probes(alive, ready), stopping, door.token, door.certificate is not None),
+        build(lambda: desk.overview(clock()), Probes(alive, ready), stopping, door.token, door.certificate is not None),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -95,7 +95,7 @@ def serve(
         ssl_cert_reqs=ssl.CERT_NONE if door.client_ca is None else ssl.CERT_REQUIRED,
     )
     listening = _listen(door.host, door.port)
-    collector = ScreenMetrics(lambda: desk.look(clock()))
+    collector = ScreenMetrics(lambda: desk.overview(clock()))
     REGISTRY.register(collector)
     try:
         health = HealthServer(door.health_host, door.health_port, alive, ready)

@@ -19,8 +19,8 @@ from agents.runtime.contract import Record, received_of
 from domain.times import HOUR
 
 OTHER: Final = "other"
-STANDING: Final = ("raised", "amended")
-STATUSES: Final = (*STANDING, "lapsed", "withdrawn", "closed")
+LIVE_STATUSES: Final = ("raised", "amended")
+STATUSES: Final = (*LIVE_STATUSES, "lapsed", "withdrawn", "closed")
 LATEST: Final = 20
 _SENDER: Final = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}")
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+){0,5}")
@@ -92,7 +92,7 @@ class Feed:
         self.hours.add(at)
 
 
-class Letters:
+class DeadLetters:
     """Dead letters of one code and sender."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Letters:
         self.hours = Hours()
 
 
-class Standing:
+class LiveCandidates:
     """How many keys of a compacted topic stand under which label now.
 
     Remembers each key as a number only. Past a million keys the oldest are forgotten: `exact` is false from then on,
@@ -140,7 +140,7 @@ class _Waiting(msgspec.Struct):
 
 
 class _Watched(msgspec.Struct):
-    status: str = STANDING[0]
+    status: str = LIVE_STATUSES[0]
 
 
 _read_candidate = msgspec.json.Decoder(_Candidate).decode
@@ -154,11 +154,11 @@ class Tallies:
     def __init__(self, topics: Topics) -> None:
         self.lock = RLock()
         self.feeds: dict[str, Feed] = {}
-        self.letters: dict[tuple[str, str], Letters] = {}
+        self.letters: dict[tuple[str, str], DeadLetters] = {}
         self.changes: Counter[tuple[str, str]] = Counter()
         self.latest: list[CandidateChange] = []
-        self.candidates, self.unattributed, self.watchlist = Standing(), Standing(), Standing()
-        self.alerts = Letters()
+        self.candidates, self.unattributed, self.watchlist = LiveCandidates(), LiveCandidates(), LiveCandidates()
+        self.alerts = DeadLetters()
         self.unread = 0
         """Documents that could not be read."""
         self._takers = {
@@ -197,7 +197,7 @@ class Tallies:
         key = (_named(record.headers.get("code"), _CODE), _named(record.headers.get("sender", b"-"), _SENDER, "-"))
         if key not in self.letters and len(self.letters) >= _NAMES:
             key = (OTHER, OTHER)
-        letters = self.letters.setdefault(key, Letters())
+        letters = self.letters.setdefault(key, DeadLetters())
         letters.count += 1
         letters.last = max(letters.last, at)
         letters.hours.add(at)
@@ -218,7 +218,7 @@ class Tallies:
         del self.latest[:-LATEST]
 
     def _watched(self, record: Record) -> None:
-        stands = record.value is not None and _read_watched(record.value).status in STANDING
+        stands = record.value is not None and _read_watched(record.value).status in LIVE_STATUSES
         self.watchlist.put(record.key or b"", () if stands else None)
 
     def _unattributed(self, record: Record) -> None:

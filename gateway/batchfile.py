@@ -7,7 +7,7 @@ from collections import Counter, deque
 from hashlib import sha256
 from typing import Any, BinaryIO, Final
 
-from gateway.intake import Answer, Intake
+from gateway.ingress import Answer, Ingress
 from parsers.hl7.batch import Miscount, Piece, Splitter, Trailers
 from parsers.hl7.refusals import EMPTY, NOT_HL7
 
@@ -35,7 +35,7 @@ class BatchFile:
     notice: messages are statements, and saying one twice changes nothing.
     """
 
-    def __init__(self, intake: Intake, sender: str, message_limit: int) -> None:
+    def __init__(self, intake: Ingress, sender: str, message_limit: int) -> None:
         """`sender` names the profile of all messages ("" leaves it to MSH-3 and MSH-4). `message_limit` in bytes."""
         self._intake, self._sender, self._limit = intake, sender, message_limit
         self._stored = bytearray()

@@ -27,21 +27,21 @@ import structlog
 
 from gateway import metrics
 from gateway.batchfile import BatchFile, Unreadable, unread
-from gateway.intake import INTERNAL, OVERSIZE, Intake
+from gateway.ingress import INTERNAL, OVERSIZE, Ingress
 
 _log = structlog.get_logger("gateway")
 DONE: Final = "done"
 FAILED: Final = "failed"
 _LOCK: Final = ".handoff.lock"
 _UNFINISHED: Final = (".tmp", ".part")
-_EMPTY_PATIENCE: Final = 15
+_EMPTY_TIMEOUT: Final = 15
 """An empty file may be one whose writer has not begun: it is waited for so many times longer."""
 _NAME_BYTES: Final = 200
 Mark = tuple[int, int, int]
 """Size, modification time (ns) and inode: a file with another mark is another file."""
 
 
-class FolderDoor(msgspec.Struct, frozen=True):
+class FolderConfig(msgspec.Struct, frozen=True):
     """Which folder, and what to take from it. Times in seconds, limits in bytes.
 
     `sender` names the profile of all its messages; "" leaves the choice to MSH-3 and MSH-4.
@@ -58,7 +58,7 @@ class FolderDoor(msgspec.Struct, frozen=True):
 class Folder:
     """Watches the folder between `open` and `stop`. One process at a time takes from a folder; a second one waits."""
 
-    def __init__(self, intake: Intake, door: FolderDoor) -> None:
+    def __init__(self, intake: Ingress, door: FolderConfig) -> None:
         self._intake, self._door = intake, door
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -118,7 +118,7 @@ class Folder:
             before = self._seen.get(name)
             if before is None or before[0] != mark:
                 before = self._seen[name] = (mark, now)
-            settle = self._door.settle if mark[0] else self._door.settle * _EMPTY_PATIENCE
+            settle = self._door.settle if mark[0] else self._door.settle * _EMPTY_TIMEOUT
             if now - before[1] >= settle and (self._stopping.is_set() or not await self._take(name, mark)):
                 return
 

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.errors import Refusal
-from gateway.intake import Intake
+from gateway.ingress import Ingress
 from gateway.tls import Tls
 from parsers.hl7.frames import split_frame
 from parsers.records.custody import encode_custody, load_custody
@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
-class HttpDoor(msgspec.Struct, frozen=True):
+class HttpConfig(msgspec.Struct, frozen=True):
     """Where to listen. Port 0 takes a free one; `limit` is for one body, in bytes.
 
     `token` may be empty only where `tls` asks for the client's certificate.
@@ -49,7 +49,7 @@ class HttpDoor(msgspec.Struct, frozen=True):
     tls: Tls | None = None
 
 
-def http_app(intake: Intake, token: str, limit: int, certified: bool = False) -> Starlette:
+def http_app(intake: Ingress, token: str, limit: int, certified: bool = False) -> Starlette:
     """The door as an ASGI application. `certified`: callers have shown a certificate by now.
 
     Raises ValueError when it would be open to all.
@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def http_server(intake: Intake, door: HttpDoor) -> uvicorn.Server:
+def http_server(intake: Ingress, door: HttpConfig) -> uvicorn.Server:
     """A server whose `serve()` runs in this loop until `should_exit` is set. Raises ValueError as `http_app` does."""
     certified = door.tls is not None and door.tls.client_ca is not None
     config = uvicorn.Config(

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from gateway import metrics
-from gateway.intake import Intake
-from gateway.mllp import Connection, Patience
+from gateway.ingress import Ingress
+from gateway.mllp import Connection, Timeouts
 from gateway.tls import Tls, peer_name, server_context
 
 _log = structlog.get_logger("gateway")
@@ -33,14 +33,14 @@ class Keepalive(msgspec.Struct, frozen=True):
     probes: int = 6
 
 
-class MllpDoor(msgspec.Struct, frozen=True):
+class MllpConfig(msgspec.Struct, frozen=True):
     """Where to listen and whom to let in. Port 0 takes a free one."""
 
     host: str = "127.0.0.1"
     port: int = 2575
     connections: int = 500
     connections_per_peer: int = 200
-    patience: Patience = Patience()
+    patience: Timeouts = Timeouts()
     keepalive: Keepalive = Keepalive()
     tls: Tls | None = None
 
@@ -48,7 +48,7 @@ class MllpDoor(msgspec.Struct, frozen=True):
 class Listener:
     """Serves MLLP between `start` and `stop`."""
 
-    def __init__(self, intake: Intake, door: MllpDoor) -> None:
+    def __init__(self, intake: Ingress, door: MllpConfig) -> None:
         self._intake, self._door = intake, door
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._by_peer: Counter[str] = Counter()

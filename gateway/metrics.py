@@ -28,7 +28,7 @@ FOLDER_WAITING: Final = Gauge("handoff_folder_waiting", "Files that lie in the f
 SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the sender's last message, or our start", ["sender"])
 
 
-class Hearing:
+class SenderActivity:
     """When each sender was last heard. A sender with a profile counts as silent from the start on."""
 
     def __init__(self, senders: Iterable[str] = ()) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from gateway import metrics
-from gateway.intake import Intake
+from gateway.ingress import Ingress
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import LIMIT, Frame, FrameReader, frame
 
@@ -21,7 +21,7 @@ _READ: Final = 65_536
 NEVER: Final = float("inf")
 
 
-class Patience(msgspec.Struct, frozen=True):
+class Timeouts(msgspec.Struct, frozen=True):
     """How long a connection may take for what, in seconds, and how long a message may be, in bytes."""
 
     first_byte: float = 60.0
@@ -47,8 +47,8 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         peer: str,
-        intake: Intake,
-        patience: Patience,
+        intake: Ingress,
+        patience: Timeouts,
     ) -> None:
         self.peer = peer
         self.busy = False

@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from gateway.folder import Folder, FolderDoor
-from gateway.http import HttpDoor, http_server
-from gateway.intake import Intake, Topics
-from gateway.listener import Listener, MllpDoor
+from gateway.folder import Folder, FolderConfig
+from gateway.http import HttpConfig, http_server
+from gateway.ingress import Ingress, Topics
+from gateway.listener import Listener, MllpConfig
 from parsers.hl7.profiles import Profiles
 from streams.health import Detail, HealthServer
 from streams.kafka.produce import ConfirmedProducer
@@ -37,9 +37,9 @@ class Gateway(msgspec.Struct, frozen=True):
     `confirm` bounds the wait for Kafka (seconds), `drain` the end of the messages in flight.
     """
 
-    mllp: MllpDoor = MllpDoor()
-    http: HttpDoor | None = None
-    folder: FolderDoor | None = None
+    mllp: MllpConfig = MllpConfig()
+    http: HttpConfig | None = None
+    folder: FolderConfig | None = None
     health_host: str = "127.0.0.1"
     health_port: int = 8595
     confirm: float = 10.0
@@ -81,7 +81,7 @@ async def serve(
     producer = ConfirmedProducer(
         kafka, seconds=gateway.confirm, max_bytes=gateway.mllp.patience.limit + 256 * 1024, on_fatal=stop.set
     )
-    intake = Intake(producer, profiles, gateway.topics)
+    intake = Ingress(producer, profiles, gateway.topics)
     listener = Listener(intake, gateway.mllp)
     folder = None if gateway.folder is None else Folder(intake, gateway.folder)
     watching = None if folder is None else folder.open()

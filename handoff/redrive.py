@@ -21,8 +21,8 @@ from agents.reconcile.outputs import VISITS
 from agents.refer.decide import DISPOSITIONS
 from agents.runtime.contract import Emit, Record
 from domain.errors import Refusal
-from gateway.intake import INTERNAL, raw_key
-from handoff.letters import REDRIVEN, Standing, chosen, header, marker
+from gateway.ingress import INTERNAL, raw_key
+from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
@@ -185,7 +185,7 @@ def _note(letter: Record) -> tuple[str, bytes]:
 
 
 def redrive(
-    kafka: KafkaSettings, profiles: Profiles, standing: Standing, *, dry_run: bool = False
+    kafka: KafkaSettings, profiles: Profiles, standing: LetterState, *, dry_run: bool = False
 ) -> Iterator[Verdict]:
     """Drives the letters of `standing` again, some hundred in one transaction, and gives what became of each.
 

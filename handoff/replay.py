@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from agents.directory import ROSTER, Directory, MemoryStore, take
+from agents.directory import ROSTER, Directory, MemoryTexts, take
 from agents.reconcile import decide as reconcile
 from agents.reconcile import outputs as settling
 from agents.refer import decide as refer
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import TICKS, Emit, Record, Stage
-from agents.runtime.store import PartitionRows, decoded
+from agents.runtime.store import MemoryStore, decoded
 from domain.errors import Refusal
 from domain.rules.ruleset import RuleSet
 from domain.times import DAY
@@ -35,7 +35,7 @@ class Replay:
         self._sink = sink
         self._patient = _Runner(reconcile.stage(profiles, provisional))
         self._member = _Runner(refer.stage(rules))
-        self._directory = Directory(MemoryStore())
+        self._directory = Directory(MemoryTexts())
         self._offsets: dict[str, int] = {}
         self._waiting: list[Record] = []
         self._day = -1
@@ -154,7 +154,7 @@ class _Runner:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.rows = PartitionRows()
+        self.rows = MemoryStore()
 
     def next_due(self) -> int | None:
         """The earliest moment at which a row may want a tick (the heap's first entry may be out of date)."""

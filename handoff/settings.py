@@ -32,7 +32,7 @@ class RedisSettings(_Section):
     url: SecretStr = SecretStr("")
 
 
-class _Door(_Section):
+class _ListenerSection(_Section):
     """A listening socket, optionally with TLS; with `tls_client_ca`, callers must show a certificate of that CA."""
 
     host: str = "127.0.0.1"
@@ -61,7 +61,7 @@ class _Door(_Section):
         return self.host in LOOPBACK
 
 
-class MllpSettings(_Door):
+class MllpSettings(_ListenerSection):
     """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext` says that the network itself is encrypted (a VPN).
 
     `docs/integrating.md` explains the time-outs. `unknown_senders`: whether a message that fits no sender profile is
@@ -86,7 +86,7 @@ class MllpSettings(_Door):
     unknown_senders: Literal["take", "refuse"] = "take"
 
 
-class _GuardedDoor(_Door):
+class _GuardedSection(_ListenerSection):
     """A door that other machines may knock at only with a token, or a client certificate."""
 
     token: SecretStr | None = None
@@ -98,7 +98,7 @@ class _GuardedDoor(_Door):
         return self
 
 
-class HttpSettings(_GuardedDoor):
+class HttpSettings(_GuardedSection):
     """The gateway's HTTP door (`HANDOFF_HTTP__*`)."""
 
     port: int = Field(default=8575, ge=0, le=65535)
@@ -125,7 +125,7 @@ class FolderSettings(_Section):
         return path
 
 
-class ConsoleSettings(_GuardedDoor):
+class ConsoleSettings(_GuardedSection):
     """The ops screen (`HANDOFF_CONSOLE__*`)."""
 
     port: int = Field(default=8585, ge=0, le=65535)

@@ -20,9 +20,9 @@ from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.process import NotStarted, free_ports, is_free
 from handoff.embedded.redis import EmbeddedRedis
 from handoff.embedded.tether import started_at
-from handoff.place import state_path
 from handoff.settings import Settings
 from handoff.supervisor import Process, Supervisor, is_alive, read_state, write_state
+from handoff.target import state_path
 from streams.kafka.settings import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 
 from agents.runtime.contract import TICKS, Stage
-from agents.runtime.store import CLOCK_KEY, due_of, seal_clock
+from agents.runtime.store import CLOCK_KEY, clock_envelope, due_of
 from domain.errors import BadDeclaration
 from streams.kafka.lag import LagReader
 from streams.kafka.produce import hand_over
@@ -142,7 +142,7 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
             clocks = (due_of(r.value) for r in snapshot(kafka, [move.topic.name]) if r.key == CLOCK_KEY and r.value)
             clock = max(clocks, default=0)
             for partition in range(move.partitions):
-                producer.produce(move.new, seal_clock(clock), CLOCK_KEY, partition)
+                producer.produce(move.new, clock_envelope(clock), CLOCK_KEY, partition)
     if producer.flush(_SECONDS):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the clocks were not written"))
     admin = AdminClient(kafka.librdkafka())

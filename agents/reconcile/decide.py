@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.links import emit_of
-from agents.reconcile.outputs import UNATTRIBUTED, VISITS, settle
+from agents.links import link_record
+from agents.reconcile.outputs import UNATTRIBUTED, VISITS, derive_outputs
 from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
-from domain.patient.ownership import fold_told
+from domain.patient.ownership import fold_announcement
 from domain.patient.row import (
     SCHEMA,
     Claim,
@@ -182,13 +182,13 @@ def _decide(
     if after is before and row is not None:
         return row, emits
     away = context.lookups is None and record.topic != LINKS
-    return settle(row, after, received, away, provisional, emits)
+    return derive_outputs(row, after, received, away, provisional, emits)
 
 
 def _absorbed_elsewhere(event: AdtEvent, patient: str, received: int) -> list[Emit]:
     """Links for the merges of a message whose survivors are other patients (a message may hold several pairs)."""
     return [
-        emit_of(
+        link_record(
             Link(
                 kind="absorb",
                 patient=merge.survivor,
@@ -235,7 +235,7 @@ def _fold_custody(row: PatientRow, record: Record, received: int) -> PatientRow:
 
 def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
     if link.kind == "merge" and link.survivor and link.claim is not None and link.told is not None:
-        return fold_told(row, link.survivor, link.claim, link.told)
+        return fold_announcement(row, link.survivor, link.claim, link.told)
     if link.kind == "absorb" and link.retired and link.claim is not None:
         known = row.absorbed.get(link.retired)
         claim = later(known, link.claim)

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from agents.links import emit_of
+from agents.links import link_record
 from agents.runtime.contract import Emit
 from domain.patient.ownership import Owner, owner
 from domain.patient.publish import publish
-from domain.patient.row import PatientRow, Told, replace
+from domain.patient.row import OwnerAnnouncement, PatientRow, replace
 from parsers.records import visits as wire
 from parsers.records.links import Link
 from parsers.records.unattributed import Unattributed
@@ -23,7 +23,7 @@ VISITS: Final = "member.visits.v1"
 UNATTRIBUTED: Final = "adt.unattributed.v1"
 
 
-def settle(
+def derive_outputs(
     row: PatientRow | None, after: PatientRow, received: int, away: bool, provisional: bool, emits: list[Emit]
 ) -> tuple[PatientRow, list[Emit]]:
     """What follows from a change: snapshots to members, links to absorbed patients, and whether it is nobody's."""
@@ -32,8 +32,8 @@ def settle(
     after, told = publish(row, after, is_now.member, was, received)
     stamp = ("received", str(received).encode())
     emits += [Emit(VISITS, member.encode(), wire.encode(snapshot, member), (stamp,)) for member, snapshot in told]
-    after = _announce(row, after, is_now, received, emits)
-    after = _say_unattributed(after, is_now, away, stamp, emits)
+    after = _announce_owner(row, after, is_now, received, emits)
+    after = _emit_unattributed(after, is_now, away, stamp, emits)
     return after, emits
 
 
@@ -44,17 +44,19 @@ def _owner(row: PatientRow, provisional: bool) -> Owner:
     return found
 
 
-def _announce(row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]) -> PatientRow:
+def _announce_owner(
+    row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]
+) -> PatientRow:
     """Tells those whom this patient absorbed whose it is, when that is news to them."""
     if not after.absorbed:
         return after
     known = after.announced
     news = known is None or known.owner != now.member or known.path != now.path
-    told = Told(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
+    told = OwnerAnnouncement(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
     for retired, claim in sorted(after.absorbed.items()):
         if news or row is None or row.absorbed.get(retired) != claim:
             emits.append(
-                emit_of(
+                link_record(
                     Link(
                         kind="merge",
                         patient=retired,
@@ -68,7 +70,7 @@ def _announce(row: PatientRow | None, after: PatientRow, now: Owner, received: i
     return replace(after, announced=told) if news else after
 
 
-def _say_unattributed(
+def _emit_unattributed(
     row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
 ) -> PatientRow:
     """Keeps `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""

@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 
 from agents.refer.events import cloud_event
-from agents.refer.render import messages_of
+from agents.refer.render import messages_in
 from agents.runtime.chunk import ROW_LIMIT
 from agents.runtime.contract import Emit
-from domain.member.archive import archive_id, hollow, is_over, months_kept, over, shown
+from domain.member.archive import archivable, archive_id, cited_visits, is_over, months_kept, without_messages
 from domain.member.row import MemberRow
-from domain.member.visits import Held
+from domain.member.visits import MemberVisit
 from domain.rules.rulebook import Rulebook
 from domain.times import rfc3339, rfc3339_or_none
 from parsers.records.documents import ARCHIVE, Archived
@@ -30,7 +30,7 @@ _A_VISIT: Final = 250
 Key = tuple[str, str]
 
 
-class Archivist:
+class VisitArchive:
     """Archives for one stage. `archive_at`: bytes at which it begins; `encode`: the row as plain msgpack."""
 
     def __init__(self, book: Rulebook, source: str, archive_at: int, encode: Callable[[MemberRow], bytes]) -> None:
@@ -47,21 +47,21 @@ class Archivist:
         if back:
             wanted |= {_key(v) for v in row.visits if _key(v) in back and is_over(v, now, self._months)}
         if wanted:
-            kept = shown(row, member, now, self._book)
+            kept = cited_visits(row, member, now, self._book)
             wanted = {key for key in wanted if key[1] not in kept}
         emits = [self._restored(member, old, now) for key, old in back.items() if key not in wanted]
         if not wanted:
             return row, emits
         emits += [self._archived(member, visit, now) for visit in row.visits if _key(visit) in wanted]
-        visits = tuple(hollow(visit) if _key(visit) in wanted else visit for visit in row.visits)
+        visits = tuple(without_messages(visit) if _key(visit) in wanted else visit for visit in row.visits)
         return msgspec.structs.replace(row, visits=visits), emits
 
-    def _outgrown(self, row: MemberRow, now: int) -> list[Held]:
+    def _outgrown(self, row: MemberRow, now: int) -> list[MemberVisit]:
         """The oldest visits whose proofs bring the row back to the low mark, or all that are over."""
         # A guess first: encoding a row to measure it costs as much as folding a record.
         if sum([len(visit.messages) + _A_VISIT for visit in row.visits]) * 2 <= self._archive_at:
             return []
-        old = over(row.visits, now, self._months)
+        old = archivable(row.visits, now, self._months)
         if not old:
             return []
         size = len(self._encode(row))
@@ -75,7 +75,7 @@ class Archivist:
             chosen.append(visit)
         return chosen
 
-    def _archived(self, member: str, visit: Held, now: int) -> Emit:
+    def _archived(self, member: str, visit: MemberVisit, now: int) -> Emit:
         name = archive_id(member, visit)
         document = Archived(
             archive_id=name,
@@ -88,23 +88,23 @@ class Archivist:
             facility=visit.facility,
             arrived=rfc3339_or_none(visit.arrived),
             departed=rfc3339_or_none(visit.departed),
-            disposition_group=visit.to,
+            disposition_group=visit.disposition_group,
             diagnoses=visit.diagnoses,
-            messages=messages_of(visit.messages),
+            messages=messages_in(visit.messages),
             archived=rfc3339(now),
             received=rfc3339(visit.received),
         )
         event = f"{name}/{visit.revision}"
         return cloud_event(ARCHIVE, name, document, "visit.archived", name, event, self._source, now)
 
-    def _restored(self, member: str, old: Held, now: int) -> Emit:
+    def _restored(self, member: str, old: MemberVisit, now: int) -> Emit:
         """The tombstone of a visit that is whole in the row again, or withdrawn."""
         name = archive_id(member, old)
         event = f"{name}/{old.revision}/out"
         return cloud_event(ARCHIVE, name, None, "visit.restored", name, event, self._source, now)
 
 
-def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, Held]:
+def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, MemberVisit]:
     """Visits that were archived and are no longer: a later snapshot replaced or withdrew them."""
     gone = {_key(visit): visit for visit in before.visits if visit.archived}
     if gone:
@@ -114,5 +114,5 @@ def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, Held]:
     return gone
 
 
-def _key(visit: Held) -> Key:
+def _key(visit: MemberVisit) -> Key:
     return (visit.patient, visit.visit)

@@ -13,16 +13,16 @@ from typing import Final
 
 import msgspec
 
-from agents.refer.archive import ARCHIVE_AT, Archivist
+from agents.refer.archive import ARCHIVE_AT, VisitArchive
 from agents.refer.compress import pack, unpack
-from agents.refer.outputs import settle
+from agents.refer.outputs import derive_outputs
 from agents.runtime.contract import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
 from domain.errors import Refusal
 from domain.member.row import (
     SCHEMA,
     MemberRow,
     fold_custody,
-    fold_disposition,
+    fold_response,
     fold_roster,
     fold_visit,
     is_empty,
@@ -61,7 +61,7 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
     A row that takes more than `archive_at` bytes gives the proofs of its old visits to the archive.
     """
     book = Rulebook(rules)
-    archivist = Archivist(book, source, archive_at, _ENCODER.encode)
+    archivist = VisitArchive(book, source, archive_at, _ENCODER.encode)
 
     def decide(row: MemberRow | None, record: Record, context: Context) -> tuple[MemberRow | None, list[Emit]]:
         return _decide(row, record, context, book, source, archivist)
@@ -101,18 +101,18 @@ def row_key(record: Record) -> str:
 
 
 def _decide(
-    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str, archivist: Archivist
+    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str, archivist: VisitArchive
 ) -> tuple[MemberRow | None, list[Emit]]:
     now = context.now
     if record.topic == TICKS:
         if row is None or (row.rules == book.stamp and (row.next_due is None or row.next_due > now)):
             return row, []
-        return settle(row, row, row_key(record), now, now, book, source)
+        return derive_outputs(row, row, row_key(record), now, now, book, source)
     before = row if row is not None else new_row()
     after, received = _fold(before, record)
     if after is before:
         return row, []
-    after, emits = settle(before, after, row_key(record), now, received, book, source)
+    after, emits = derive_outputs(before, after, row_key(record), now, received, book, source)
     after, moved = archivist.keep(before, after, row_key(record), now)
     emits += moved
     return None if is_empty(after) else after, emits
@@ -132,7 +132,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
         return fold_roster(row, None if not record.value else read_roster(record.value), received), received
     if record.topic == DISPOSITIONS:
         candidate, answer = read_disposition(record.value or b"")
-        return fold_disposition(row, candidate, answer), received
+        return fold_response(row, candidate, answer), received
     raise Refusal("unexpected-topic")
 
 

@@ -10,25 +10,25 @@ import msgspec
 
 from agents.refer import render as writing
 from agents.refer.events import cloud_event
-from agents.refer.transitions import Teller
+from agents.refer.transitions import TransitionEmitter
 from agents.runtime.contract import Emit
 from domain.member.candidates import LIVE, Verdict, judge
 from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
-from domain.member.evidence import build_case, complete_since
-from domain.member.row import Emitted, MemberRow
+from domain.member.evidence import candidate_facts, complete_since
+from domain.member.row import EmittedDocument, MemberRow
 from domain.member.transitions import due_of_visit
-from domain.member.utilization import use
+from domain.member.utilization import count_visits
 from domain.member.visits import SNF, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
 from parsers.records import documents as doc
 
 
-def settle(
+def derive_outputs(
     before: MemberRow, row: MemberRow, member: str, now: int, received: int, book: Rulebook, source: str
 ) -> tuple[MemberRow, list[Emit]]:
     """(the row that remembers, what to emit). `before` is the row ahead of this record; times are ms UTC."""
-    outcome = _Outcome(row, member, now, received, book, source)
+    outcome = _Outputs(row, member, now, received, book, source)
     ledger = read_ledger(row.visits, book)
     roster_moved = row.roster is not before.roster
     outcome.transitions(ledger, afresh=roster_moved)
@@ -37,14 +37,14 @@ def settle(
     return outcome.row(ledger), outcome.emits
 
 
-class _Outcome:
+class _Outputs:
     """One settling: gathers emits and the memory that goes with them."""
 
     def __init__(self, row: MemberRow, member: str, now: int, received: int, book: Rulebook, source: str) -> None:
         self._row, self._member, self._now, self._received = row, member, now, received
         self._book, self._source = book, source
         self._since = complete_since(row)
-        self._said, self._emitted, self._used = row.said, row.emitted, row.utilization
+        self._transitions, self._emitted, self._used = row.transitions, row.emitted, row.utilization
         self._dues: list[int] = []
         self.emits: list[Emit] = []
 
@@ -52,14 +52,14 @@ class _Outcome:
         """The row with its new memory and its next due time."""
         now = self._now
         for visit in ledger.visits:
-            if visit.start > now or (visit.departed is not None and visit.departed > now) or visit.group == SNF:
+            if visit.start > now or (visit.departed is not None and visit.departed > now) or visit.category == SNF:
                 due = due_of_visit(visit, now, self._book)
                 if due is not None:
                     self._dues.append(due)
         self._dues += [record.at for record in self._row.custody if record.at > now]
         return msgspec.structs.replace(
             self._row,
-            said=self._said,
+            transitions=self._transitions,
             emitted=self._emitted,
             utilization=self._used,
             next_due=min(self._dues, default=None),
@@ -68,24 +68,24 @@ class _Outcome:
 
     def transitions(self, ledger: Ledger, *, afresh: bool) -> None:
         """Say what happened, and alert; `afresh` when the roster may have changed who is in ECM."""
-        teller = Teller(self._row, self._member, self._now, self._received, self._book, self._emit)
-        self._said = teller.tell(ledger, afresh=afresh)
+        teller = TransitionEmitter(self._row, self._member, self._now, self._received, self._book, self._emit)
+        self._transitions = teller.emit_transitions(ledger, afresh=afresh)
 
     def utilization(self, ledger: Ledger) -> None:
         """Say the counts, if there is anything that ever counted; a tombstone when there no longer is."""
         now, known = self._now, self._used
-        counts = use(ledger, now, local_day(now))
+        counts = count_visits(ledger, now, local_day(now))
         if counts.due is not None:
             self._dues.append(counts.due)
         subject = "u_" + digest(self._member).hex()
         if not _anything_to_count(ledger, now):
             if known is not None and known.status == LIVE:
                 self._emit(doc.UTILIZATION, self._member, None, "utilization.emptied", subject, known.revision + 1)
-                self._used = Emitted(known.revision + 1, "empty", b"", "")
+                self._used = EmittedDocument(known.revision + 1, "empty", b"", "")
             return
         keys = [ledger.visits[index].visit for index in counts.visits]
-        face = digest((counts.counts, self._since, keys))
-        if known is not None and known.digest == face:
+        fingerprint = digest((counts.counts, self._since, keys))
+        if known is not None and known.digest == fingerprint:
             return
         revision = known.revision + 1 if known is not None else 1
         document = writing.utilization(
@@ -98,15 +98,15 @@ class _Outcome:
             received=self._received,
         )
         self._emit(doc.UTILIZATION, self._member, document, "utilization.counted", subject, revision)
-        self._used = Emitted(revision, LIVE, face, "")
+        self._used = EmittedDocument(revision, LIVE, fingerprint, "")
 
     def candidates(self, ledger: Ledger) -> None:
         """Say what became of candidates and watches."""
-        judgement = judge(self._row, self._member, ledger, self._now, self._book)
-        if judgement.due is not None:
-            self._dues.append(judgement.due)
-        changed: dict[str, Emitted] = {}
-        for verdict in judgement.verdicts:
+        judgment = judge(self._row, self._member, ledger, self._now, self._book)
+        if judgment.due is not None:
+            self._dues.append(judgment.due)
+        changed: dict[str, EmittedDocument] = {}
+        for verdict in judgment.verdicts:
             known = self._emitted.get(verdict.id)
             was_live = known is not None and known.status == LIVE
             if verdict.status != LIVE and not verdict.always and not was_live:
@@ -115,15 +115,17 @@ class _Outcome:
                 assert known is not None
                 changed[verdict.id] = self._end_watch(verdict, known)
                 continue
-            case = build_case(verdict, judgement, self._row, self._member, ledger, self._book)
-            face = writing.case_digest(case, self._row, judgement.standing, self._since, verdict.superseded_by)
-            if known is not None and known.status == verdict.status and known.digest == face:
+            facts = candidate_facts(verdict, judgment, self._row, self._member, ledger, self._book)
+            fingerprint = writing.candidate_digest(
+                facts, self._row, judgment.eligibility, self._since, verdict.superseded_by
+            )
+            if known is not None and known.status == verdict.status and known.digest == fingerprint:
                 continue
             revision = known.revision + 1 if known is not None else 1
             supersedes = verdict.supersedes or (known.supersedes if known is not None else None)
             if verdict.watch:
                 watch = writing.watch(
-                    case,
+                    facts,
                     self._row,
                     self._member,
                     self._book,
@@ -138,10 +140,10 @@ class _Outcome:
                 if status == LIVE:
                     status = "amended" if was_live else "raised"
                 candidate = writing.candidate(
-                    case,
+                    facts,
                     self._row,
                     self._member,
-                    judgement.standing,
+                    judgment.eligibility,
                     self._book,
                     since=self._since,
                     revision=revision,
@@ -152,13 +154,13 @@ class _Outcome:
                     received=self._received,
                 )
                 self._emit(doc.CANDIDATES, verdict.id, candidate, f"candidate.{status}", verdict.id, revision)
-            changed[verdict.id] = Emitted(revision, verdict.status, face, verdict.line.name, supersedes)
+            changed[verdict.id] = EmittedDocument(revision, verdict.status, fingerprint, verdict.line.name, supersedes)
         if changed:
             self._emitted = {**self._emitted, **changed}
 
-    def _end_watch(self, verdict: Verdict, known: Emitted) -> Emitted:
+    def _end_watch(self, verdict: Verdict, known: EmittedDocument) -> EmittedDocument:
         self._emit(doc.WATCHLIST, verdict.id, None, "watch.lapsed", verdict.id, known.revision + 1)
-        return Emitted(known.revision + 1, verdict.status, b"", known.line)
+        return EmittedDocument(known.revision + 1, verdict.status, b"", known.line)
 
     def _emit(
         self, topic: str, key: str, document: msgspec.Struct | None, kind: str, subject: str, revision: int

@@ -7,65 +7,65 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.member.eligibility import Standing
-from domain.member.evidence import Case, Proof
+from domain.member.eligibility import Eligibility
+from domain.member.evidence import CandidateFacts, EvidenceLine
 from domain.member.row import MemberRow
 from domain.member.transitions import Transition, transition_id
-from domain.member.utilization import CLASSES, WINDOWS, Use
+from domain.member.utilization import CLASSES, WINDOWS, VisitCounts
 from domain.member.visits import digest
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.times import iso_day, rfc3339, rfc3339_or_none
 from parsers.records import documents as doc
-from parsers.records.visits import Message
+from parsers.records.visits import MessageDocument
 
 _read_sources: Final = msgspec.msgpack.Decoder(tuple[Source, ...]).decode
-_NOBODY: Final = Standing(None, (), ())
+_NOBODY: Final = Eligibility(None, (), ())
 
 
 @lru_cache(maxsize=16_384)
-def messages_of(packed: bytes) -> tuple[Message, ...]:
+def messages_in(packed: bytes) -> tuple[MessageDocument, ...]:
     """The sources of a visit, which its row keeps packed."""
-    return tuple(Message(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
+    return tuple(MessageDocument(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
 
 
-def case_digest(
-    case: Case, row: MemberRow, standing: Standing | None, since: int | None, successor: str | None
+def candidate_digest(
+    facts: CandidateFacts, row: MemberRow, eligibility: Eligibility | None, since: int | None, successor: str | None
 ) -> bytes:
     """Eight bytes over all that a case's document shows, but for receipts, revisions and the rule set's hash."""
-    roster, verdict = row.roster, case.verdict
-    standing = standing or _NOBODY
+    roster, verdict = row.roster, facts.verdict
+    eligibility = eligibility or _NOBODY
     return digest(
         (
             verdict.status,
             verdict.reason,
             successor,
-            case.state,
+            facts.state,
             (roster.plan, roster.county) if roster is not None else None,
-            (case.criterion.id, case.criterion.version, case.criterion.source, case.criterion.months),
-            case.first,
-            case.last,
+            (facts.criterion.id, facts.criterion.version, facts.criterion.source, facts.criterion.months),
+            facts.first,
+            facts.last,
             since,
-            case.counts,
-            [(proof.face, proof.reason) for proof in case.proofs],
-            standing.findings,
-            case.conditions,
-            [support.id for support in case.supports],
-            (case.route.channel, case.route.source, case.route.note),
-            None if case.opener is None else (case.opener.key, case.opener.opened, case.opener_facility),
-            case.decision_by,
-            case.followup_by,
+            facts.counts,
+            [(line.fingerprint, line.reason) for line in facts.lines],
+            eligibility.findings,
+            facts.conditions,
+            [support.id for support in facts.supports],
+            (facts.route.channel, facts.route.source, facts.route.note),
+            None if facts.opener is None else (facts.opener.key, facts.opener.opened, facts.opener_facility),
+            facts.decision_by,
+            facts.followup_by,
             verdict.answer,
-            case.impaired,
+            facts.impaired,
         )
     )
 
 
 def candidate(
-    case: Case,
+    facts: CandidateFacts,
     row: MemberRow,
     member: str,
-    standing: Standing | None,
+    eligibility: Eligibility | None,
     book: Rulebook,
     *,
     since: int | None,
@@ -77,35 +77,35 @@ def candidate(
     received: int,
 ) -> doc.Candidate:
     """The document of a candidate's case."""
-    standing = standing or _NOBODY
-    verdict, opener, answer = case.verdict, case.opener, case.verdict.answer
+    eligibility = eligibility or _NOBODY
+    verdict, opener, answer = facts.verdict, facts.opener, facts.verdict.answer
     roster_time = rfc3339(row.roster_received)
     return doc.Candidate(
         candidate_id=verdict.id,
         revision=revision,
         status=status,
-        state=case.state,
+        state=facts.state,
         trigger=None
         if opener is None
-        else doc.Trigger(case.opener_kind, case.transition, rfc3339(opener.opened), case.opener_facility),
-        exclusions=tuple(doc.Finding(name, finding, roster_time) for name, finding in standing.findings),
-        suspected=standing.suspected,
-        community_supports=tuple(doc.Hint(support.id, support.why) for support in case.supports),
-        route=doc.Way(case.route.plan, case.route.channel, case.route.note, case.route.source),
-        due=doc.Due(_day(case.decision_by), _day(case.followup_by)),
+        else doc.Trigger(facts.opener_kind, facts.transition, rfc3339(opener.opened), facts.opener_facility),
+        exclusions=tuple(doc.Finding(name, finding, roster_time) for name, finding in eligibility.findings),
+        suspected=eligibility.suspected,
+        community_supports=tuple(doc.SupportHint(support.id, support.why) for support in facts.supports),
+        route=doc.RouteDocument(facts.route.plan, facts.route.channel, facts.route.note, facts.route.source),
+        due=doc.Due(_day(facts.decision_by), _day(facts.followup_by)),
         disposition=None
         if answer is None
-        else doc.Answer(answer.status, answer.actor, rfc3339(answer.at), answer.reason),
+        else doc.Response(answer.status, answer.actor, rfc3339(answer.at), answer.reason),
         supersedes=supersedes,
         superseded_by=superseded_by,
         reason=verdict.reason,
         received=rfc3339(received),
-        **_common(case, row, member, book, since, now),
+        **_common(facts, row, member, book, since, now),
     )
 
 
 def watch(
-    case: Case,
+    facts: CandidateFacts,
     row: MemberRow,
     member: str,
     book: Rulebook,
@@ -117,17 +117,17 @@ def watch(
 ) -> doc.Watch:
     """The document of a watch's case."""
     return doc.Watch(
-        watch_id=case.verdict.id,
+        watch_id=facts.verdict.id,
         revision=revision,
         status="raised" if revision == 1 else "amended",
-        state=case.state,
+        state=facts.state,
         received=rfc3339(received),
-        **_common(case, row, member, book, since, now),
+        **_common(facts, row, member, book, since, now),
     )
 
 
 def transition(
-    said: Transition,
+    transition: Transition,
     member: str,
     key: str,
     *,
@@ -139,25 +139,25 @@ def transition(
 ) -> doc.Transition:
     """The document of a transition; `key` names its visit or custody record."""
     return doc.Transition(
-        transition_id=transition_id(member, said.kind, key),
+        transition_id=transition_id(member, transition.kind, key),
         revision=revision,
         status="asserted" if asserted else "retracted",
-        kind=said.kind,
+        kind=transition.kind,
         member_id=member,
-        occurred=rfc3339(said.occurred),
-        origin=said.origin,
-        to=said.to,
+        occurred=rfc3339(transition.occurred),
+        origin=transition.origin,
+        to=transition.to,
         facility=facility,
-        visit=_shown(key),
-        confidence=said.confidence,
-        scheduled=rfc3339_or_none(said.scheduled),
-        messages=messages_of(messages),
+        visit=_counts_document(key),
+        confidence=transition.confidence,
+        scheduled=rfc3339_or_none(transition.scheduled),
+        messages=messages_in(messages),
         received=rfc3339(received),
     )
 
 
 def utilization(
-    counts: Use, keys: list[str], member: str, *, since: int | None, revision: int, now: int, received: int
+    counts: VisitCounts, keys: list[str], member: str, *, since: int | None, revision: int, now: int, received: int
 ) -> doc.Utilization:
     """The document of a member's counts."""
     return doc.Utilization(
@@ -166,7 +166,7 @@ def utilization(
         as_of=rfc3339(now),
         complete_since=_day(since),
         windows={
-            window: doc.Use(**dict(zip(CLASSES, row, strict=True)))
+            window: doc.UtilizationWindow(**dict(zip(CLASSES, row, strict=True)))
             for window, row in zip(WINDOWS, counts.counts, strict=True)
         },
         evidence=tuple(keys),
@@ -174,9 +174,11 @@ def utilization(
     )
 
 
-def _common(case: Case, row: MemberRow, member: str, book: Rulebook, since: int | None, now: int) -> dict[str, Any]:
-    roster, criterion = row.roster, case.criterion
-    ed, inpatient, snf, release = case.counts
+def _common(
+    facts: CandidateFacts, row: MemberRow, member: str, book: Rulebook, since: int | None, now: int
+) -> dict[str, Any]:
+    roster, criterion = row.roster, facts.criterion
+    ed, inpatient, snf, release = facts.counts
     return {
         "member_id": member,
         "plan": roster.plan if roster is not None else "",
@@ -184,30 +186,30 @@ def _common(case: Case, row: MemberRow, member: str, book: Rulebook, since: int 
         "population": criterion.population,
         "population_name": criterion.name,
         "rule": doc.Rule(criterion.id, criterion.version, book.rules.hash, criterion.source),
-        "window": doc.Window(iso_day(case.first), iso_day(case.last), criterion.months, _day(since)),
+        "window": doc.Window(iso_day(facts.first), iso_day(facts.last), criterion.months, _day(since)),
         "counts": doc.Counts(ed, inpatient, snf, release, criterion.required),
-        "evidence": tuple(_evidence(proof) for proof in case.proofs),
-        "conditions": case.conditions,
-        "impaired": case.impaired,
-        "opened_by": None if case.opener is None else _shown(case.opener.key),
+        "evidence": tuple(_evidence(line) for line in facts.lines),
+        "conditions": facts.conditions,
+        "impaired": facts.impaired,
+        "opened_by": None if facts.opener is None else _counts_document(facts.opener.key),
         "as_of": rfc3339(now),
     }
 
 
-def _evidence(proof: Proof) -> doc.Evidence:
+def _evidence(line: EvidenceLine) -> doc.Evidence:
     return doc.Evidence(
-        visit=_shown(proof.key),
-        patient_class=proof.kind,
-        facility=proof.facility,
-        arrived=rfc3339_or_none(proof.arrived),
-        departed=rfc3339_or_none(proof.departed),
-        counted=proof.counted,
-        reason=proof.reason,
-        messages=messages_of(proof.messages),
+        visit=_counts_document(line.key),
+        patient_class=line.kind,
+        facility=line.facility,
+        arrived=rfc3339_or_none(line.arrived),
+        departed=rfc3339_or_none(line.departed),
+        counted=line.counted,
+        reason=line.reason,
+        messages=messages_in(line.messages),
     )
 
 
-def _shown(key: str) -> str:
+def _counts_document(key: str) -> str:
     return key.removeprefix("custody:")
 
 

@@ -15,13 +15,13 @@ import msgspec
 from agents.refer import render as writing
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
-from domain.member.row import MemberRow, Said, Told
+from domain.member.row import EmittedTransition, EmittedTransitions, MemberRow
 from domain.member.transitions import (
     Transition,
+    custody_source_key,
     custody_transition,
-    said_key,
-    sight_of,
-    speakers,
+    fingerprint_of,
+    representatives,
     visit_transitions,
 )
 from domain.member.visits import OTHER, digest
@@ -32,11 +32,11 @@ from parsers.records import documents as doc
 EmitDocument = Callable[[str, str, msgspec.Struct | None, str, str, int], None]
 """(topic, key, document or None, kind of event, subject, revision)."""
 
-_SILENT: Final = -2
+_WITHDRAWN: Final = -2
 """The sight of a visit that is gone."""
 
 
-class Teller:
+class TransitionEmitter:
     """Says the transitions of one row at one moment."""
 
     def __init__(
@@ -45,63 +45,69 @@ class Teller:
         self._row, self._member, self._now, self._received = row, member, now, received
         self._book, self._emit = book, emit
 
-    def tell(self, ledger: Ledger, *, afresh: bool) -> dict[str, Said]:
+    def emit_transitions(self, ledger: Ledger, *, afresh: bool) -> dict[str, EmittedTransitions]:
         """Say what happened; returns the memory of all that was said.
 
         Visits that look as they did are passed over, unless `afresh`.
         """
-        row, now, said = self._row, self._now, self._row.said
-        changed: dict[str, Said] = {}
+        row, now, emitted = self._row, self._now, self._row.transitions
+        changed: dict[str, EmittedTransitions] = {}
         shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
-        for index in speakers(ledger) if shared else range(len(ledger.visits)):
+        for index in representatives(ledger) if shared else range(len(ledger.visits)):
             visit = ledger.visits[index]
             key = visit.visit
-            known = said.get(key)
-            if known is None and visit.group == OTHER:
+            known = emitted.get(key)
+            if known is None and visit.category == OTHER:
                 continue
-            sight = -1 if shared else sight_of(index, ledger, now, self._book)
-            if known is not None and known.sight == sight >= 0 and not afresh:
+            fingerprint = -1 if shared else fingerprint_of(index, ledger, now, self._book)
+            if known is not None and known.fingerprint == fingerprint >= 0 and not afresh:
                 continue
             found = visit_transitions(index, ledger, now, self._book)
-            kinds = self._say(key, known, found, visit.facility, visit.messages, visit.received)
+            kinds = self._emit_kinds(key, known, found, visit.facility, visit.messages, visit.received)
             if kinds:
-                changed[key] = Said(sight, kinds)
-        heard: set[str] = set()
+                changed[key] = EmittedTransitions(fingerprint, kinds)
+        seen: set[str] = set()
         for record in row.custody:
-            key = said_key(record)
-            if key in heard:
+            key = custody_source_key(record)
+            if key in seen:
                 continue
-            heard.add(key)
-            known = said.get(key)
-            sight = record.revision << 8 | (record.at <= now)
-            if known is not None and known.sight == sight and not afresh:
+            seen.add(key)
+            known = emitted.get(key)
+            fingerprint = record.revision << 8 | (record.at <= now)
+            if known is not None and known.fingerprint == fingerprint and not afresh:
                 continue
             transition = custody_transition(record, now)
             found = [] if transition is None else [transition]
-            kinds = self._say(key, known, found, record.facility, record.messages, record.received)
+            kinds = self._emit_kinds(key, known, found, record.facility, record.messages, record.received)
             if kinds:
-                changed[key] = Said(sight, kinds)
-        if row.gone:
-            self._retract_gone(ledger, changed)
-        return {**said, **changed} if changed else said
+                changed[key] = EmittedTransitions(fingerprint, kinds)
+        if row.withdrawn:
+            self._retract_withdrawn(ledger, changed)
+        return {**emitted, **changed} if changed else emitted
 
-    def _retract_gone(self, ledger: Ledger, changed: dict[str, Said]) -> None:
+    def _retract_withdrawn(self, ledger: Ledger, changed: dict[str, EmittedTransitions]) -> None:
         here = {visit.visit for visit in ledger.visits}
-        here.update(said_key(record) for record in self._row.custody)
-        for key, known in self._row.said.items():
-            if key not in here and known.sight != _SILENT:
-                changed[key] = Said(_SILENT, self._say(key, known, [], "", b"", self._received))
+        here.update(custody_source_key(record) for record in self._row.custody)
+        for key, known in self._row.transitions.items():
+            if key not in here and known.fingerprint != _WITHDRAWN:
+                changed[key] = EmittedTransitions(_WITHDRAWN, self._emit_kinds(key, known, [], "", b"", self._received))
 
-    def _say(
-        self, key: str, known: Said | None, found: list[Transition], facility: str, messages: bytes, received: int
-    ) -> dict[str, Told]:
+    def _emit_kinds(
+        self,
+        key: str,
+        known: EmittedTransitions | None,
+        found: list[Transition],
+        facility: str,
+        messages: bytes,
+        received: int,
+    ) -> dict[str, EmittedTransition]:
         """Assert what is new, retract what no longer holds; returns what was said about this key, all told."""
         kinds = dict(known.kinds) if known is not None else {}
-        standing = set()
+        current = set()
         for transition in found:
             kind = transition.kind
-            standing.add(kind)
-            face = digest(
+            current.add(kind)
+            fingerprint = digest(
                 (
                     transition.occurred,
                     transition.origin,
@@ -111,54 +117,54 @@ class Teller:
                     transition.scheduled,
                 )
             )
-            told = kinds.get(kind)
-            news = told is None or not told.asserted or told.digest != face
+            last = kinds.get(kind)
+            news = last is None or not last.asserted or last.digest != fingerprint
             if news:
-                revision = told.revision + 1 if told is not None else 1
-                alerted = told.alerted if told is not None else 0
-                told = Told(revision, True, transition.occurred, face, alerted)
-            assert told is not None
-            kinds[kind] = self._tell(transition, told, key, facility, messages, received, news=news)
-        for kind, told in kinds.items():
-            if told.asserted and kind not in standing:
-                back = Told(told.revision + 1, False, told.occurred, told.digest, told.alerted)
-                was = Transition(kind, told.occurred)
-                kinds[kind] = self._tell(was, back, key, facility, messages, received, news=True)
+                revision = last.revision + 1 if last is not None else 1
+                alerted = last.alerted if last is not None else 0
+                last = EmittedTransition(revision, True, transition.occurred, fingerprint, alerted)
+            assert last is not None
+            kinds[kind] = self._emit_one(transition, last, key, facility, messages, received, news=news)
+        for kind, last in kinds.items():
+            if last.asserted and kind not in current:
+                back = EmittedTransition(last.revision + 1, False, last.occurred, last.digest, last.alerted)
+                was = Transition(kind, last.occurred)
+                kinds[kind] = self._emit_one(was, back, key, facility, messages, received, news=True)
         return kinds
 
-    def _tell(
+    def _emit_one(
         self,
         transition: Transition,
-        told: Told,
+        last: EmittedTransition,
         key: str,
         facility: str,
         messages: bytes,
         received: int,
         *,
         news: bool,
-    ) -> Told:
+    ) -> EmittedTransition:
         """Write one transition if it is news, and the alert that follows from it if the member was in ECM."""
         provider = enrolled_at(self._row.roster, transition.occurred)
-        alert = told.alerted != told.revision and (told.alerted > 0 if not told.asserted else provider is not None)
+        alert = last.alerted != last.revision and (last.alerted > 0 if not last.asserted else provider is not None)
         if not (news or alert):
-            return told
+            return last
         document = writing.transition(
             transition,
             self._member,
             key,
-            revision=told.revision,
-            asserted=told.asserted,
+            revision=last.revision,
+            asserted=last.asserted,
             facility=facility,
             messages=messages,
             received=received,
         )
         name = document.transition_id
         if news:
-            self._emit(doc.TRANSITIONS, self._member, document, f"transition.{document.status}", name, told.revision)
+            self._emit(doc.TRANSITIONS, self._member, document, f"transition.{document.status}", name, last.revision)
         if not alert:
-            return told
+            return last
         alert_id = "a" + name[1:]
-        due = rfc3339(transition.occurred + self._book.practice.alert_hours * HOUR)
+        due = rfc3339(transition.occurred + self._book.settings.alert_hours * HOUR)
         self._emit(
             doc.ALERTS,
             self._member,
@@ -171,6 +177,6 @@ class Teller:
             ),
             f"alert.{document.status}",
             alert_id,
-            told.revision,
+            last.revision,
         )
-        return msgspec.structs.replace(told, alerted=told.revision)
+        return msgspec.structs.replace(last, alerted=last.revision)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from agents.runtime.contract import Context, Emit, Record, Stage, received_of
-from agents.runtime.store import ChunkResult, Fault, Rows, row_of, seal
+from agents.runtime.store import ChunkResult, Fault, RowStore, envelope, row_of
 from domain.errors import Refusal
 from domain.times import MINUTE
 from parsers.records.ticks import read_tick
@@ -38,7 +38,7 @@ class TooLarge(Exception):
 
 def decide_chunk(
     stage: Stage,
-    rows: Rows,
+    rows: RowStore,
     records: Sequence[Record],
     *,
     under: ChunkResult | None = None,
@@ -83,7 +83,7 @@ class _Decision:
     def __init__(
         self,
         stage: Stage,
-        rows: Rows,
+        rows: RowStore,
         under: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         row_limit: int,
@@ -260,7 +260,7 @@ class _Decision:
                 continue
             if len(body) > self.row_limit and key not in watched:
                 outgrown.add(key)
-            changed[key] = seal(schema, due, body)
+            changed[key] = envelope(schema, due, body)
         return changed, outgrown
 
     def result(self, changed: dict[str, bytes | None], records: int) -> ChunkResult:

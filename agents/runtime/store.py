@@ -66,7 +66,7 @@ class ChunkResult(msgspec.Struct, frozen=True):
     """Rows decided because they were due."""
 
 
-def seal(schema: int, due: int | None, row: bytes) -> bytes:
+def envelope(schema: int, due: int | None, row: bytes) -> bytes:
     """A row as the changelog holds it."""
     return _HEAD.pack(schema, _INT64, NEVER if due is None else due) + row
 
@@ -110,7 +110,7 @@ def due_of(sealed: bytes) -> int:
     return int.from_bytes(sealed[_DUE], "big", signed=True)
 
 
-def seal_clock(clock: int) -> bytes:
+def clock_envelope(clock: int) -> bytes:
     """A partition's clock as the changelog holds it."""
     return _HEAD.pack(0, _INT64, clock)
 
@@ -122,7 +122,7 @@ def check_row(value: bytes, schema: int, oldest: int) -> None:
     check_version(value[0], schema, oldest)
 
 
-class Rows(Protocol):
+class RowStore(Protocol):
     """One partition's rows as of the last committed transaction, and its clock (ms UTC)."""
 
     clock: int
@@ -145,11 +145,11 @@ class Rows(Protocol):
         """Take one changelog record; rows of versions from `oldest` to `schema` are read. Raises Unreadable."""
         ...
 
-    def reached(self, position: int) -> None:
+    def advance(self, position: int) -> None:
         """All changelog records before offset `position` have been taken."""
         ...
 
-    def build_heap(self) -> None:
+    def finish_restore(self) -> None:
         """The last record has been taken: `due` may be asked from now on."""
         ...
 
@@ -162,7 +162,7 @@ class Rows(Protocol):
         ...
 
 
-class PartitionRows:
+class MemoryStore:
     """Rows in memory, and their heap of due rows.
 
     The heap may hold entries that no longer hold (the row has another due time since); an entry is right when it says
@@ -187,7 +187,7 @@ class PartitionRows:
         """All sealed rows by key, in no order."""
         return self.sealed.items()
 
-    def reached(self, position: int) -> None:
+    def advance(self, position: int) -> None:
         """Nothing to do: memory does not outlive the worker, so it need not know how far it has come."""
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class PartitionRows:
         check_row(value, schema, oldest)
         self.sealed[key.decode()] = value
 
-    def build_heap(self) -> None:
+    def finish_restore(self) -> None:
         """Build the heap anew from the rows."""
         self.heap = [(due_of(row), key) for key, row in self.sealed.items() if row[_DUE] != _NEVER_BYTES]
         heapify(self.heap)
@@ -240,7 +240,7 @@ class PartitionRows:
         if result.ticked >= 0:
             self._drop_stale(result.ticked)
         if len(heap) > 2 * len(sealed) + 1024:
-            self.build_heap()
+            self.finish_restore()
 
     def _drop_stale(self, clock: int) -> None:
         """Clear the due end of the heap of entries that no longer hold and of repeats."""
@@ -255,6 +255,6 @@ class PartitionRows:
             heappush(heap, entry)
 
 
-def decoded(rows: Rows, stage: Stage) -> dict[str, Any]:
+def decoded(rows: RowStore, stage: Stage) -> dict[str, Any]:
     """All rows by key, decoded: for the end of a replay."""
     return {key: row_of(stage, row) for key, row in rows.items()}

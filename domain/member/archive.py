@@ -15,9 +15,9 @@ import msgspec
 
 from domain.member.candidates import LIVE, judge
 from domain.member.counting import read_ledger
-from domain.member.evidence import build_case
+from domain.member.evidence import candidate_facts
 from domain.member.row import MemberRow
-from domain.member.visits import CUSTODY, SNF, STAY, Held
+from domain.member.visits import CUSTODY, SNF, STAY, MemberVisit
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day, months_before
 
@@ -34,23 +34,23 @@ def months_kept(book: Rulebook) -> int:
     return max(LONGEST_COUNT, *asked) + MARGIN if asked else LONGEST_COUNT + MARGIN
 
 
-def is_over(visit: Held, now: int, months: int) -> bool:
+def is_over(visit: MemberVisit, now: int, months: int) -> bool:
     """Whether nothing of the visit lies within `months` months before `now` (ms UTC).
 
     A stay that nobody ended is not over. An attendance that nobody ended is: many feeds never send an A03 for one.
     """
-    if visit.status == "open" and visit.group in _STAYS:
+    if visit.status == "open" and visit.category in _STAYS:
         return False
     times = [at for at in (visit.start, visit.arrived, visit.departed) if at]
     return local_day(max(times, default=visit.received)) < months_before(local_day(now), months)
 
 
-def over(visits: Iterable[Held], now: int, months: int) -> list[Held]:
+def archivable(visits: Iterable[MemberVisit], now: int, months: int) -> list[MemberVisit]:
     """The whole visits that are over, oldest first (in row order)."""
     return [visit for visit in visits if not visit.archived and is_over(visit, now, months)]
 
 
-def shown(row: MemberRow, member: str, now: int, book: Rulebook) -> frozenset[str]:
+def cited_visits(row: MemberRow, member: str, now: int, book: Rulebook) -> frozenset[str]:
     """Keys of the visits in the evidence of each candidate and watch that stands or was answered: these keep their
     proof. An answered candidate is written again when something about its member changes, however old it is.
     """
@@ -60,16 +60,16 @@ def shown(row: MemberRow, member: str, now: int, book: Rulebook) -> frozenset[st
         proof.key
         for verdict in judgement.verdicts
         if verdict.status == LIVE or verdict.always
-        for proof in build_case(verdict, judgement, row, member, ledger, book).proofs
+        for proof in candidate_facts(verdict, judgement, row, member, ledger, book).lines
     )
 
 
-def hollow(visit: Held) -> Held:
+def without_messages(visit: MemberVisit) -> MemberVisit:
     """The visit as a row holds it once its proof is in the archive."""
     return msgspec.structs.replace(visit, messages=b"")
 
 
-def archive_id(member: str, visit: Held) -> str:
+def archive_id(member: str, visit: MemberVisit) -> str:
     """The key of a member's archived visit: it names nobody, and each visit has its own, so that a compacted topic
     keeps the last record of each.
     """

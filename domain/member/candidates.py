@@ -14,11 +14,19 @@ import msgspec
 
 from domain.member.ages import Ages, ages_of
 from domain.member.counting import Counted, Ledger
-from domain.member.eligibility import CLOSING, Standing, answer_to, not_a_member, rests, stand, standing_dues
+from domain.member.eligibility import (
+    CLOSING,
+    Eligibility,
+    answer_to,
+    assess,
+    cooling_off,
+    eligibility_dues,
+    not_a_member,
+)
 from domain.member.releases import Release, entitled, release_spans, releases
-from domain.member.row import Disposition, MemberRow
+from domain.member.row import CareResponse, MemberRow
 from domain.member.spans import GROUPS_OF, Chain, Span, chains, clip, count_spans, join, leaving
-from domain.rules.rulebook import FOREVER, Line, Rulebook, Validity
+from domain.rules.rulebook import FOREVER, Rulebook, RuleLine, Validity
 from domain.rules.ruleset import ADULT, YOUTH, Criterion
 from domain.snapshots import RosterFacts
 from domain.times import day_start, local_day
@@ -38,12 +46,12 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     """
 
     id: str
-    line: Line
+    line: RuleLine
     status: str
     at: int
     reason: str | None = None
     chain: Chain | None = None
-    answer: Disposition | None = None
+    answer: CareResponse | None = None
     always: bool = False
     supersedes: str | None = None
     superseded_by: str | None = None
@@ -54,30 +62,30 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
         return self.id.startswith(WATCH)
 
 
-class Judgement(msgspec.Struct, frozen=True, gc=False):
+class Judgment(msgspec.Struct, frozen=True, gc=False):
     """The verdicts, the member's standing (None without a roster row), the releases, and the next due time or None."""
 
     verdicts: list[Verdict]
-    standing: Standing | None
+    eligibility: Eligibility | None
     releases: list[Release]
     due: int | None
 
 
-def candidate_id(prefix: str, member: str, line: Line, key: str) -> str:
+def candidate_id(prefix: str, member: str, line: RuleLine, key: str) -> str:
     """The ID of a candidate (or watch): of member, population, rule major version, and what opened the first span."""
     name = "\x1f".join((prefix, member, line.population, str(line.major), key))
     return f"{prefix}_" + blake2b(name.encode(), digest_size=12).hexdigest()
 
 
-def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook) -> Judgement:
+def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook) -> Judgment:
     """All verdicts at `now`. A chain that is not live and was never raised has none."""
     roster = row.roster
     if roster is None:
-        gone = [_gone(row, name, book, now, "left_roster") for name in _live_names(row)]
-        return Judgement([verdict for verdict in gone if verdict is not None], None, [], None)
+        gone = [_ended(row, name, book, now, "left_roster") for name in _live_names(row)]
+        return Judgment([verdict for verdict in gone if verdict is not None], None, [], None)
     found = releases(row.custody, ledger)
     ages = None if roster.birth_date is None else ages_of(roster.birth_date)
-    lines: list[tuple[Line, list[Chain], list[Chain]]] = []
+    lines: list[tuple[RuleLine, list[Chain], list[Chain]]] = []
     edges: list[int] = []
     if ages is not None:
         for line in book.lines:
@@ -88,36 +96,36 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
                         edges += (span.start, span.end)
                     # A document names the version in force, so it changes where one hands over to the next.
                     edges += line.handovers
-                    gap = book.practice.chain_gap_days
+                    gap = book.settings.chain_gap_days
                     reached = chains(met, gap)
                     # Who meets the criterion is not near it; a watch that stood is found gone below.
                     hidden = any(chain.live(now) for chain in reached)
                     lines.append((line, reached, [] if hidden else chains(near, gap)))
     edges = [edge for edge in edges if now < edge < FOREVER]
     if not (row.emitted or row.dispositions or edges):
-        return Judgement([], None, found, None)
-    standing = stand(roster, ledger, now, local_day(now), book)
+        return Judgment([], None, found, None)
+    eligibility = assess(roster, ledger, now, local_day(now), book)
     verdicts: list[Verdict] = []
     for line, reached, nearly in lines:
-        verdicts += _candidates(row, member, line, reached, standing, now, book)
-        if standing.bar is None:
+        verdicts += _candidates(row, member, line, reached, eligibility, now, book)
+        if eligibility.blocked_by is None:
             verdicts += _watches(roster, member, line, nearly, now)
-    said = {verdict.id for verdict in verdicts}
+    named = {verdict.id for verdict in verdicts}
     for name in _live_names(row):
-        if name not in said:
-            verdict = _gone(row, name, book, now, "facts_changed")
+        if name not in named:
+            verdict = _ended(row, name, book, now, "facts_changed")
             if verdict is not None:
                 verdicts.append(verdict)
     if verdicts or edges:
         edges += [
             edge
-            for edge in (*standing_dues(roster, row.dispositions, book), *_window_edges(ledger, book))
+            for edge in (*eligibility_dues(roster, row.dispositions, book), *_window_edges(ledger, book))
             if now < edge < FOREVER
         ]
-    return Judgement(verdicts, standing, found, min(edges, default=None))
+    return Judgment(verdicts, eligibility, found, min(edges, default=None))
 
 
-def _possible(line: Line, ledger: Ledger, found: list[Release], ages: Ages) -> bool:
+def _possible(line: RuleLine, ledger: Ledger, found: list[Release], ages: Ages) -> bool:
     """Whether the line can have a span at all: there is enough to count, and it lies at the right age."""
     if line.kind == "release":
         return bool(found)
@@ -130,7 +138,7 @@ def _possible(line: Line, ledger: Ledger, found: list[Release], ages: Ages) -> b
 
 
 def _spans(
-    line: Line, ledger: Ledger, found: list[Release], roster: RosterFacts, ages: Ages, book: Rulebook
+    line: RuleLine, ledger: Ledger, found: list[Release], roster: RosterFacts, ages: Ages, book: Rulebook
 ) -> tuple[list[Span], list[Span]]:
     """(where the line's criterion is met, where it is met or nearly so), over all its versions."""
     met: list[Span] = []
@@ -164,15 +172,15 @@ class _Sweeps:
     def of(self, criterion: Criterion, *, near: bool) -> list[Span]:
         """Where one of the limbs is met. `near`: or nearly; a limb without a near tier is met there as it is."""
         spans: list[Span] = []
-        for limb in criterion.limbs:
-            spans += self._limb(limb.of, (near and limb.near) or limb.at_least, criterion.months)
+        for limb in criterion.thresholds:
+            spans += self._threshold_spans(limb.of, (near and limb.near) or limb.at_least, criterion.months)
         return join(spans) if len(spans) > 1 else spans
 
-    def _limb(self, of: str, number: int, months: int) -> list[Span]:
+    def _threshold_spans(self, of: str, number: int, months: int) -> list[Span]:
         entries = self._entries.get(of)
         if entries is None:
             groups = GROUPS_OF[of]
-            entries = self._entries[of] = [entry for entry in self._ledger.counted if entry.group in groups]
+            entries = self._entries[of] = [entry for entry in self._ledger.counted if entry.category in groups]
         if len(entries) < number:
             return []
         ends = self._ends.get((of, months))
@@ -188,7 +196,7 @@ def _release_spans(
     return release_spans(entitled(found, criterion, roster, ages), criterion, ledger, book)
 
 
-def _of_age(spans: Iterable[Span], line: Line, ages: Ages) -> list[Span]:
+def _of_age(spans: Iterable[Span], line: RuleLine, ages: Ages) -> list[Span]:
     """An adult's spans begin with the 21st birthday; a youth's must have opened before it and are kept whole."""
     if line.age == ADULT:
         return clip(spans, ages.adult, FOREVER)
@@ -198,7 +206,7 @@ def _of_age(spans: Iterable[Span], line: Line, ages: Ages) -> list[Span]:
 
 
 def _candidates(
-    row: MemberRow, member: str, line: Line, found: list[Chain], standing: Standing, now: int, book: Rulebook
+    row: MemberRow, member: str, line: RuleLine, found: list[Chain], eligibility: Eligibility, now: int, book: Rulebook
 ) -> list[Verdict]:
     remembered = bool(row.dispositions) or any(known.line == line.name for known in row.emitted.values())
     if not remembered:
@@ -211,7 +219,7 @@ def _candidates(
         if now >= chain.opener.start:
             answer = answer_to(row, name, chain, orphans, now) if row.dispositions else None
             others = (known | set(names)) - {name} if row.dispositions else set()
-            verdicts.append(_verdict(row, name, line, chain, standing, answer, others, now, book))
+            verdicts.append(_verdict(row, name, line, chain, eligibility, answer, others, now, book))
     heir = next((v for v in verdicts if v.status == LIVE or (v.always and v.chain and v.chain.live(now))), None)
     replaced = sorted(name for name in orphans if row.emitted[name].status == LIVE)
     if heir is not None and replaced:
@@ -223,10 +231,10 @@ def _candidates(
 def _verdict(
     row: MemberRow,
     name: str,
-    line: Line,
+    line: RuleLine,
     chain: Chain,
-    standing: Standing,
-    answer: Disposition | None,
+    eligibility: Eligibility,
+    answer: CareResponse | None,
     others: set[str],
     now: int,
     book: Rulebook,
@@ -242,13 +250,13 @@ def _verdict(
         return Verdict(name, line, CLOSED, at, answer.status, chain, answer, always=True)
     if not live:
         return Verdict(name, line, LAPSED, at, "no_longer_met", chain, answer)
-    bar = standing.bar or rests(row, chain, others, now, book)
-    if bar is not None:
-        return Verdict(name, line, CLOSED, at, bar, chain, answer)
+    blocked_by = eligibility.blocked_by or cooling_off(row, chain, others, now, book)
+    if blocked_by is not None:
+        return Verdict(name, line, CLOSED, at, blocked_by, chain, answer)
     return Verdict(name, line, LIVE, at, None, chain, answer)
 
 
-def _watches(roster: RosterFacts, member: str, line: Line, found: list[Chain], now: int) -> list[Verdict]:
+def _watches(roster: RosterFacts, member: str, line: RuleLine, found: list[Chain], now: int) -> list[Verdict]:
     return [
         Verdict(candidate_id(WATCH, member, line, chain.opener.key), line, LIVE, now, None, chain)
         for chain in found
@@ -256,7 +264,7 @@ def _watches(roster: RosterFacts, member: str, line: Line, found: list[Chain], n
     ]
 
 
-def _gone(row: MemberRow, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:
+def _ended(row: MemberRow, name: str, book: Rulebook, now: int, reason: str) -> Verdict | None:
     """The verdict on something live that the facts no longer show. None when its rule is gone too."""
     emitted = row.emitted[name]
     line = next((line for line in book.lines if line.name == emitted.line), None)

@@ -11,8 +11,20 @@ from typing import Final
 
 import msgspec
 
-from domain.member.dedup import stitch
-from domain.member.visits import DIED, ED, ELECTIVE, LABOR, LONG_TERM, NEWBORN, OBSERVATION, SNF, STAY, TWIN, Held
+from domain.member.dedup import join_duplicates
+from domain.member.visits import (
+    DIED,
+    ED,
+    ELECTIVE,
+    LABOR,
+    LONG_TERM,
+    NEWBORN,
+    OBSERVATION,
+    PLANNED_READMISSION,
+    SNF,
+    STAY,
+    MemberVisit,
+)
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
 
@@ -23,22 +35,22 @@ BECAME_INPATIENT: Final = "became_inpatient"
 SAME_DAY: Final = "same_day"
 TRANSFER: Final = "transfer_continuation"
 IN_OBSERVATION: Final = "observation"
-OF_NEWBORN: Final = "newborn"
+NEWBORN_STAY: Final = "newborn"
 DELIVERY: Final = "delivery"
 DUPLICATE: Final = "duplicate_feed"
 HEARSAY: Final = "hearsay"
 OUTSIDE: Final = "outside_window"
 NOT_SHORT_TERM: Final = "not_short_term"
 REASONS: Final = (
-    COUNTED, CANCELLED, PLANNED, BECAME_INPATIENT, SAME_DAY, TRANSFER, IN_OBSERVATION, OF_NEWBORN, DELIVERY, DUPLICATE,
-    HEARSAY, OUTSIDE, NOT_SHORT_TERM,
+    COUNTED, CANCELLED, PLANNED, BECAME_INPATIENT, SAME_DAY, TRANSFER, IN_OBSERVATION, NEWBORN_STAY, DELIVERY,
+    DUPLICATE, HEARSAY, OUTSIDE, NOT_SHORT_TERM,
 )  # fmt: skip
 
 TRANSFERRED: Final = 1
 READMITTED: Final = 2
 EVER: Final = 4_000_000
 """A day (ordinal) after all others."""
-_UNASSERTED: Final = {"cancelled": CANCELLED, "expected": PLANNED}
+_REASON_OF_STATUS: Final = {"cancelled": CANCELLED, "expected": PLANNED}
 _ONWARD: Final = ("ACUTE_TRANSFER", "ADMITTED_HERE")
 
 
@@ -47,7 +59,7 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 
     start: int
     day: int
-    group: str
+    category: str
     index: int
     until: int
 
@@ -55,7 +67,7 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 class Ledger(msgspec.Struct, frozen=True, gc=False):
     """A member's visits, read. `visits` and `reasons` run in parallel; `reasons` is "" where counting has no say."""
 
-    visits: list[Held]
+    visits: list[MemberVisit]
     reasons: list[str]
     counted: list[Counted]
     duplicates: dict[int, int]
@@ -65,28 +77,28 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
     """The position of the visit that tells of the member's death, or -1."""
 
 
-def read_ledger(held: Sequence[Held], book: Rulebook) -> Ledger:
+def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
     """Give each visit its reason. `held` is in row order (start, patient, visit)."""
-    practice = book.practice
-    visits, duplicates = stitch(held, practice.stitch_minutes)
+    practice = book.settings
+    visits, duplicates = join_duplicates(held, practice.stitch_minutes)
     reasons: list[str] = []
     counted: list[Counted] = []
     links: dict[int, int] = {}
     ed_days: set[int] = set()
     last_out, planned_until, death = -EVER, -EVER, -1
     for index, visit in enumerate(visits):
-        status, group, day = visit.status, visit.group, visit.day
+        status, group, day = visit.status, visit.category, visit.day
         until = EVER
         if status not in ("open", "closed") or not day:
-            reasons.append(_UNASSERTED.get(status, HEARSAY))
+            reasons.append(_REASON_OF_STATUS.get(status, HEARSAY))
             continue
         if index in duplicates:
             reasons.append(DUPLICATE)
             continue
-        if death < 0 and (visit.to == "EXPIRED" or visit.marks & DIED):
+        if death < 0 and (visit.disposition_group == "EXPIRED" or visit.flags & DIED):
             death = index
         if group == ED:
-            if visit.to in _ONWARD and _was_admitted(visit, visits, duplicates, practice.ed_link_days):
+            if visit.disposition_group in _ONWARD and _was_admitted(visit, visits, duplicates, practice.ed_link_days):
                 reason = BECAME_INPATIENT
             elif day in ed_days:
                 reason = SAME_DAY
@@ -103,10 +115,10 @@ def read_ledger(held: Sequence[Held], book: Rulebook) -> Ledger:
             if visit.departed is not None:
                 out = local_day(visit.departed)
                 last_out = max(last_out, out)
-                if visit.marks & TWIN:
+                if visit.flags & PLANNED_READMISSION:
                     planned_until = max(planned_until, out + practice.readmission_days)
         elif group == SNF:
-            reason = NOT_SHORT_TERM if visit.marks & LONG_TERM else COUNTED
+            reason = NOT_SHORT_TERM if visit.flags & LONG_TERM else COUNTED
             long = visit.departed is None or local_day(visit.departed) - day > practice.snf_short_days
             if long:
                 until = day + practice.snf_short_days + 1
@@ -127,25 +139,25 @@ def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
     return NOT_SHORT_TERM if last >= until else COUNTED
 
 
-def _stay_reason(visit: Held, book: Rulebook, planned_until: int, gap: int) -> str:
-    marks = visit.marks
+def _stay_reason(visit: MemberVisit, book: Rulebook, planned_until: int, gap: int) -> str:
+    marks = visit.flags
     conditions = book.conditions(visit.diagnoses, visit.day) if visit.diagnoses else 0
     if marks & NEWBORN or conditions & book.newborn:
-        return OF_NEWBORN
-    if not book.practice.count_deliveries and (marks & LABOR or conditions & book.delivery):
+        return NEWBORN_STAY
+    if not book.settings.count_deliveries and (marks & LABOR or conditions & book.delivery):
         return DELIVERY
     if marks & ELECTIVE or visit.day <= planned_until:
         return PLANNED
-    return TRANSFER if gap < book.practice.transfer_gap_days else COUNTED
+    return TRANSFER if gap < book.settings.transfer_gap_days else COUNTED
 
 
-def _was_admitted(visit: Held, visits: Sequence[Held], duplicates: dict[int, int], days: int) -> bool:
+def _was_admitted(visit: MemberVisit, visits: Sequence[MemberVisit], duplicates: dict[int, int], days: int) -> bool:
     """Whether an ED attendance that was sent on became a stay, here or elsewhere, within `days` calendar days."""
     if visit.departed is None:
         return False
     last = local_day(visit.departed) + days
     return any(
-        stay.group == STAY
+        stay.category == STAY
         and stay.asserted
         and stay.start >= visit.start
         and stay.day <= last

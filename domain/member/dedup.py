@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from domain.member.visits import OTHER, WEAK, Held, digest
+from domain.member.visits import OTHER, WEAK, MemberVisit, digest
 from domain.times import MINUTE
 
 
-def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, int]]:
+def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[MemberVisit], dict[int, int]]:
     """(the visits, with what its duplicates know added to each that stands for several; duplicate -> that one).
 
     `visits` are in row order; positions are kept.
@@ -26,11 +26,11 @@ def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, 
     nearby: dict[tuple[str, str], list[list[int]]] = {}
     named: dict[str, list[int]] = {}
     for index, visit in enumerate(visits):
-        if not visit.asserted or visit.arrived is None or visit.group == OTHER:
+        if not visit.asserted or visit.arrived is None or visit.category == OTHER:
             continue
-        place = nearby.setdefault((visit.facility, visit.group), [])
+        place = nearby.setdefault((visit.facility, visit.category), [])
         home = named.get(visit.visit)
-        if home is None or not _strange(visits, home, visit):
+        if home is None or not _no_visit_of_same_patient(visits, home, visit):
             home = next((c for c in reversed(place) if _joins(visits, c, visit, minutes * MINUTE)), None)
         if home is not None:
             home.append(index)
@@ -41,44 +41,48 @@ def stitch(visits: Sequence[Held], minutes: int) -> tuple[list[Held], dict[int, 
     view, duplicates = list(visits), {}
     for cluster in clusters:
         if len(cluster) > 1:
-            cluster.sort(key=lambda index: _standing(visits[index]))
+            cluster.sort(key=lambda index: _precedence(visits[index]))
             view[cluster[0]] = _merged([visits[index] for index in cluster])
             duplicates.update(dict.fromkeys(cluster[1:], cluster[0]))
     return view, duplicates
 
 
-def _joins(visits: Sequence[Held], cluster: Sequence[int], visit: Held, limit: int) -> bool:
+def _joins(visits: Sequence[MemberVisit], cluster: Sequence[int], visit: MemberVisit, limit: int) -> bool:
     """Whether a visit at the same facility and of the same group is one with the cluster."""
     arrived = visits[cluster[0]].arrived
     assert arrived is not None
     assert visit.arrived is not None
-    return visit.facility != "" and abs(arrived - visit.arrived) <= limit and _strange(visits, cluster, visit)
+    return (
+        visit.facility != ""
+        and abs(arrived - visit.arrived) <= limit
+        and _no_visit_of_same_patient(visits, cluster, visit)
+    )
 
 
-def _strange(visits: Sequence[Held], cluster: Sequence[int], visit: Held) -> bool:
+def _no_visit_of_same_patient(visits: Sequence[MemberVisit], cluster: Sequence[int], visit: MemberVisit) -> bool:
     """Whether the cluster has no visit of the same source patient: one patient's two visits are two."""
     patient = visit.patient
     return all(visits[index].patient != patient for index in cluster)
 
 
-def _standing(visit: Held) -> tuple[int, int, str, str]:
+def _precedence(visit: MemberVisit) -> tuple[int, int, str, str]:
     """The smallest of these stands for its cluster: a numbered visit before a weak one, then the earlier."""
-    return (visit.marks & WEAK, visit.arrived or 0, visit.patient, visit.visit)
+    return (visit.flags & WEAK, visit.arrived or 0, visit.patient, visit.visit)
 
 
-def _merged(cluster: Sequence[Held]) -> Held:
+def _merged(cluster: Sequence[MemberVisit]) -> MemberVisit:
     """The visit that stands for a cluster, with the end, the diagnoses and the marks that only others know."""
     chosen = cluster[0]
     ended = next((visit for visit in cluster if visit.departed is not None), chosen)
     diagnoses = tuple(sorted({code for visit in cluster for code in visit.diagnoses}))
-    marks = chosen.marks
+    flags = chosen.flags
     for visit in cluster[1:]:
-        marks |= visit.marks & ~WEAK
+        flags |= visit.flags & ~WEAK
     return msgspec.structs.replace(
         chosen,
         departed=ended.departed,
-        to=ended.to,
+        disposition_group=ended.disposition_group,
         diagnoses=diagnoses,
-        marks=marks,
-        face=digest((chosen.face, ended.departed)),
+        flags=flags,
+        fingerprint=digest((chosen.fingerprint, ended.departed)),
     )

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.member.counting import Ledger
-from domain.member.row import Disposition, MemberRow
+from domain.member.row import CareResponse, MemberRow
 from domain.member.spans import Chain
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import EcmStatus, RosterFacts
@@ -20,35 +20,35 @@ from domain.times import DAY, day_of, day_start, local_day
 
 CLOSING: Final = frozenset({"enrolled", "declined", "unreachable", "not_eligible", "closed"})
 """Answers after which there is nothing more to propose."""
-RESTING: Final = frozenset({"declined", "unreachable"})
+COOLING_OFF: Final = frozenset({"declined", "unreachable"})
 ANSWERS: Final = CLOSING | {"received", "accepted", "outreach"}
 _ENDED: Final = frozenset({"ended", "disenrolled", "discontinued"})
 _WAS_IN: Final = _ENDED | {"enrolled"}
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class Eligibility(msgspec.Struct, frozen=True, gc=False):
     """How the member stands today. `bar`: what keeps every candidate from going out, or None. `findings`: each
     programme that excludes ECM, and clear, suspected or verified."""
 
-    bar: str | None
+    blocked_by: str | None
     findings: tuple[tuple[str, str], ...]
     suspected: tuple[str, ...]
 
 
-def stand(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Standing:
+def assess(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Eligibility:
     """The member's standing at `now` (ms UTC), which falls on `today`."""
     findings = book.clear(today)
     verified = ""
-    if roster.programmes or not book.hinting.isdisjoint([visit.to for visit in ledger.visits]):
+    if roster.programmes or not book.hinting.isdisjoint([visit.disposition_group for visit in ledger.visits]):
         findings, verified = _findings(roster, ledger, now, today, book)
-    bar = None
+    blocked_by = None
     if died_by(ledger, now):
-        bar = "died"
+        blocked_by = "died"
     elif verified:
-        bar = f"excluded:{verified}"
+        blocked_by = f"excluded:{verified}"
     elif roster.ecm is not None and enrolled_on(roster.ecm, today):
-        bar = "enrolled"
-    return Standing(bar, findings, tuple(name for name, finding in findings if finding == "suspected"))
+        blocked_by = "enrolled"
+    return Eligibility(blocked_by, findings, tuple(name for name, finding in findings if finding == "suspected"))
 
 
 def _findings(
@@ -85,12 +85,12 @@ def enrolled_on(ecm: EcmStatus, day: int) -> bool:
     return ecm.status in _WAS_IN and _holds(_day(ecm.start), _day(ecm.end), day)
 
 
-def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebook) -> str | None:
+def cooling_off(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebook) -> str | None:
     """Why a population rests: ECM ended, or another of its candidates was declined, less than 90 days (setting) ago.
 
     What opened after ECM ended is new and does not rest; what opened before a candidate was declined is not held by it.
     """
-    rest, opened = book.practice.rest_days, chain.opener.start
+    rest, opened = book.settings.rest_days, chain.opener.start
     ecm = row.roster.ecm if row.roster is not None else None
     if ecm is not None and ecm.end is not None and ecm.status in _WAS_IN:
         first = day_of(ecm.end) + 1
@@ -98,12 +98,12 @@ def rests(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebo
             return "ecm_ended"
     for other in others:
         answer = row.dispositions.get(other)
-        if answer is not None and answer.status in RESTING and answer.at <= opened and now < answer.at + rest * DAY:
+        if answer is not None and answer.status in COOLING_OFF and answer.at <= opened and now < answer.at + rest * DAY:
             return "rests"
     return None
 
 
-def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], now: int) -> Disposition | None:
+def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], now: int) -> CareResponse | None:
     """The answer that holds for a chain: its own, else the latest to a name that the facts no longer bear.
 
     `orphans` are names that candidates of this line had before late facts moved their opening; an answer to one of
@@ -120,9 +120,9 @@ def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], n
     return max(inherited, key=lambda a: (a.at, a.status, a.actor, a.reason), default=None)
 
 
-def standing_dues(roster: RosterFacts, answers: Mapping[str, Disposition], book: Rulebook) -> list[int]:
+def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], book: Rulebook) -> list[int]:
     """All instants (ms UTC), past and to come, at which the standing changes by itself."""
-    rest = book.practice.rest_days
+    rest = book.settings.rest_days
     dues = [answer.at for answer in answers.values()]
     dues += [answer.at + rest * DAY for answer in answers.values()]
     for programme in roster.programmes:
@@ -152,7 +152,7 @@ def enrolled_at(roster: RosterFacts | None, at: int) -> str | None:
 
 def _left_to(group: str, ledger: Ledger, now: int) -> bool:
     return any(
-        visit.to == group and visit.asserted and visit.departed is not None and visit.departed <= now
+        visit.disposition_group == group and visit.asserted and visit.departed is not None and visit.departed <= now
         for visit in ledger.visits
     )
 

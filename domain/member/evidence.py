@@ -1,7 +1,7 @@
-"""What a candidate or a watch shows of itself: its window, its counts, and the proof, visit by visit.
+"""What a candidate or a watch shows of itself: its window, its counts, and the line_, visit by visit.
 
 The window of a count criterion is anchored on the last day on which its count could have changed (a counted visit came
-in, or one left), so that a case says the same whenever it is asked for in between. Law 7: recounting the proof gives
+in, or one left), so that a case says the same whenever it is asked for in between. Law 7: recounting the line_ gives
 the counts.
 """
 
@@ -13,13 +13,13 @@ from typing import Final
 import msgspec
 
 from domain.member.ages import ages_of
-from domain.member.candidates import LIVE, Judgement, Verdict
+from domain.member.candidates import LIVE, Judgment, Verdict
 from domain.member.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
 from domain.member.releases import RELEASE, SURE, Release, entitled
 from domain.member.row import MemberRow
 from domain.member.spans import Span, leaving
 from domain.member.transitions import opening_kind, transition_id
-from domain.member.visits import COUNTABLE, HOMELESS, IMPAIRED, SNF, Held
+from domain.member.visits import COUNTABLE, HOMELESS, IMPAIRED, SNF, MemberVisit
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import Criterion, Route, Support
 from domain.times import leaves_window, local_day, months_before
@@ -30,7 +30,7 @@ _SHOWN_CLASS: Final = {SNF: "snf"}
 _NO_ROUTE: Final = Route("", "plan-of-record", "No route is declared for this plan.", "")
 
 
-class Proof(msgspec.Struct, frozen=True, gc=False):
+class EvidenceLine(msgspec.Struct, frozen=True, gc=False):
     """One line of evidence: a visit or a release, and the one reason for which it counts or does not."""
 
     key: str
@@ -40,7 +40,7 @@ class Proof(msgspec.Struct, frozen=True, gc=False):
     departed: int | None
     reason: str
     messages: bytes
-    face: bytes
+    fingerprint: bytes
 
     @property
     def counted(self) -> bool:
@@ -48,7 +48,7 @@ class Proof(msgspec.Struct, frozen=True, gc=False):
         return self.reason == COUNTED
 
 
-class Case(msgspec.Struct, frozen=True, gc=False):
+class CandidateFacts(msgspec.Struct, frozen=True, gc=False):
     """Everything that a document says about one verdict, times of receipt aside. Days are ordinals, `first` and `last`
     the window's, both included."""
 
@@ -59,7 +59,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     last: int
     counts: tuple[int, int, int, int]
     """ED, inpatient, SNF, releases."""
-    proofs: tuple[Proof, ...]
+    lines: tuple[EvidenceLine, ...]
     conditions: tuple[str, ...]
     opener: Span | None
     opener_kind: str
@@ -72,58 +72,58 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     impaired: bool
 
 
-def build_case(
-    verdict: Verdict, judgement: Judgement, row: MemberRow, member: str, ledger: Ledger, book: Rulebook
-) -> Case:
+def candidate_facts(
+    verdict: Verdict, judgment: Judgment, row: MemberRow, member: str, ledger: Ledger, book: Rulebook
+) -> CandidateFacts:
     """The case of a verdict. Its document depends on nothing else but the roster row."""
     line, chain, at = verdict.line, verdict.chain, verdict.at
     criterion = line.version_at(at if verdict.status == LIVE else at - 1)
     if line.kind == "release":
-        chosen = judgement.releases
+        chosen = judgment.releases
         if row.roster is not None:
             ages = None if row.roster.birth_date is None else ages_of(row.roster.birth_date)
             chosen = entitled(chosen, criterion, row.roster, ages)
-        first, last, proofs, sure = _release_proofs(verdict, chosen, criterion, ledger, book)
+        first, last, lines, sure = _release_lines(verdict, chosen, criterion, ledger, book)
     else:
-        first, last, proofs = _visit_proofs(verdict, criterion, ledger, book)
+        first, last, lines = _visit_lines(verdict, criterion, ledger, book)
         sure = True
     bits = _conditions(ledger, at, book)
     opener = chain.opener if chain is not None else None
     visit = None if opener is None else _visit_of(opener.key, ledger)
     kind = "" if opener is None else opening_kind(opener.kind)
-    stays = [p for p in proofs if p.counted and p.kind in ("inpatient", "snf", "newborn")]
+    stays = [p for p in lines if p.counted and p.kind in ("inpatient", "snf", "newborn")]
     discharged = max((p.departed for p in stays if p.departed is not None and p.departed <= at), default=None)
     conditions = book.names_of(bits)
     event = "release" if line.kind == "release" else "" if discharged is None else "discharge"
-    return Case(
+    return CandidateFacts(
         verdict=verdict,
         state="near_threshold" if verdict.watch else "meets_criteria" if sure else "needs_review",
         criterion=criterion,
         first=first,
         last=last,
-        counts=recount(proofs),
-        proofs=proofs,
+        counts=recount(lines),
+        lines=lines,
         conditions=conditions,
         opener=opener,
         opener_kind=kind,
-        opener_facility=_facility(opener, visit, judgement.releases),
+        opener_facility=_facility(opener, visit, judgment.releases),
         transition="" if opener is None else transition_id(member, kind, opener.key),
         decision_by=None
         if opener is None
-        else _working_days_after(local_day(opener.start), book.practice.decision_working_days),
-        followup_by=None if discharged is None else local_day(discharged) + book.practice.followup_days,
+        else _working_days_after(local_day(opener.start), book.settings.decision_working_days),
+        followup_by=None if discharged is None else local_day(discharged) + book.settings.followup_days,
         supports=book.supports(line.population, conditions, event),
         route=_route(row, line.kind, book),
         impaired=row.impaired or _impaired(ledger),
     )
 
 
-def recount(proofs: tuple[Proof, ...]) -> tuple[int, int, int, int]:
+def recount(lines: tuple[EvidenceLine, ...]) -> tuple[int, int, int, int]:
     """(ED, inpatient, SNF, releases) that the evidence itself shows as counted."""
     counts = [0, 0, 0, 0]
-    for proof in proofs:
-        if proof.counted:
-            counts[_COLUMN[proof.kind]] += 1
+    for each in lines:
+        if each.counted:
+            counts[_COLUMN[each.kind]] += 1
     return (counts[0], counts[1], counts[2], counts[3])
 
 
@@ -137,9 +137,9 @@ def complete_since(row: MemberRow) -> int | None:
     return min(days, default=None)
 
 
-def _visit_proofs(
+def _visit_lines(
     verdict: Verdict, criterion: Criterion, ledger: Ledger, book: Rulebook
-) -> tuple[int, int, tuple[Proof, ...]]:
+) -> tuple[int, int, tuple[EvidenceLine, ...]]:
     at, months = verdict.at, criterion.months
     today = local_day(at)
     last = 0
@@ -150,19 +150,19 @@ def _visit_proofs(
     last = last or today
     first = months_before(last, months)
     until = {entry.index: entry.until for entry in ledger.counted}
-    proofs = []
+    lines = []
     for index, visit in enumerate(ledger.visits):
-        if visit.group not in COUNTABLE or not visit.day or visit.start > at:
+        if visit.category not in COUNTABLE or not visit.day or visit.start > at:
             continue
         reason = reason_in(ledger.reasons[index], visit.day, until.get(index, EVER), first, last)
-        if visit.day >= first or (reason == OUTSIDE and visit.day >= first - book.practice.outside_days):
-            proofs.append(_proof(visit, reason))
-    return first, last, tuple(proofs)
+        if visit.day >= first or (reason == OUTSIDE and visit.day >= first - book.settings.outside_days):
+            lines.append(_line_of_visit(visit, reason))
+    return first, last, tuple(lines)
 
 
-def _release_proofs(
+def _release_lines(
     verdict: Verdict, found: list[Release], criterion: Criterion, ledger: Ledger, book: Rulebook
-) -> tuple[int, int, tuple[Proof, ...], bool]:
+) -> tuple[int, int, tuple[EvidenceLine, ...], bool]:
     """Releases of the chain and the visits that show a condition; whether one that counts needs no human to believe."""
     at = (
         verdict.at
@@ -171,7 +171,7 @@ def _release_proofs(
     )
     today = local_day(at)
     since = verdict.chain.opener.opened if verdict.chain is not None else at
-    proofs, days, sure = [], [], False
+    lines, days, sure = [], [], False
     for release in found:
         if not since <= release.at <= at:
             continue
@@ -180,8 +180,8 @@ def _release_proofs(
         if holds:
             days.append(day)
             sure = sure or release.confidence in SURE
-        proofs.append(
-            Proof(
+        lines.append(
+            EvidenceLine(
                 release.key,
                 RELEASE,
                 release.facility,
@@ -189,29 +189,29 @@ def _release_proofs(
                 release.at,
                 COUNTED if holds else OUTSIDE,
                 release.messages,
-                release.face,
+                release.fingerprint,
             )
         )
     wanted = book.bits_of(criterion.conditions)
     for visit in ledger.visits:
         shows = visit.asserted and visit.start <= at and book.conditions(visit.diagnoses, visit.day) & wanted
         if shows:
-            proofs.append(_proof(visit, CONDITION))
+            lines.append(_line_of_visit(visit, CONDITION))
     first = min(days, default=today)
     last = leaves_window(max(days), criterion.months) - 1 if days else today
-    return first, last, tuple(proofs), sure
+    return first, last, tuple(lines), sure
 
 
-def _proof(visit: Held, reason: str) -> Proof:
-    return Proof(
+def _line_of_visit(visit: MemberVisit, reason: str) -> EvidenceLine:
+    return EvidenceLine(
         visit.visit,
-        _SHOWN_CLASS.get(visit.group, visit.patient_class),
+        _SHOWN_CLASS.get(visit.category, visit.patient_class),
         visit.facility,
         visit.arrived,
         visit.departed,
         reason,
         visit.messages,
-        visit.face,
+        visit.fingerprint,
     )
 
 
@@ -219,7 +219,7 @@ def _impaired(ledger: Ledger) -> bool:
     """Whether a hospital's row behind one of the visits misses a record."""
     marks = 0
     for visit in ledger.visits:
-        marks |= visit.marks
+        marks |= visit.flags
     return bool(marks & IMPAIRED)
 
 
@@ -229,16 +229,16 @@ def _conditions(ledger: Ledger, at: int, book: Rulebook) -> int:
         if visit.asserted and visit.start <= at:
             if visit.diagnoses:
                 bits |= book.conditions(visit.diagnoses, visit.day)
-            if visit.marks & HOMELESS:
+            if visit.flags & HOMELESS:
                 bits |= book.homeless
     return bits
 
 
-def _visit_of(key: str, ledger: Ledger) -> Held | None:
+def _visit_of(key: str, ledger: Ledger) -> MemberVisit | None:
     return next((visit for visit in ledger.visits if visit.visit == key), None)
 
 
-def _facility(opener: Span | None, visit: Held | None, found: list[Release]) -> str:
+def _facility(opener: Span | None, visit: MemberVisit | None, found: list[Release]) -> str:
     if opener is None:
         return ""
     if visit is not None:

@@ -10,7 +10,7 @@ import msgspec
 from domain.member.ages import Ages
 from domain.member.counting import Ledger
 from domain.member.spans import Span
-from domain.member.visits import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, HeldCustody
+from domain.member.visits import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, MemberCustody
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import YOUTH, Criterion
 from domain.snapshots import RosterFacts
@@ -30,7 +30,7 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     facility: str
     facility_type: str
     messages: bytes
-    face: bytes
+    fingerprint: bytes
     received: int
 
 
@@ -39,25 +39,32 @@ def custody_key(record_id: str) -> str:
     return f"custody:{record_id}"
 
 
-def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
+def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
     """All releases, in order of time. A transfer to a hospital or to other custody is none."""
     found = [
         Release(
-            r.at, custody_key(r.record_id), r.confidence, r.facility, r.facility_type, r.messages, r.face, r.received
+            r.at,
+            custody_key(r.record_id),
+            r.confidence,
+            r.facility,
+            r.facility_type,
+            r.messages,
+            r.fingerprint,
+            r.received,
         )
         for r in custody
         if r.kind == "released"
     ]
     for index, visit in enumerate(ledger.visits):
-        if visit.group != CUSTODY and not visit.marks & FROM_COURT:
+        if visit.category != CUSTODY and not visit.flags & FROM_COURT:
             continue
         if visit.departed is None or not visit.asserted or index in ledger.duplicates:
             continue
-        if visit.group == CUSTODY:
-            if visit.to in ("ACUTE_TRANSFER", "INTO_CUSTODY"):
+        if visit.category == CUSTODY:
+            if visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY"):
                 continue
-            confidence, kind = "high", "youth-facility" if visit.marks & YOUTH_FACILITY else "jail"
-        elif visit.to == "HOME" and visit.group != OTHER:
+            confidence, kind = "high", "youth-facility" if visit.flags & YOUTH_FACILITY else "jail"
+        elif visit.disposition_group == "HOME" and visit.category != OTHER:
             confidence, kind = "medium", ""
         else:
             continue
@@ -69,7 +76,7 @@ def releases(custody: Sequence[HeldCustody], ledger: Ledger) -> list[Release]:
                 visit.facility,
                 kind,
                 visit.messages,
-                visit.face,
+                visit.fingerprint,
                 visit.received,
             )
         )

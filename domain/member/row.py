@@ -11,13 +11,13 @@ from typing import Final
 
 import msgspec
 
-from domain.member.visits import Held, HeldCustody, hold, hold_custody
+from domain.member.visits import MemberCustody, MemberVisit, from_custody_snapshot, from_snapshot
 from domain.snapshots import CustodySnapshot, RosterFacts, VisitSnapshot
 
 SCHEMA: Final = 2
 
 
-class Disposition(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class CareResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What care management answered about a candidate: the latest answer, by its own time `at` (ms UTC)."""
 
     at: int
@@ -26,7 +26,7 @@ class Disposition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class EmittedTransition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was last said about one transition. `alerted`: the revision that an alert told of (0: none)."""
 
     revision: int
@@ -36,17 +36,17 @@ class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     alerted: int = 0
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class EmittedTransitions(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was said about one visit or custody record: its transitions by kind.
 
     `sight` sums up what they were derived from; while it is the same there is nothing to say.
     """
 
-    sight: int
-    kinds: dict[str, Told]
+    fingerprint: int
+    kinds: dict[str, EmittedTransition]
 
 
-class Emitted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class EmittedDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was last said about one candidate or watch. `line` is its population and major rule version."""
 
     revision: int
@@ -60,17 +60,17 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that is known about a member. `schema` first, so that an upgrade can tell rows apart."""
 
     schema: int
-    visits: tuple[Held, ...] = ()
+    visits: tuple[MemberVisit, ...] = ()
     """In the order of (start, patient, visit)."""
-    custody: tuple[HeldCustody, ...] = ()
-    gone: dict[str, int] = {}
+    custody: tuple[MemberCustody, ...] = ()
+    withdrawn: dict[str, int] = {}
     """Withdrawn visits and records: the revision that withdrew them, so that an earlier one cannot bring them back."""
     roster: RosterFacts | None = None
     roster_received: int = 0
-    dispositions: dict[str, Disposition] = {}
-    said: dict[str, Said] = {}
-    emitted: dict[str, Emitted] = {}
-    utilization: Emitted | None = None
+    dispositions: dict[str, CareResponse] = {}
+    transitions: dict[str, EmittedTransitions] = {}
+    emitted: dict[str, EmittedDocument] = {}
+    utilization: EmittedDocument | None = None
     impaired: bool = False
     next_due: int | None = None
     """The earliest instant (ms UTC) at which something would change though nobody said anything."""
@@ -85,33 +85,33 @@ def new_row() -> MemberRow:
 
 def fold_visit(row: MemberRow, snapshot: VisitSnapshot) -> MemberRow:
     """The row once a visit snapshot is known; the same object for one that is known or older."""
-    key = gone_key(snapshot.patient, snapshot.visit)
-    place = _visit_place(row, snapshot.patient, snapshot.visit)
-    known = row.visits[place].revision if place is not None else row.gone.get(key, -1)
+    key = withdrawn_key(snapshot.patient, snapshot.visit)
+    place = _visit_index(row, snapshot.patient, snapshot.visit)
+    known = row.visits[place].revision if place is not None else row.withdrawn.get(key, -1)
     if snapshot.revision <= known:
         return row
     if snapshot.status == "withdrawn":
         return _withdraw(row, snapshot.patient, snapshot.visit, snapshot.revision)
-    held = hold(snapshot)
+    held = from_snapshot(snapshot)
     rest = [visit for index, visit in enumerate(row.visits) if index != place]
     rest.append(held)
     rest.sort(key=_order)
-    return msgspec.structs.replace(row, visits=tuple(rest), gone=_without(row.gone, key))
+    return msgspec.structs.replace(row, visits=tuple(rest), withdrawn=_without(row.withdrawn, key))
 
 
 def fold_custody(row: MemberRow, snapshot: CustodySnapshot) -> MemberRow:
     """The row once a custody snapshot is known; the same object for one that is known or older."""
-    key = gone_key(snapshot.patient, snapshot.record_id)
-    place = _custody_place(row, snapshot.patient, snapshot.record_id)
-    known = row.custody[place].revision if place is not None else row.gone.get(key, -1)
+    key = withdrawn_key(snapshot.patient, snapshot.record_id)
+    place = _custody_index(row, snapshot.patient, snapshot.record_id)
+    known = row.custody[place].revision if place is not None else row.withdrawn.get(key, -1)
     if snapshot.revision <= known:
         return row
     if snapshot.status == "withdrawn":
         return _withdraw(row, snapshot.patient, snapshot.record_id, snapshot.revision)
     rest = [record for index, record in enumerate(row.custody) if index != place]
-    rest.append(hold_custody(snapshot))
+    rest.append(from_custody_snapshot(snapshot))
     rest.sort(key=lambda record: (record.at, record.patient, record.record_id))
-    return msgspec.structs.replace(row, custody=tuple(rest), gone=_without(row.gone, key))
+    return msgspec.structs.replace(row, custody=tuple(rest), withdrawn=_without(row.withdrawn, key))
 
 
 def fold_roster(row: MemberRow, roster: RosterFacts | None, received: int) -> MemberRow:
@@ -121,7 +121,7 @@ def fold_roster(row: MemberRow, roster: RosterFacts | None, received: int) -> Me
     return msgspec.structs.replace(row, roster=roster, roster_received=received)
 
 
-def fold_disposition(row: MemberRow, candidate: str, answer: Disposition) -> MemberRow:
+def fold_response(row: MemberRow, candidate: str, answer: CareResponse) -> MemberRow:
     """The row once care management answered; the later answer holds, equal times are decided by the content."""
     known = row.dispositions.get(candidate)
     if known is not None and _rank(answer) <= _rank(known):
@@ -132,11 +132,17 @@ def fold_disposition(row: MemberRow, candidate: str, answer: Disposition) -> Mem
 def is_empty(row: MemberRow) -> bool:
     """Whether the row knows nothing and has said nothing: it need not be kept."""
     return row.roster is None and not (
-        row.visits or row.custody or row.gone or row.dispositions or row.said or row.emitted or row.utilization
+        row.visits
+        or row.custody
+        or row.withdrawn
+        or row.dispositions
+        or row.transitions
+        or row.emitted
+        or row.utilization
     )
 
 
-def gone_key(patient: str, key: str) -> str:
+def withdrawn_key(patient: str, key: str) -> str:
     """How a visit or record of one source patient is named in a row."""
     return f"{patient}\x1f{key}"
 
@@ -147,18 +153,18 @@ def _withdraw(row: MemberRow, patient: str, key: str, revision: int) -> MemberRo
         row,
         visits=tuple(v for v in row.visits if v.visit != key or v.patient != patient),
         custody=tuple(r for r in row.custody if r.record_id != key or r.patient != patient),
-        gone={**row.gone, gone_key(patient, key): revision},
+        withdrawn={**row.withdrawn, withdrawn_key(patient, key): revision},
     )
 
 
-def _visit_place(row: MemberRow, patient: str, key: str) -> int | None:
+def _visit_index(row: MemberRow, patient: str, key: str) -> int | None:
     for index, visit in enumerate(row.visits):
         if visit.visit == key and visit.patient == patient:
             return index
     return None
 
 
-def _custody_place(row: MemberRow, patient: str, key: str) -> int | None:
+def _custody_index(row: MemberRow, patient: str, key: str) -> int | None:
     for index, record in enumerate(row.custody):
         if record.record_id == key and record.patient == patient:
             return index
@@ -169,9 +175,9 @@ def _without(gone: dict[str, int], key: str) -> dict[str, int]:
     return {name: revision for name, revision in gone.items() if name != key} if key in gone else gone
 
 
-def _order(visit: Held) -> tuple[int, str, str]:
+def _order(visit: MemberVisit) -> tuple[int, str, str]:
     return (visit.start, visit.patient, visit.visit)
 
 
-def _rank(answer: Disposition) -> tuple[int, str, str, str]:
+def _rank(answer: CareResponse) -> tuple[int, str, str, str]:
     return (answer.at, answer.status, answer.actor, answer.reason)

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from domain.member.counting import Counted
-from domain.member.visits import ED, SNF, STAY, Held
+from domain.member.visits import ED, SNF, STAY, MemberVisit
 from domain.times import DAY, leaves_window
 
 GROUPS_OF: Final = {
@@ -60,7 +60,9 @@ def leaving(entry: Counted, months: int) -> int:
     return min(leaves_window(entry.day, months), entry.until)
 
 
-def count_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[Held]) -> list[Span]:
+def count_spans(
+    entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[MemberVisit]
+) -> list[Span]:
     """Where at least `at_least` of `entries` (in row order) are in the window; `ends` says when each leaves it.
 
     The opener is the visit that reaches the number; of several at one instant, the last in row order.
@@ -80,11 +82,13 @@ def count_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int, 
             if end > spans[-1].end:
                 spans[-1] = msgspec.structs.replace(spans[-1], end=end)
         else:
-            spans.append(Span(entry.start, end, visits[entry.index].visit, entry.start, entry.group))
+            spans.append(Span(entry.start, end, visits[entry.index].visit, entry.start, entry.category))
     return spans
 
 
-def _uneven_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[Held]) -> list[Span]:
+def _uneven_spans(
+    entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[MemberVisit]
+) -> list[Span]:
     """The same where a long stay in a nursing facility leaves the count before visits that came earlier."""
     steps = [(entry.start, 1, place) for place, entry in enumerate(entries) if ends[place] > entry.start]
     steps += [(ends[place], -1, place) for place, entry in enumerate(entries) if ends[place] > entry.start]
@@ -96,7 +100,7 @@ def _uneven_spans(entries: Sequence[Counted], ends: Sequence[int], at_least: int
         if step > 0 and count == at_least:
             opener = entries[place]
         elif step < 0 and count == at_least - 1:
-            spans.append(Span(opener.start, at, visits[opener.index].visit, opener.start, opener.group))
+            spans.append(Span(opener.start, at, visits[opener.index].visit, opener.start, opener.category))
     return join(spans)
 
 

@@ -24,8 +24,8 @@ from domain.member.visits import (
     OBSERVATION,
     SNF,
     STAY,
-    Held,
-    HeldCustody,
+    MemberCustody,
+    MemberVisit,
 )
 from domain.rules.rulebook import Rulebook
 from domain.times import DAY, day_start
@@ -59,7 +59,7 @@ def opening_kind(group: str) -> str:
     return {ED: "ed_arrival", STAY: "admission", SNF: "nf_admission"}.get(group, "custody_release")
 
 
-def sight_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
+def fingerprint_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
     """All that the transitions of a visit depend on, as one number: while it is the same, so are they.
 
     Never negative; -1 for a visit that stands for several, whose transitions must be looked at each time.
@@ -76,23 +76,23 @@ def sight_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
         bits |= 16
     if visit.departed is not None and visit.departed <= now:
         bits |= 32
-    if visit.group == SNF and _long_stay(visit, now, book) is not None:
+    if visit.category == SNF and _long_stay(visit, now, book) is not None:
         bits |= 64
-    if visit.marks & FROM_NF and _left_nf(index, ledger):
+    if visit.flags & FROM_NF and _left_nf(index, ledger):
         bits |= 128
     return visit.revision << 8 | bits
 
 
-def speakers(ledger: Ledger) -> list[int]:
+def representatives(ledger: Ledger) -> list[int]:
     """One visit for each visit key, where source patients share keys: the first that stands, else the first at all."""
     chosen: dict[str, int] = {}
     for index, visit in enumerate(ledger.visits):
-        if visit.visit not in chosen or (_stands(index, ledger) and not _stands(chosen[visit.visit], ledger)):
+        if visit.visit not in chosen or (_holds_now(index, ledger) and not _holds_now(chosen[visit.visit], ledger)):
             chosen[visit.visit] = index
     return sorted(chosen.values())
 
 
-def _stands(index: int, ledger: Ledger) -> bool:
+def _holds_now(index: int, ledger: Ledger) -> bool:
     return ledger.visits[index].asserted and index not in ledger.duplicates
 
 
@@ -102,7 +102,7 @@ def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> l
     if not visit.asserted or not visit.day or index in ledger.duplicates:
         return []
     found = list(_arrivals(index, visit, ledger)) + _departures(visit)
-    if visit.group == SNF:
+    if visit.category == SNF:
         long = _long_stay(visit, now, book)
         if long is not None:
             found.append(Transition("nf_long_stay", long, "snf", "snf"))
@@ -111,7 +111,7 @@ def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> l
     return [transition for transition in found if transition.occurred <= now]
 
 
-def custody_transition(record: HeldCustody, now: int) -> Transition | None:
+def custody_transition(record: MemberCustody, now: int) -> Transition | None:
     """The transition of a custody record, or None while it lies ahead."""
     if record.at > now:
         return None
@@ -124,28 +124,28 @@ def custody_transition(record: HeldCustody, now: int) -> Transition | None:
     return Transition("into_custody", record.at, "custody", "custody", record.confidence)
 
 
-def said_key(record: HeldCustody) -> str:
+def custody_source_key(record: MemberCustody) -> str:
     """Under which name a row remembers the transitions of a custody record."""
     return custody_key(record.record_id)
 
 
-def due_of_visit(visit: Held, now: int, book: Rulebook) -> int | None:
+def due_of_visit(visit: MemberVisit, now: int, book: Rulebook) -> int | None:
     """The next instant after `now` at which this visit has more to say by itself."""
     times = [at for at in (visit.start, visit.arrived, visit.departed) if at is not None and at > now]
-    if visit.group == SNF and visit.asserted:
-        long = day_start(visit.day + book.practice.nf_long_stay_days)
+    if visit.category == SNF and visit.asserted:
+        long = day_start(visit.day + book.settings.nf_long_stay_days)
         if long > now and (visit.departed is None or visit.departed >= long):
             times.append(long)
     return min(times, default=None)
 
 
-def _arrivals(index: int, visit: Held, ledger: Ledger) -> list[Transition]:
-    group, found = visit.group, []
+def _arrivals(index: int, visit: MemberVisit, ledger: Ledger) -> list[Transition]:
+    group, found = visit.category, []
     arrived = visit.arrived if visit.arrived is not None else visit.start
-    if group == ED or visit.marks & (BECAME_INPATIENT | FROM_ED):
+    if group == ED or visit.flags & (BECAME_INPATIENT | FROM_ED):
         found.append(Transition("ed_arrival", arrived, "", "emergency"))
     if group == STAY:
-        origin = "emergency" if visit.marks & BECAME_INPATIENT else ""
+        origin = "emergency" if visit.flags & BECAME_INPATIENT else ""
         found.append(Transition("admission", visit.start, origin, "inpatient"))
         link = ledger.links.get(index, 0)
         if link == TRANSFERRED:
@@ -156,15 +156,15 @@ def _arrivals(index: int, visit: Held, ledger: Ledger) -> list[Transition]:
         found.append(Transition("nf_admission", visit.start, "", "snf"))
     elif group == CUSTODY:
         found.append(Transition("custody_booking", arrived, "", "custody"))
-    if visit.marks & FROM_NF and group in (ED, STAY, OBSERVATION) and not _left_nf(index, ledger):
+    if visit.flags & FROM_NF and group in (ED, STAY, OBSERVATION) and not _left_nf(index, ledger):
         found.append(Transition("nf_to_hospital", arrived, "snf", CLASS_OF[group], "medium"))
     return found
 
 
-def _departures(visit: Held) -> list[Transition]:
-    if visit.departed is None or visit.group not in CLASS_OF:
+def _departures(visit: MemberVisit) -> list[Transition]:
+    if visit.departed is None or visit.category not in CLASS_OF:
         return []
-    at, to, group, origin = visit.departed, visit.to, visit.group, CLASS_OF[visit.group]
+    at, to, group, origin = visit.departed, visit.disposition_group, visit.category, CLASS_OF[visit.category]
     if group == CUSTODY:
         released = to not in ("ACUTE_TRANSFER", "INTO_CUSTODY")
         return [Transition("custody_release", at, origin, to)] if released else []
@@ -177,14 +177,14 @@ def _departures(visit: Held) -> list[Transition]:
         found.append(Transition("left_against_advice", at, origin, to))
     elif to == "INTO_CUSTODY":
         found.append(Transition("into_custody", at, origin, to))
-    elif to == "HOME" and visit.marks & FROM_COURT:
+    elif to == "HOME" and visit.flags & FROM_COURT:
         found.append(Transition("custody_release", at, origin, to, "medium"))
     return found
 
 
-def _long_stay(visit: Held, now: int, book: Rulebook) -> int | None:
+def _long_stay(visit: MemberVisit, now: int, book: Rulebook) -> int | None:
     """When the stay had lasted 60 days (setting), if it did by `now`."""
-    long = day_start(visit.day + book.practice.nf_long_stay_days)
+    long = day_start(visit.day + book.settings.nf_long_stay_days)
     return long if long <= now and (visit.departed is None or visit.departed >= long) else None
 
 
@@ -192,9 +192,9 @@ def _left_nf(index: int, ledger: Ledger) -> bool:
     """Whether a nursing facility itself told that the patient left it for a hospital within a day of this arrival."""
     arrived = ledger.visits[index].start
     return any(
-        other.group == SNF
+        other.category == SNF
         and other.asserted
-        and other.to == "ACUTE_TRANSFER"
+        and other.disposition_group == "ACUTE_TRANSFER"
         and other.departed is not None
         and abs(other.departed - arrived) <= DAY
         for other in ledger.visits

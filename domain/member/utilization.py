@@ -15,7 +15,7 @@ CLASSES: Final = ("ed", "inpatient", "snf", "observation")
 _PLACE: Final = {ED: 0, STAY: 1, SNF: 2, OBSERVATION: 3}
 
 
-class Use(msgspec.Struct, frozen=True, gc=False):
+class VisitCounts(msgspec.Struct, frozen=True, gc=False):
     """Counts by window and class (in the order of `WINDOWS` and `CLASSES`), the positions of the visits counted in the
     longest window, and the instant (ms UTC) at which a count changes by itself, or None."""
 
@@ -24,7 +24,7 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     due: int | None
 
 
-def use(ledger: Ledger, now: int, today: int) -> Use:
+def count_visits(ledger: Ledger, now: int, today: int) -> VisitCounts:
     """Counts as of `now`, which falls on day `today`. Visits count as they do for criteria; observation apart."""
     first = (today - 30, today - 90, months_before(today, 6), months_before(today, 12))
     counts = [[0, 0, 0, 0] for _ in WINDOWS]
@@ -43,7 +43,7 @@ def use(ledger: Ledger, now: int, today: int) -> Use:
         if day < first[3] or entry.start > now or today >= until:
             continue
         visits.append(entry.index)
-        place = _PLACE[entry.group]
+        place = _PLACE[entry.category]
         if until != EVER:
             due = min(due or until, until)
         for window in (3, 2, 1, 0):
@@ -62,7 +62,7 @@ def use(ledger: Ledger, now: int, today: int) -> Use:
     if oldest[3]:
         leaves.append(leaves_window(oldest[3], 12))
     visits.sort()
-    return Use(
+    return VisitCounts(
         counts=tuple(tuple(row) for row in counts),
         visits=tuple(visits),
         due=day_start(min(leaves)) if leaves else None,

@@ -25,7 +25,7 @@ COUNTABLE: Final = frozenset({ED, STAY, SNF, OBSERVATION})
 ELECTIVE: Final = 1
 NEWBORN: Final = 2
 LABOR: Final = 4
-TWIN: Final = 8
+PLANNED_READMISSION: Final = 8
 """Left with a discharge status 81-95: a planned readmission follows."""
 FROM_NF: Final = 16
 FROM_COURT: Final = 32
@@ -52,7 +52,7 @@ _CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class MemberVisit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One visit as the member's row holds it.
 
     `start` is the instant at which it counts (arrival; admission for a stay), `day` its California day (0: none known).
@@ -65,18 +65,18 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     visit: str
     revision: int
     status: str
-    group: str
+    category: str
     patient_class: str
-    marks: int
+    flags: int
     day: int
     arrived: int | None
     departed: int | None
     facility: str
-    to: str
+    disposition_group: str
     diagnoses: tuple[str, ...]
     received: int
     messages: bytes
-    face: bytes
+    fingerprint: bytes
 
     @property
     def asserted(self) -> bool:
@@ -89,7 +89,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.messages
 
 
-class HeldCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class MemberCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One custody record as the member's row holds it. `at` is when it happened (for a plan: when it was made)."""
 
     at: int
@@ -103,10 +103,10 @@ class HeldCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     confidence: str
     received: int
     messages: bytes
-    face: bytes
+    fingerprint: bytes
 
 
-def group_of(snapshot: VisitSnapshot) -> str:
+def category_of(snapshot: VisitSnapshot) -> str:
     """What kind of visit counting sees: an observation that began in the ED stays an ED visit (ecm-rules, 6)."""
     kind, facility = snapshot.patient_class, snapshot.facility_type
     if kind == "custody" or facility in _CUSTODIAL:
@@ -120,28 +120,28 @@ def group_of(snapshot: VisitSnapshot) -> str:
     return OBSERVATION if kind == "observation" else OTHER
 
 
-def hold(snapshot: VisitSnapshot) -> Held:
+def from_snapshot(snapshot: VisitSnapshot) -> MemberVisit:
     """A snapshot in the row's form."""
-    group = group_of(snapshot)
-    start = snapshot.admitted if group == STAY and snapshot.admitted is not None else snapshot.arrived
-    return Held(
+    category = category_of(snapshot)
+    start = snapshot.admitted if category == STAY and snapshot.admitted is not None else snapshot.arrived
+    return MemberVisit(
         start=start or 0,
         patient=snapshot.patient,
         visit=snapshot.visit,
         revision=snapshot.revision,
         status=snapshot.status,
-        group=group,
+        category=category,
         patient_class=snapshot.patient_class,
-        marks=_marks(snapshot),
+        flags=_flags_of(snapshot),
         day=0 if start is None else local_day(start),
         arrived=snapshot.arrived,
         departed=snapshot.departed,
         facility=snapshot.facility,
-        to=snapshot.disposition_group,
+        disposition_group=snapshot.disposition_group,
         diagnoses=snapshot.diagnoses,
         received=snapshot.received,
         messages=_encode(snapshot.messages),
-        face=digest(
+        fingerprint=digest(
             (
                 snapshot.visit,
                 snapshot.patient_class,
@@ -159,10 +159,10 @@ def digest(content: Any) -> bytes:
     return blake2b(_encode(content), digest_size=8).digest()
 
 
-def hold_custody(snapshot: CustodySnapshot) -> HeldCustody:
+def from_custody_snapshot(snapshot: CustodySnapshot) -> MemberCustody:
     """A custody snapshot in the row's form; what has no time of its own counts from its receipt."""
     at = snapshot.occurred if snapshot.occurred is not None else snapshot.received
-    return HeldCustody(
+    return MemberCustody(
         at=at,
         patient=snapshot.patient,
         record_id=snapshot.record_id,
@@ -174,7 +174,7 @@ def hold_custody(snapshot: CustodySnapshot) -> HeldCustody:
         confidence=snapshot.confidence,
         received=snapshot.received,
         messages=_encode(snapshot.messages),
-        face=digest(
+        fingerprint=digest(
             (
                 snapshot.record_id,
                 snapshot.kind,
@@ -187,7 +187,7 @@ def hold_custody(snapshot: CustodySnapshot) -> HeldCustody:
     )
 
 
-def _marks(snapshot: VisitSnapshot) -> int:
+def _flags_of(snapshot: VisitSnapshot) -> int:
     marks = _ADMISSION_TYPES.get(snapshot.admission_type, 0) | _SOURCES.get(snapshot.source, 0)
     for flag in snapshot.flags:
         marks |= _FLAGS.get(flag, 0)
@@ -196,7 +196,7 @@ def _marks(snapshot: VisitSnapshot) -> int:
     if snapshot.weak:
         marks |= WEAK
     if len(snapshot.disposition) == 2 and "81" <= snapshot.disposition <= "95":
-        marks |= TWIN
+        marks |= PLANNED_READMISSION
     if snapshot.facility_type == "icf":
         marks |= LONG_TERM
     elif snapshot.facility_type == "youth-facility":

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.patient.row import Claim, PatientRow, Told
+from domain.patient.row import Claim, OwnerAnnouncement, PatientRow
 
 MAX_CHAIN: Final = 32
 
@@ -31,7 +31,7 @@ def rank_text(claim: Claim) -> str:
     return f"{claim.recorded:020d}.{claim.built:020d}.{claim.sequence + 1:012d}.{claim.control_id}"
 
 
-def own(row: PatientRow) -> tuple[str | None, str]:
+def own_evidence(row: PatientRow) -> tuple[str | None, str]:
     """The member that this row's own evidence names, and how; (None, reason) when it names none."""
     if row.cin is not None:
         return row.cin.value, "cin"
@@ -48,11 +48,11 @@ def owner(row: PatientRow) -> Owner:
     root = ((row.patient, ""),)
     if row.operator is not None and row.operator.value is not None:
         return Owner(row.operator.value, "operator", root)
-    member, method = own(row)
+    member, method = own_evidence(row)
     if row.merged is None or row.merged.value is None:
         return Owner(member, method, root)
     mine = (row.patient, rank_text(row.merged))
-    told = row.told.get(row.merged.value)
+    told = row.announcements.get(row.merged.value)
     if told is None:
         return Owner(member, method, (mine, (row.merged.value, "")))
     keys = [key for key, _ in told.path]
@@ -65,13 +65,13 @@ def owner(row: PatientRow) -> Owner:
     return Owner(told.owner, "merge", path) if told.owner is not None else Owner(member, method, path)
 
 
-def fold_told(row: PatientRow, survivor: str, merge: Claim, told: Told) -> PatientRow:
+def fold_announcement(row: PatientRow, survivor: str, merge: Claim, told: OwnerAnnouncement) -> PatientRow:
     """The row once `survivor` said that it absorbed this patient (by `merge`) and whose it is itself."""
     changes: dict[str, object] = {}
     claim = Claim(survivor, merge.recorded, merge.built, merge.sequence, merge.control_id)
     if row.merged is None or claim.rank > row.merged.rank:
         changes["merged"] = claim
-    known = row.told.get(survivor)
+    known = row.announcements.get(survivor)
     if known is None or told.epoch > known.epoch:
-        changes["told"] = {**row.told, survivor: told}
+        changes["announcements"] = {**row.announcements, survivor: told}
     return msgspec.structs.replace(row, **changes) if changes else row

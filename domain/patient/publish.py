@@ -14,7 +14,7 @@ import msgspec
 
 from domain.patient.row import CustodyStatement, PatientRow, Published
 from domain.patient.statements import Statement, union_of
-from domain.patient.visits import read
+from domain.patient.visits import read_visit
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 
 Snapshot = VisitSnapshot | CustodySnapshot
@@ -45,7 +45,7 @@ def publish(
     return msgspec.structs.replace(row, published={**row.published, **published}), told
 
 
-def standing(row: PatientRow) -> Iterator[tuple[str, Snapshot]]:
+def current_snapshots(row: PatientRow) -> Iterator[tuple[str, Snapshot]]:
     """(member or "", snapshot) of each visit and custody record as it stands, by key, with its last revision."""
     for key, snapshot in _current(None, row, True, row.since):
         if snapshot is not None:
@@ -84,17 +84,17 @@ def _next(
     told: list[tuple[str, Snapshot]],
 ) -> Published | None:
     """What to remember about `key` after telling whoever must be told; None when nothing is to be said."""
-    standing = before is not None and before.digest != _WITHDRAWN
+    current_snapshots = before is not None and before.digest != _WITHDRAWN
     digest = _digest(snapshot) if snapshot is not None else _WITHDRAWN
     if snapshot is None or owner is None:
-        if before is None or not standing:
+        if before is None or not current_snapshots:
             return None
         told.append((before.member, _withdrawal(row, key, before.revision + 1, received)))
         return Published(before.member, before.revision + 1, _WITHDRAWN)
-    if before is not None and standing and before.member == owner and before.digest == digest:
+    if before is not None and current_snapshots and before.member == owner and before.digest == digest:
         return None
     revision = before.revision + 1 if before is not None else 1
-    if before is not None and standing and before.member != owner:
+    if before is not None and current_snapshots and before.member != owner:
         told.append((before.member, _withdrawal(row, key, revision, received)))
     told.append((owner, msgspec.structs.replace(snapshot, revision=revision)))
     return Published(owner, revision, digest)
@@ -116,7 +116,7 @@ def _roots(row: PatientRow) -> dict[str, tuple[Statement, ...]]:
 
 def _snapshot(row: PatientRow, key: str, statements: tuple[Statement, ...], received: int) -> VisitSnapshot | None:
     weak = key in row.weak
-    visit = read(statements, numbered=key not in row.unnumbered)
+    visit = read_visit(statements, numbered=key not in row.unnumbered)
     if visit is None:
         return None
     return VisitSnapshot(
@@ -180,7 +180,7 @@ def _of_visit(
             continue
         at = visit.arrived if kind == "booked" else visit.departed
         elsewhere = kind == "released" and visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY")
-        standing = visit.status in ("open", "closed") and at is not None
+        current_snapshots = visit.status in ("open", "closed") and at is not None
         yield (
             name,
             CustodySnapshot(
@@ -196,7 +196,7 @@ def _of_visit(
                 confidence="high",
                 messages=_about(visit.messages, statements, departure=kind == "released"),
             )
-            if standing
+            if current_snapshots
             else None,
         )
 

@@ -17,7 +17,7 @@ _RUNS: Final = re.compile(r"\d+|\D+")
 
 
 @lru_cache(maxsize=16_384)
-def natural(control_id: str) -> tuple[tuple[int, int, str], ...]:
+def natural_order(control_id: str) -> tuple[tuple[int, int, str], ...]:
     """A control ID as a key that counts digits as numbers: MSG9 comes before MSG10.
 
     Leading zeros are the last thing compared, so that the order stays total.

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from domain.patient.events import AdtEvent, Merge
-from domain.patient.ranks import Rank, natural
-from domain.patient.statements import OUTSIDE_VISITS, Statement, add, stated
+from domain.patient.ranks import Rank, natural_order
+from domain.patient.statements import OUTSIDE_VISITS, Statement, add, statement_of
 from domain.snapshots import Source
 
 SCHEMA: Final = 2
@@ -32,10 +32,10 @@ class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def rank(self) -> tuple[Rank, str]:
         """Ties between equal ranks are broken by the value."""
-        return ((self.recorded, self.built, self.sequence, natural(self.control_id)), self.value or "")
+        return ((self.recorded, self.built, self.sequence, natural_order(self.control_id)), self.value or "")
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class OwnerAnnouncement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a surviving patient's row last said about itself to one it absorbed.
 
     `path` leads from the survivor upwards: (patient key, rank of its own merge as text or "" at the root).
@@ -93,10 +93,10 @@ class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     identifiers: tuple[str, ...] = ()
     merged: Claim | None = None
     """The patient this one was merged into (value None: that merge was taken back)."""
-    told: dict[str, Told] = {}
+    announcements: dict[str, OwnerAnnouncement] = {}
     absorbed: dict[str, Claim] = {}
     """Patients merged into this one; value "merged"."""
-    announced: Told | None = None
+    announced: OwnerAnnouncement | None = None
     """What the absorbed were last told about this row."""
     published: dict[str, Published] = {}
     unattributed: str | None = None
@@ -155,7 +155,7 @@ def _fold_visit(row: PatientRow, event: AdtEvent, source: Source, received: int)
     assert visit is not None
     changes: dict[str, Any] = {}
     before = row.visits.get(visit.key, ())
-    after = add(before, stated(event, visit, source, received))
+    after = add(before, statement_of(event, visit, source, received))
     if after is not before:
         changes["visits"] = {**row.visits, visit.key: after}
     if visit.weak and visit.key not in row.weak:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from domain.patient.events import DELETED, AdtEvent, VisitStatement, When
-from domain.patient.ranks import Rank, natural
+from domain.patient.ranks import Rank, natural_order
 from domain.snapshots import Source
 from domain.times import MINUTE
 
@@ -41,7 +41,7 @@ OUTSIDE_VISITS: Final = frozenset(
 )
 """Triggers about a person or an identifier: what their PV1 may hold says nothing about a visit."""
 
-_HAPPENINGS: Final = ARRIVALS | PLANS | CLASS_MARKS | frozenset(CANCELS) | {"A02", "A03"}
+_OCCURRENCES: Final = ARRIVALS | PLANS | CLASS_MARKS | frozenset(CANCELS) | {"A02", "A03"}
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -72,7 +72,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def rank(self) -> Rank:
         """What decides between statements: the greater rank wins."""
-        return (self.recorded, self.built, self.sequence, natural(self.source.control_id))
+        return (self.recorded, self.built, self.sequence, natural_order(self.source.control_id))
 
     @property
     def when(self) -> When:
@@ -92,7 +92,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return When(self.recorded, False, "EVN-2")
 
 
-def stated(event: AdtEvent, visit: VisitStatement, source: Source, received: int) -> Statement:
+def statement_of(event: AdtEvent, visit: VisitStatement, source: Source, received: int) -> Statement:
     """The statement that `event` makes about its visit."""
     return Statement(
         trigger=event.trigger,
@@ -178,13 +178,13 @@ def registers(statement: Statement) -> Iterable[tuple[str, Any]]:
 _REVISIONS: Final = ("arrival_claim", "arrival_revision", "departure_revision")
 
 
-def happening(statement: Statement) -> tuple[str, int, str] | None:
+def occurrence_key(statement: Statement) -> tuple[str, int, str] | None:
     """The happening a statement stands for: (trigger, minute, class); None for a mere update.
 
     Transfers are one happening whatever their time: only that one took place matters here.
     """
     trigger = statement.trigger
-    if trigger not in _HAPPENINGS:
+    if trigger not in _OCCURRENCES:
         return None
     if trigger == "A02":
         return (trigger, 0, "")
@@ -233,7 +233,7 @@ def add(statements: tuple[Statement, ...], new: Statement) -> tuple[Statement, .
     keep = {id(holder) for _, _, holder in winners(union).values()}
     groups: set[tuple[str, int, str]] = set()
     for statement in reversed(union):  # the greatest of a happening comes first and stays
-        group = happening(statement)
+        group = occurrence_key(statement)
         if group is not None and group not in groups:
             groups.add(group)
             keep.add(id(statement))

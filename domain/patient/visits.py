@@ -49,13 +49,13 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
     """Fields whose value was not believed, for feed quality: "PV1-44"."""
 
 
-def read(statements: tuple[Statement, ...], numbered: bool = True) -> Visit | None:
+def read_visit(statements: tuple[Statement, ...], numbered: bool = True) -> Visit | None:
     """The visit that `statements` amount to, or None.
 
     `numbered` says that the visit has a number of its own; only such a one can be hearsay of an A08.
     """
     held = winners(statements)
-    stands, cancelled = _standing(statements)
+    stands, cancelled = _split_by_cancels(statements)
     arrivals = [s for s in stands if s.trigger in ARRIVALS]
     confirming = [s for s in stands if s.trigger in _CONFIRMING]
     departures = [s for s in stands if s.trigger == "A03"]
@@ -114,7 +114,7 @@ def read(statements: tuple[Statement, ...], numbered: bool = True) -> Visit | No
     )
 
 
-def _standing(statements: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
+def _split_by_cancels(statements: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
     """The happenings that stand, and those that a cancel took back.
 
     A cancel's EVN-6 names the happening it means, compared to the minute; if it is empty or matches none, the cancel

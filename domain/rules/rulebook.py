@@ -23,7 +23,7 @@ class Validity(msgspec.Struct, frozen=True, gc=False):
     end: int
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class RuleLine(msgspec.Struct, frozen=True, gc=False):
     """All versions of one population's rule with one major version: their spans join into one line of candidates."""
 
     population: str
@@ -59,7 +59,7 @@ class Rulebook:
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
-        self.practice = rules.practice
+        self.settings = rules.settings
         self.stamp = int(rules.hash.removeprefix("sha256:")[:12] or "0", 16)
         """Names the rule set in a row: a row that was judged by another one is due at once."""
         self.set_names = tuple(sorted(value_set.name for value_set in rules.value_sets))
@@ -89,10 +89,10 @@ class Rulebook:
         self._clear: dict[int, tuple[tuple[str, str], ...]] = {}
         self.odd_months = tuple(sorted({v.criterion.months for line in self.lines for v in line.versions} - {6, 12}))
         """Look-backs other than those of the utilization counts."""
-        self.delivery = self._bits.get(self.practice.delivery_set, 0)
+        self.delivery = self._bits.get(self.settings.delivery_set, 0)
         self.homeless = self._bits.get(HOMELESS_SET, 0)
         """A visit with the homelessness flag shows this set, whatever its codes."""
-        self.newborn = self._bits.get(self.practice.newborn_set, 0)
+        self.newborn = self._bits.get(self.settings.newborn_set, 0)
 
     def go_live(self, population: str, county: str) -> int:
         """The instant from which a population is served in a county; FOREVER when it is not."""
@@ -168,9 +168,9 @@ class Rulebook:
         return matches
 
 
-def _lines(rules: RuleSet) -> tuple[Line, ...]:
+def _lines(rules: RuleSet) -> tuple[RuleLine, ...]:
     grouped: dict[tuple[str, int], list[Criterion]] = {}
-    per_type = rules.practice.stay_mode == "per_type"
+    per_type = rules.settings.stay_mode == "per_type"
     for criterion in map(_per_type, rules.criteria) if per_type else rules.criteria:
         grouped.setdefault((criterion.population, criterion.major), []).append(criterion)
     lines = []
@@ -181,37 +181,41 @@ def _lines(rules: RuleSet) -> tuple[Line, ...]:
             for c in criteria
         )
         lines.append(
-            Line(
+            RuleLine(
                 population=population,
                 major=major,
                 kind=criteria[0].kind,
                 age=criteria[0].age,
                 versions=versions,
-                stretches=_stretches(versions),
+                stretches=_periods(versions),
                 handovers=tuple(version.start for version in versions[1:]),
                 reach=max(c.months for c in criteria) * 32 * DAY,
-                least=min((limb.near or limb.at_least for c in criteria for limb in c.limbs), default=1),
+                least=min((limb.near or limb.at_least for c in criteria for limb in c.thresholds), default=1),
             )
         )
     return tuple(lines)
 
 
-def _stretches(versions: tuple[Validity, ...]) -> tuple[Validity, ...]:
+def _periods(versions: tuple[Validity, ...]) -> tuple[Validity, ...]:
     stretches: list[Validity] = []
     for version in versions:
         last = stretches[-1] if stretches else None
-        if last is not None and last.end == version.start and _asks(last.criterion) == _asks(version.criterion):
+        if (
+            last is not None
+            and last.end == version.start
+            and _conditions_asked(last.criterion) == _conditions_asked(version.criterion)
+        ):
             stretches[-1] = Validity(last.criterion, last.start, version.end)
         else:
             stretches.append(version)
     return tuple(stretches)
 
 
-def _asks(criterion: Criterion) -> tuple[object, ...]:
+def _conditions_asked(criterion: Criterion) -> tuple[object, ...]:
     """All of a criterion on which its spans depend."""
     return (
         criterion.months,
-        criterion.limbs,
+        criterion.thresholds,
         criterion.conditions,
         criterion.facility_types,
         criterion.foster_aid_codes,
@@ -221,7 +225,7 @@ def _asks(criterion: Criterion) -> tuple[object, ...]:
 def _per_type(criterion: Criterion) -> Criterion:
     """The criterion with hospital and SNF stays asked for apart."""
     limbs = []
-    for limb in criterion.limbs:
+    for limb in criterion.thresholds:
         kinds = ("inpatient", "snf") if limb.of == "inpatient_or_snf" else (limb.of,)
         limbs += [msgspec.structs.replace(limb, of=kind) for kind in kinds]
-    return msgspec.structs.replace(criterion, limbs=tuple(limbs))
+    return msgspec.structs.replace(criterion, thresholds=tuple(limbs))

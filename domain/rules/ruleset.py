@@ -17,7 +17,7 @@ from domain.times import iso_day
 ANY_COUNTY: Final = "*"
 ADULT: Final = "adult"
 YOUTH: Final = "youth"
-LIMBS: Final = ("ed", "inpatient", "snf", "inpatient_or_snf")
+THRESHOLDS: Final = ("ed", "inpatient", "snf", "inpatient_or_snf")
 
 
 class Code(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -37,7 +37,7 @@ class ValueSet(msgspec.Struct, frozen=True, gc=False):
     codes: tuple[Code, ...]
 
 
-class Limb(msgspec.Struct, frozen=True, gc=False):
+class Threshold(msgspec.Struct, frozen=True, gc=False):
     """One way to meet a criterion of counts: at least so many of `of`; `near` is the watch-list tier (0: none)."""
 
     of: str
@@ -64,7 +64,7 @@ class Criterion(msgspec.Struct, frozen=True, gc=False):
     valid_from: int
     valid_to: int | None
     source: str
-    limbs: tuple[Limb, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     conditions: tuple[str, ...] = ()
     facility_types: tuple[str, ...] = ()
     foster_aid_codes: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Criterion(msgspec.Struct, frozen=True, gc=False):
     @property
     def required(self) -> dict[str, int]:
         """What the document says is required."""
-        return {limb.of: limb.at_least for limb in self.limbs} if self.kind == "count" else {"release": 1}
+        return {limb.of: limb.at_least for limb in self.thresholds} if self.kind == "count" else {"release": 1}
 
 
 class GoLive(msgspec.Struct, frozen=True, gc=False):
@@ -120,7 +120,7 @@ class Support(msgspec.Struct, frozen=True, gc=False):
     """discharge, release, or "" for either."""
 
 
-class Practice(msgspec.Struct, frozen=True, gc=False):
+class CountingSettings(msgspec.Struct, frozen=True, gc=False):
     """The measures of counting (ecm-rules, section 6), each of which a county may set."""
 
     stitch_minutes: int = 120
@@ -147,7 +147,7 @@ class RuleSet(msgspec.Struct, frozen=True, gc=False):
 
     version: str
     hash: str
-    practice: Practice
+    settings: CountingSettings
     value_sets: tuple[ValueSet, ...]
     criteria: tuple[Criterion, ...]
     go_live: tuple[GoLive, ...]
@@ -176,9 +176,9 @@ def _criteria_faults(criteria: Sequence[Criterion]) -> Iterable[str]:
             yield f"{where}: months must be at least 1"
         if criterion.valid_to is not None and criterion.valid_to < criterion.valid_from:
             yield f"{where}: valid_to is before valid_from"
-        if criterion.kind == "count" and not criterion.limbs:
+        if criterion.kind == "count" and not criterion.thresholds:
             yield f"{where}: counts nothing"
-        for limb in criterion.limbs:
+        for limb in criterion.thresholds:
             if limb.at_least < 1 or not 0 <= limb.near < limb.at_least:
                 yield f"{where}: near must be below at_least for {limb.of}"
     for name, group in versions.items():
@@ -228,7 +228,7 @@ def _dangling(rules: RuleSet) -> Iterable[str]:
         for name in support.populations:
             if name not in populations:
                 yield f"support {support.id}: no population {name}"
-    for name in (rules.practice.delivery_set, rules.practice.newborn_set):
+    for name in (rules.settings.delivery_set, rules.settings.newborn_set):
         if name not in sets:
             yield f"practice: no value set {name}"
     for value_set in rules.value_sets:

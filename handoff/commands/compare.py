@@ -10,16 +10,16 @@ import msgspec
 import typer
 
 from agents.shadow import shadow_topic
-from handoff import place
+from handoff import target as place
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
-from handoff.comparing import Comparison, Documents, of_file
-from handoff.comparing import compare as compare_documents
+from handoff.comparison import Comparison, Documents, of_file
+from handoff.comparison import compare as compare_documents
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
+from handoff.output import as_json, needs_kafka, out, table
 from handoff.replay import Replay
-from handoff.show import as_json, needs_kafka, out, table
 from parsers.records.documents import CANDIDATES
 from streams.kafka.read import documents
 
@@ -38,7 +38,7 @@ def compare(
     """The standing candidates of two runs: gained, lost, changed. Exit 0 the same, 1 they differ, 2 no such run."""
     with faults_exit_2():
         found = compare_documents(_side(first), _side(second), history=history)
-    tell(found, first, second, json_)
+    report(found, first, second, json_)
 
 
 def what_if(
@@ -67,10 +67,10 @@ def what_if(
                     _, last, _ = feed(run, from_files(inputs, roster, custody, profiles))
                     run.finish(instant_of(as_of) if as_of else last)
                 sides.append(of_file(Path(scratch)) if outputs.counts.get(CANDIDATES) else {})
-    tell(compare_documents(*sides), str(rules[0]), str(rules[1]), json_)
+    report(compare_documents(*sides), str(rules[0]), str(rules[1]), json_)
 
 
-def tell(found: Comparison, first: str, second: str, json_: bool) -> None:
+def report(found: Comparison, first: str, second: str, json_: bool) -> None:
     """Print a comparison; exit 1 when there is a difference."""
     if json_:
         told: dict[str, Any] = msgspec.to_builtins(found)

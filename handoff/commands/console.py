@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from console.serve import Door, PortTaken, serve
+from console.serve import ConsoleConfig, PortTaken, serve
 from console.tallies import Topics
-from handoff import place
+from handoff import target as place
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
 from handoff.settings import Settings
@@ -45,10 +45,10 @@ def console(
     raise typer.Exit(code)
 
 
-def door(settings: Settings) -> Door:
+def door(settings: Settings) -> ConsoleConfig:
     """Where the settings want the console."""
     said = settings.console
-    return Door(
+    return ConsoleConfig(
         host=said.host,
         port=said.port,
         token=said.token.get_secret_value() if said.token is not None else None,

@@ -8,7 +8,7 @@ import typer
 
 from agents.reconcile.decide import CUSTODY
 from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
-from handoff.show import needs_kafka
+from handoff.output import needs_kafka
 from parsers.records.custody import FIELDS, encode_custody, load_custody
 
 custody_app = typer.Typer(no_args_is_help=True, help="Custody records of jails, prisons and youth facilities.")

@@ -9,13 +9,14 @@ import typer
 from rich.progress import Progress
 
 from agents.reconcile.decide import DEAD_LETTERS
-from handoff import letters, place
+from handoff import dead_letters as letters
+from handoff import target as place
 from handoff.conformance import conformance
+from handoff.dead_letters import OPEN, REDRIVEN, LetterChoice, entries, is_marker, lookup
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
-from handoff.letters import OPEN, REDRIVEN, Choice, entries, is_marker, look
+from handoff.output import as_json, day, err, needs_kafka, out, table
 from handoff.redrive import ALREADY, IMPOSSIBLE, REFUSED, Verdict, counted, redrive
-from handoff.show import as_json, day, err, needs_kafka, out, table
 from parsers.hl7.profiles import Profiles
 from streams.kafka.produce import NotConfirmed
 from streams.kafka.read import snapshot
@@ -111,7 +112,7 @@ def redrive_(
         raise typer.Exit(2)
     kafka = place.kafka()
     profiles = _profiles()
-    standing = look(kafka, Choice(named, code, sender))
+    standing = lookup(kafka, LetterChoice(named, code, sender))
     if unknown := sorted(named - standing.letters):
         for each in unknown:
             err.print(f"{each}: no such dead letter (or not with that code and sender)", markup=False)

@@ -12,15 +12,15 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from handoff import place
+from handoff import target as place
 from handoff.commands.look import candidates_table
+from handoff.demo import run
+from handoff.demo.verdict import judge
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
-from handoff.show import as_json, err, out
-from handoff.showcase import run
-from handoff.showcase.verdict import judge
+from handoff.output import as_json, err, out
 from handoff.system import System
-from parsers.records.documents import STANDING
+from parsers.records.documents import LIVE_STATUSES
 from simulator.county import simulate, write
 from simulator.places import SENDERS
 
@@ -121,7 +121,7 @@ def _run(
                 "ack_ms": {"p50": _ms(sent.percentile(0.5)), "p99": _ms(sent.percentile(0.99))},
                 "candidate_ms": {"p50": latency.p50, "p99": latency.p99, "of": latency.count},
                 "restarts": restarts,
-                "candidates": sum(d["status"] in STANDING for d in documents),
+                "candidates": sum(d["status"] in LIVE_STATUSES for d in documents),
                 "verdict": str(verdict),
                 "exact": verdict.exact,
                 "missing": verdict.missing,
@@ -130,9 +130,9 @@ def _run(
             }
             progress.stop()
             if not quiet:
-                _tell(documents, result)
+                _report(documents, result)
             if keep:
-                _stay(system)
+                _keep_running(system)
             return result
 
 
@@ -140,8 +140,10 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
 
-def _tell(documents: list[dict[str, Any]], result: dict[str, Any]) -> None:
-    live = sorted((d for d in documents if d["status"] in STANDING), key=lambda d: (d["population"], d["member_id"]))
+def _report(documents: list[dict[str, Any]], result: dict[str, Any]) -> None:
+    live = sorted(
+        (d for d in documents if d["status"] in LIVE_STATUSES), key=lambda d: (d["population"], d["member_id"])
+    )
     out.print()
     candidates_table(live[:SHOWN], "Who needs Enhanced Care Management now")
     if len(live) > SHOWN:
@@ -168,7 +170,7 @@ def _tell(documents: list[dict[str, Any]], result: dict[str, Any]) -> None:
         out.print(f"  {line}", style="dim", markup=False)
 
 
-def _stay(system: System) -> None:
+def _keep_running(system: System) -> None:
     out.print("\nIt keeps running. Ctrl-C (or `handoff down`) ends it.")
     for name, label in (("mllp", "MLLP"), ("http", "HTTP"), ("console", "console"), ("bootstrap", "Kafka")):
         if system.addresses.get(name):

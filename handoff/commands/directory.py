@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from agents.directory import ROSTER, UNATTRIBUTED
-from handoff import place
+from handoff import target as place
 from handoff.logs import configure
 from parsers.records.links import TOPIC as LINKS
 from streams.directory import DirectoryKeeper

@@ -11,15 +11,15 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from domain.errors import BadDeclaration
-from handoff import place
+from handoff import target as place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.embedded.jars import JarsUnavailable, cache_folder, lock_path, read_lock
 from handoff.embedded.kafka import java_executable
 from handoff.embedded.process import NotStarted
 from handoff.embedded.redis import redis_executable
+from handoff.output import as_json, out, table
 from handoff.settings import Settings, describe, load_settings
-from handoff.show import as_json, out, table
 from streams.topics import cluster_state, load_topics, plan
 
 SECONDS = 5.0

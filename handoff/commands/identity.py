@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.links import emit_of
+from agents.links import link_record
 from agents.reconcile.decide import CHANGELOG, stage
 from agents.runtime.store import CLOCK_KEY, row_of
 from domain.identity import read_cin
 from domain.patient.ownership import owner
 from domain.patient.row import PatientRow
-from handoff import place
-from handoff.show import as_json, err, needs_kafka, out
+from handoff import target as place
+from handoff.output import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link
 from streams.kafka.produce import NotConfirmed, produce_together
@@ -34,7 +34,7 @@ def _row(patient: str) -> PatientRow:
     raise typer.Exit(1)
 
 
-def _told(row: PatientRow) -> dict[str, Any]:
+def _describe_announcement(row: PatientRow) -> dict[str, Any]:
     whose = owner(row)
     return {
         "patient": row.patient,
@@ -56,7 +56,7 @@ def _told(row: PatientRow) -> dict[str, Any]:
 @needs_kafka
 def show(patient: Patient, json_: Json = False) -> None:
     """Whose the patient is, how that was found, and every claim there is."""
-    told = _told(_row(patient))
+    told = _describe_announcement(_row(patient))
     if json_:
         as_json(told)
         return
@@ -76,17 +76,17 @@ def assign(
     if read is None:
         err.print("The member ID does not have the shape of a CIN: 9, seven digits, a letter.")
         raise typer.Exit(2)
-    _say(Link("assign", patient, member=read, method="operator", actor=actor))
+    _send_link(Link("assign", patient, member=read, method="operator", actor=actor))
 
 
 @identity_app.command("release")
 @needs_kafka
 def release(patient: Patient, actor: Annotated[str, typer.Option(help="Who says so.")]) -> None:
     """Take back an operator's word; the other evidence decides again."""
-    _say(Link("release", patient, method="operator", actor=actor))
+    _send_link(Link("release", patient, method="operator", actor=actor))
 
 
-def _say(link: Link) -> None:
+def _send_link(link: Link) -> None:
     now = int(time.time() * 1000)
     said = Link(
         kind=link.kind,
@@ -98,7 +98,7 @@ def _say(link: Link) -> None:
         actor=link.actor,
     )
     try:
-        produce_together(place.kafka(), [emit_of(said)])
+        produce_together(place.kafka(), [link_record(said)])
     except NotConfirmed as error:
         err.print(f"Kafka did not take it ({error.why}). Nothing was changed.")
         raise typer.Exit(1) from error

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.folder import FolderDoor
-from gateway.http import HttpDoor
-from gateway.intake import Topics
-from gateway.listener import Keepalive, MllpDoor
-from gateway.mllp import Patience
+from gateway.folder import FolderConfig
+from gateway.http import HttpConfig
+from gateway.ingress import Topics
+from gateway.listener import Keepalive, MllpConfig
+from gateway.mllp import Timeouts
 from gateway.serve import Gateway, serve
 from gateway.tls import Tls
-from handoff import place
+from handoff import target as place
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
@@ -67,15 +67,15 @@ def gateway(settings: Settings) -> Gateway:
     door = None
     if token or http.tls_client_ca is not None:
         tls = _tls(http.tls_certificate, http.tls_key, http.tls_client_ca)
-        door = HttpDoor(token=token, host=http.host, port=http.port, limit=http.max_body_bytes, tls=tls)
+        door = HttpConfig(token=token, host=http.host, port=http.port, limit=http.max_body_bytes, tls=tls)
     return Gateway(
         topics=settings.kafka.actual_all(Topics()),
-        mllp=MllpDoor(
+        mllp=MllpConfig(
             host=mllp.host,
             port=mllp.port,
             connections=mllp.max_connections,
             connections_per_peer=mllp.max_connections_per_peer,
-            patience=Patience(
+            patience=Timeouts(
                 first_byte=mllp.first_byte_seconds,
                 frame=mllp.frame_seconds,
                 message=mllp.message_seconds,
@@ -96,11 +96,11 @@ def gateway(settings: Settings) -> Gateway:
     )
 
 
-def _folder(settings: Settings) -> FolderDoor | None:
+def _folder(settings: Settings) -> FolderConfig | None:
     given = settings.folder
     if given.path is None:
         return None
-    return FolderDoor(
+    return FolderConfig(
         path=given.path.resolve(),
         sender=given.sender,
         poll=given.poll_seconds,

@@ -13,9 +13,9 @@ from rich.progress import Progress
 
 from agents.runtime.contract import Emit
 from domain.errors import BadDeclaration
-from handoff import place
+from handoff import target as place
 from handoff.exits import faults_exit_2
-from handoff.show import as_json, err, out
+from handoff.output import as_json, err, out
 from parsers.records.files import Fault, Loaded
 from streams.kafka.produce import NotConfirmed, produce_together
 from streams.yaml_lines import read_declaration
@@ -83,7 +83,7 @@ def write(
         "faults": [{"line": each.line, "field": each.field, "reason": each.reason} for each in loaded.faults],
     }
     if loaded.faults:
-        _tell_faults(account, loaded.faults, file, json_)
+        _print_faults(account, loaded.faults, file, json_)
         raise typer.Exit(2)
     if not dry_run:
         stamp = (("received", str(time.time_ns() // 1_000_000).encode()),)
@@ -108,7 +108,7 @@ def write(
         out.print(f"Columns that mean nothing here: {', '.join(loaded.ignored)}", style="dim", markup=False)
 
 
-def _tell_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:
+def _print_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:
     if json_:
         as_json(account)
         return

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.panel import Panel
 
-from handoff import place
-from handoff.show import as_json, as_lines, day, needs_kafka, out, table
-from parsers.records.documents import STANDING
+from handoff import target as place
+from handoff.output import as_json, as_lines, day, needs_kafka, out, table
+from parsers.records.documents import LIVE_STATUSES
 from streams.kafka.lag import LagReader, groups_of
 from streams.kafka.read import documents as current_documents
 from streams.kafka.read import follow as follow_topics
@@ -57,8 +57,8 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
                 d["candidate_id"][:12],
                 d["member_id"],
                 d["population"],
-                d["state"].replace("_", " ") if d["status"] in STANDING else d["status"],
-                why(d),
+                d["state"].replace("_", " ") if d["status"] in LIVE_STATUSES else d["status"],
+                reason_line(d),
                 d["plan"],
                 d["county"],
                 day((d.get("trigger") or {}).get("occurred"))[:10],
@@ -69,7 +69,7 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
     )
 
 
-def why(document: dict[str, Any]) -> str:
+def reason_line(document: dict[str, Any]) -> str:
     """The reason in a few words: "5 ED visits in 6 mo", "3 stays in 6 mo", or the release and its conditions."""
     counts = document.get("counts") or {}
     required = counts.get("required") or {}
@@ -88,7 +88,7 @@ def why(document: dict[str, Any]) -> str:
 
 
 def _wanted(document: dict[str, Any], member: str | None, everything: bool) -> bool:
-    return (member is None or document["member_id"] == member) and (everything or document["status"] in STANDING)
+    return (member is None or document["member_id"] == member) and (everything or document["status"] in LIVE_STATUSES)
 
 
 def _follow(member: str | None, json_: bool) -> None:
@@ -104,7 +104,7 @@ def _follow(member: str | None, json_: bool) -> None:
             else:
                 out.print(
                     f"{document['as_of'][:19]}  {document['status']:<9} {document['population']:<3} "
-                    f"{document['member_id']}  {why(document)}  {document['candidate_id']} r{document['revision']}"
+                    f"{document['member_id']}  {reason_line(document)}  {document['candidate_id']} r{document['revision']}"
                 )
     except KeyboardInterrupt:
         return
@@ -210,7 +210,7 @@ def explain(
         f"{document['status']}, {document['state'].replace('_', ' ')}, revision {document['revision']}"
         + (f", because {document['reason']}" if document.get("reason") else ""),
         f"rule {rule['id']} {rule['version']}: {rule['source']}",
-        why(document),
+        reason_line(document),
     ]
     if window.get("from"):
         floor = window.get("complete_since")

@@ -10,16 +10,16 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from domain.errors import Refusal
-from handoff import place
+from handoff import target as place
 from handoff.declarations.senders import declared, load_senders
 from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
+from handoff.output import as_json, err, out
 from handoff.profiling.draft import draft
 from handoff.profiling.feed import Feed
 from handoff.profiling.report import feed_report
 from handoff.profiling.sample import Sample, checked
-from handoff.profiling.screen import show_conformance, show_feed, show_overview
-from handoff.show import as_json, err, out
+from handoff.profiling.show import show_conformance, show_feed, show_overview
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 
@@ -61,7 +61,7 @@ def profile(
         if not feeds:
             raise BadInput(f"{' '.join(inputs)}: no messages in it")
         drafted = _drafted(feeds, profiles, folder) if yaml is not None else None
-    _tell(feeds, _check(sample), seconds, json_=json_, quiet=str(yaml) == "-")
+    _report(feeds, _check(sample), seconds, json_=json_, quiet=str(yaml) == "-")
     if yaml is not None and drafted is not None:
         _write(yaml, drafted, quiet=json_)
     if any(feed.refusals for feed in feeds):
@@ -121,7 +121,7 @@ def _check(sample: list[bytes]) -> dict[str, Any] | None:
         return checked(sample, lambda: progress.advance(task))
 
 
-def _tell(feeds: list[Feed], found: dict[str, Any] | None, seconds: float, *, json_: bool, quiet: bool) -> None:
+def _report(feeds: list[Feed], found: dict[str, Any] | None, seconds: float, *, json_: bool, quiet: bool) -> None:
     count = sum(feed.messages for feed in feeds)
     speed = round(count / seconds) if seconds else None
     reports = [feed_report(feed) for feed in feeds]

@@ -15,15 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents.reconcile.decide import CUSTODY, DEAD_LETTERS, RAW
 from agents.runtime.contract import Emit, Record, received_of
 from domain.errors import Refusal
-from domain.patient.publish import standing
+from domain.patient.publish import current_snapshots
 from domain.times import instant
-from handoff import place
+from handoff import target as place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
+from handoff.output import as_json, err, out
 from handoff.replay import Replay
-from handoff.show import as_json, err, out
 from parsers.hl7.adt import patient_key_of, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
@@ -126,7 +126,7 @@ def write_visits(run: Replay, folder: Path) -> int:
     count = 0
     with (folder / "visits.jsonl").open("wb") as file:
         for _, row in sorted(run.rows("reconcile").items()):
-            for member, snapshot in standing(row):
+            for member, snapshot in current_snapshots(row):
                 file.write(encode(snapshot, member) + b"\n")
                 count += 1
     return count

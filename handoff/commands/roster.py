@@ -6,7 +6,7 @@ import typer
 
 from agents.directory import ROSTER
 from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
-from handoff.show import needs_kafka
+from handoff.output import needs_kafka
 from parsers.records.roster import FIELDS, encode_roster, load_roster
 
 roster_app = typer.Typer(no_args_is_help=True, help="The plan's members.")

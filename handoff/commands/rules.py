@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from domain.rules.ruleset import check as check_rules
-from handoff import place
+from handoff import target as place
 from handoff.declarations.rules import load_rules
 from handoff.exits import faults_exit_2
-from handoff.show import as_json, out
+from handoff.output import as_json, out
 
 rules_app = typer.Typer(no_args_is_help=True, help="The programme's rules: checked.")
 

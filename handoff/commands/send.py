@@ -14,10 +14,10 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from gateway.client import Outcome, Sent, Target
 from gateway.client import send as send_all
 from gateway.tls import client_context
-from handoff import place
+from handoff import target as place
 from handoff.exits import faults_exit_2
 from handoff.inputs import messages
-from handoff.show import as_json, err, out, table
+from handoff.output import as_json, err, out, table
 
 _RETRIES = 100
 
@@ -89,12 +89,12 @@ class _progress:
 
     def __enter__(self) -> Callable[[Outcome], None]:
         self._bar.start()
-        return self._tell
+        return self._write
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _write(self, outcome: Outcome) -> None:
         self._wrong += not outcome.good
         self._bar.update(self._task, advance=1, wrong=f"{self._wrong} not accepted" if self._wrong else "")
 

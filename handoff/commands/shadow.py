@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from handoff import place
+from handoff import target as place
 from handoff.commands.topics import File, Json, declared
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
-from handoff.show import as_json, err, needs_kafka, out
+from handoff.output import as_json, err, needs_kafka, out
 from streams.shadow import StillRunning, create, drop, topics_for, topics_of
 
 shadow_app = typer.Typer(
@@ -39,14 +39,14 @@ def create_(
     with faults_exit_2():
         stages = [build_declared(each.value, settings) for each in ([stage] if stage is not None else StageName)]
         topics = topics_for(name, stages, declared(file).for_environment(settings.environment), kafka)
-    _tell(create(kafka, topics), "created", json_)
+    _report(create(kafka, topics), "created", json_)
 
 
 @shadow_app.command("list")
 @needs_kafka
 def list_(json_: Json = False) -> None:
     """The topics of all shadows."""
-    _tell(topics_of(place.kafka()), "there", json_)
+    _report(topics_of(place.kafka()), "there", json_)
 
 
 @shadow_app.command("drop")
@@ -64,13 +64,13 @@ def drop_(
                 for topic in topics_of(kafka, name):
                     err.print(f"- {topic}", markup=False)
                 typer.confirm("Remove these topics and what they hold?", abort=True, err=True)
-            _tell(drop(kafka, name, [each.value for each in StageName]), "removed", json_)
+            _report(drop(kafka, name, [each.value for each in StageName]), "removed", json_)
     except StillRunning as group:
         err.print(f"A worker of group {group} still runs: stop it, then drop the shadow.", markup=False)
         raise typer.Exit(1) from group
 
 
-def _tell(topics: list[str], what: str, json_: bool) -> None:
+def _report(topics: list[str], what: str, json_: bool) -> None:
     if json_:
         as_json({what: topics})
         return

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from domain.times import instant, rfc3339
-from handoff.show import as_json, err, out
+from handoff.output import as_json, err, out
 from simulator import county
 from simulator.places import SENDERS
 

@@ -11,10 +11,10 @@ import typer
 from confluent_kafka.admin import AdminClient
 from rich.progress import Progress, TextColumn
 
-from handoff import place
+from handoff import target as place
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
-from handoff.show import as_json, err, needs_kafka, out
+from handoff.output import as_json, err, needs_kafka, out
 from streams.migrate import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
 
@@ -110,7 +110,7 @@ def migrate(
         stages = [build_declared(each.value, settings) for each in StageName]
         if dry_run:
             counts = {move.old: sizes(kafka, move) for move in plan_of_move}
-            _tell_dry(plan_of_move, counts, json_)
+            _report_dry_run(plan_of_move, counts, json_)
             return
         busy = what_is_busy(kafka, stages)
         with Progress(
@@ -132,10 +132,10 @@ def migrate(
         )
         raise typer.Exit(1)
     if not json_:
-        _tell_switch(plan_of_move, to_partitions)
+        _report_switch(plan_of_move, to_partitions)
 
 
-def _tell_dry(planned: list[Move], counts: dict[str, int], json_: bool) -> None:
+def _report_dry_run(planned: list[Move], counts: dict[str, int], json_: bool) -> None:
     if json_:
         as_json([{"from": m.old, "to": m.new, "partitions": m.partitions, "records": counts[m.old]} for m in planned])
         return
@@ -144,7 +144,7 @@ def _tell_dry(planned: list[Move], counts: dict[str, int], json_: bool) -> None:
         out.print(f"{move.old} -> {move.new} ({move.partitions} partitions): {what}", markup=False)
 
 
-def _tell_switch(planned: list[Move], partitions: int) -> None:
+def _report_switch(planned: list[Move], partitions: int) -> None:
     names = json.dumps({move.topic.name: move.new for move in planned})
     out.print("Copied, and the workers' positions are set. To switch:")
     out.print(f"1. in topics.yaml, under each of these, say `partitions: {partitions}`:")

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from handoff import place
+from handoff import target as place
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
 from handoff.exits import faults_exit_2
-from handoff.show import as_json, err, out, table
+from handoff.output import as_json, err, out, table
 from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
 

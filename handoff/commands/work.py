@@ -13,7 +13,7 @@ from agents.runtime.contract import Stage
 from agents.runtime.rename import renamed
 from agents.shadow import shadowed
 from domain.errors import BadDeclaration
-from handoff import place
+from handoff import target as place
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2

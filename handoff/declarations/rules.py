@@ -16,14 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import BadDeclaration
 from domain.rules.ruleset import (
     Code,
+    CountingSettings,
     Criterion,
     Exclusion,
     GoLive,
-    Limb,
-    Practice,
     Route,
     RuleSet,
     Support,
+    Threshold,
     ValueSet,
     check,
 )
@@ -152,7 +152,7 @@ def load_rules(directory: Path) -> RuleSet:
     rules = RuleSet(
         version=criteria.version,
         hash=content_hash(files),
-        practice=Practice(**criteria.practice.model_dump()),
+        settings=CountingSettings(**criteria.practice.model_dump()),
         value_sets=value_sets,
         criteria=tuple(_versions(criteria.criteria)),
         go_live=go_live,
@@ -222,7 +222,7 @@ def _versions(criteria: tuple[_Criterion, ...]) -> Iterator[Criterion]:
                 age=criterion.age,
                 valid_from=version.valid_from.toordinal(),
                 valid_to=_day(version.valid_to),
-                limbs=tuple(Limb(limb.of, limb.at_least, limb.near) for limb in version.limbs),
+                thresholds=tuple(Threshold(limb.of, limb.at_least, limb.near) for limb in version.limbs),
                 **fields,
             )
 

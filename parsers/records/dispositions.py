@@ -12,12 +12,12 @@ import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
 from domain.member.eligibility import ANSWERS
-from domain.member.row import Disposition
+from domain.member.row import CareResponse
 from domain.snapshots import EcmStatus, Program, RosterFacts
 from domain.times import day_of, instant
 
 
-class ProgrammeRow(msgspec.Struct, frozen=True, gc=False, rename={"start": "from", "end": "to"}):
+class ProgramRow(msgspec.Struct, frozen=True, gc=False, rename={"start": "from", "end": "to"}):
     """A programme of a roster row; days, both included."""
 
     id: str
@@ -44,7 +44,7 @@ class RosterRow(msgspec.Struct, frozen=True, gc=False):
     enrolled_from: str | None = None
     enrolled_to: str | None = None
     aid_codes: tuple[str, ...] | None = None
-    programmes: tuple[ProgrammeRow, ...] | None = None
+    programmes: tuple[ProgramRow, ...] | None = None
     ecm: EcmRow | None = None
     delegate: str | None = None
 
@@ -90,7 +90,7 @@ def read_roster(value: bytes) -> RosterFacts:
     )
 
 
-def read_disposition(value: bytes) -> tuple[str, Disposition]:
+def read_disposition(value: bytes) -> tuple[str, CareResponse]:
     """(candidate ID, answer). Raises Refusal("bad-disposition") with the field that is wrong."""
     try:
         row = _DISPOSITION.decode(value)
@@ -102,7 +102,7 @@ def read_disposition(value: bytes) -> tuple[str, Disposition]:
         at = instant(row.time)
     except (ValueError, OverflowError):
         raise Refusal("bad-disposition", "time") from None
-    return row.candidate_id, Disposition(at, row.status, row.actor or "", row.reason or "")
+    return row.candidate_id, CareResponse(at, row.status, row.actor or "", row.reason or "")
 
 
 def _is_day(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from parsers.records.visits import Message
+from parsers.records.visits import MessageDocument
 
 CANDIDATES: Final = "ecm.candidates.v1"
 WATCHLIST: Final = "ecm.watchlist.v1"
@@ -20,7 +20,7 @@ UTILIZATION: Final = "member.utilization.v1"
 ALERTS: Final = "ecm.alerts.v1"
 ARCHIVE: Final = "member.archive.v1"
 
-STANDING: Final = ("raised", "amended")
+LIVE_STATUSES: Final = ("raised", "amended")
 """Statuses of a candidate or watch that stands; the others say how it ended."""
 
 
@@ -71,7 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False, rename={"patient_class": "
     departed: str | None
     counted: bool
     reason: str
-    messages: tuple[Message, ...]
+    messages: tuple[MessageDocument, ...]
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
@@ -82,14 +82,14 @@ class Finding(msgspec.Struct, frozen=True, gc=False):
     as_of: str
 
 
-class Hint(msgspec.Struct, frozen=True, gc=False):
+class SupportHint(msgspec.Struct, frozen=True, gc=False):
     """A community support worth asking for."""
 
     id: str
     why: str
 
 
-class Way(msgspec.Struct, frozen=True, gc=False):
+class RouteDocument(msgspec.Struct, frozen=True, gc=False):
     """How the member's plan takes the referral."""
 
     plan: str
@@ -105,7 +105,7 @@ class Due(msgspec.Struct, frozen=True, gc=False):
     followup_visit: str | None
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """What care management answered last."""
 
     status: str
@@ -135,10 +135,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     suspected: tuple[str, ...]
     impaired: bool
     conditions: tuple[str, ...]
-    community_supports: tuple[Hint, ...]
-    route: Way
+    community_supports: tuple[SupportHint, ...]
+    route: RouteDocument
     due: Due
-    disposition: Answer | None
+    disposition: Response | None
     opened_by: str | None
     supersedes: str | None
     superseded_by: str | None
@@ -185,7 +185,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, rename={"origin": "f
     visit: str
     confidence: str
     scheduled: str | None
-    messages: tuple[Message, ...]
+    messages: tuple[MessageDocument, ...]
     received: str
 
 
@@ -199,7 +199,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     due: str
 
 
-class Use(msgspec.Struct, frozen=True, gc=False):
+class UtilizationWindow(msgspec.Struct, frozen=True, gc=False):
     """Counted visits of one window by class."""
 
     ed: int
@@ -215,7 +215,7 @@ class Utilization(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     as_of: str
     complete_since: str | None
-    windows: dict[str, Use]
+    windows: dict[str, UtilizationWindow]
     evidence: tuple[str, ...]
     received: str
 
@@ -239,7 +239,7 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True, rename={"patient_class
     departed: str | None
     disposition_group: str
     diagnoses: tuple[str, ...]
-    messages: tuple[Message, ...]
+    messages: tuple[MessageDocument, ...]
     archived: str
     received: str
 
@@ -258,7 +258,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
 _HISTORY: Final = frozenset({"revision", "received", "as_of", "supersedes"})
 
 
-def settled(document: dict[str, Any]) -> dict[str, Any]:
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
     """A decoded document without what depends on the way it came about: revisions, times of receipt, log coordinates.
 
     Two runs over the same facts agree on the settled last document of every live key (semantics, law 4).

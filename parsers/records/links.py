@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
-from domain.patient.row import Claim, Told
+from domain.patient.row import Claim, OwnerAnnouncement
 
 TOPIC: Final = "identity.links.v1"
 
@@ -26,7 +26,7 @@ class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     survivor: str | None = None
     retired: str | None = None
     claim: Claim | None = None
-    told: Told | None = None
+    told: OwnerAnnouncement | None = None
     member: str | None = None
     method: str = ""
     identifier: str | None = None

@@ -32,7 +32,7 @@ class NumberDocument(msgspec.Struct, frozen=True):
     number: str
 
 
-class ProgrammeDocument(msgspec.Struct, frozen=True):
+class ProgramDocument(msgspec.Struct, frozen=True):
     """A programme the member is in; days, the last one included."""
 
     id: str
@@ -66,7 +66,7 @@ class RosterDocument(msgspec.Struct, frozen=True):
     sex: str = ""
     zip: str = ""
     phone: str = ""
-    programmes: tuple[ProgrammeDocument, ...] = ()
+    programmes: tuple[ProgramDocument, ...] = ()
     ecm: EcmDocument | None = None
     delegate: str | None = None
 
@@ -196,9 +196,9 @@ def _span(row: Row, start: str, end: str) -> tuple[str | None, str | None]:
     return first, last
 
 
-def _programmes(row: Row) -> tuple[ProgrammeDocument, ...]:
+def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
     """`id:from:to:unverified` in CSV (all but the first may be left out), objects in JSON."""
-    found: list[ProgrammeDocument] = []
+    found: list[ProgramDocument] = []
     for item in row.items("programmes"):
         if isinstance(item, str):
             parts = [part.strip() for part in item.split(":")]
@@ -219,7 +219,7 @@ def _programmes(row: Row) -> tuple[ProgrammeDocument, ...]:
         if not isinstance(verified, bool):
             part.fault("verified", "neither true nor false")
         _adopt(row, "programmes", part)
-        found.append(ProgrammeDocument(name, *days, verified is True))
+        found.append(ProgramDocument(name, *days, verified is True))
     return tuple(found)
 
 

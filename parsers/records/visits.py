@@ -22,7 +22,7 @@ class Disposition(msgspec.Struct, frozen=True, gc=False):
     raw: str
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class MessageDocument(msgspec.Struct, frozen=True, gc=False):
     """One message that a fact rests on; `at` is its place in the log, topic/partition/offset."""
 
     sender: str
@@ -52,7 +52,7 @@ class VisitDocument(msgspec.Struct, frozen=True, omit_defaults=False, tag_field=
     diagnoses: tuple[str, ...]
     flags: tuple[str, ...]
     how: dict[str, str]
-    messages: tuple[Message, ...]
+    messages: tuple[MessageDocument, ...]
     received: str
 
 
@@ -70,7 +70,7 @@ class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="cust
     facility: str
     facility_type: str
     confidence: str
-    messages: tuple[Message, ...]
+    messages: tuple[MessageDocument, ...]
     received: str
 
 
@@ -82,11 +82,11 @@ def _at(text: str | None) -> int | None:
     return None if text is None else instant(text)
 
 
-def _messages(sources: tuple[Source, ...]) -> tuple[Message, ...]:
-    return tuple(Message(source.sender, source.control_id, source.at) for source in sources)
+def _messages(sources: tuple[Source, ...]) -> tuple[MessageDocument, ...]:
+    return tuple(MessageDocument(source.sender, source.control_id, source.at) for source in sources)
 
 
-def _sources(messages: tuple[Message, ...]) -> tuple[Source, ...]:
+def _sources(messages: tuple[MessageDocument, ...]) -> tuple[Source, ...]:
     return tuple(Source(message.sender, message.control_id, message.at) for message in messages)
 
 

@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from agents.runtime.contract import Stage
-from agents.runtime.store import Rows
+from agents.runtime.store import RowStore
 from streams.engine.crash import crash
 from streams.engine.metrics import ROWS
 from streams.engine.options import EngineOptions
@@ -33,7 +33,7 @@ class Assignment:
         self, stage: Stage, kafka: KafkaSettings, options: EngineOptions, intake: Intake, drain: Callable[[], None]
     ) -> None:
         """`drain()` returns when no decision and no transaction is under way; it raises if that takes too long."""
-        self.ready: dict[int, Rows] = {}
+        self.ready: dict[int, RowStore] = {}
         self.moved: dict[tuple[str, int], int] = {}
         """Where this worker has moved the input since the assignment, by topic and partition."""
         self.metadata: Any = None

@@ -21,7 +21,7 @@ from zlib import crc32
 import msgspec
 import structlog
 
-from agents.runtime.store import PartitionRows, version_of
+from agents.runtime.store import MemoryStore, version_of
 
 _log = structlog.get_logger("engine")
 _MAGIC: Final = b"handoff rows 1\n"
@@ -74,7 +74,7 @@ def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:
     scratch.replace(path)
 
 
-def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> tuple[Standing, PartitionRows] | None:
+def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> tuple[Standing, MemoryStore] | None:
     """The rows of a checkpoint, without their heap, if there is one and `usable(standing)` finds nothing wrong with it.
 
     `usable` answers with what is wrong, or with an empty text. `oldest` is the earliest row version that can be read.
@@ -87,7 +87,7 @@ def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> t
             wrong = usable(standing)
             if wrong:
                 raise Unusable(wrong)
-            rows = PartitionRows()
+            rows = MemoryStore()
             for block in _read_blocks(file):
                 # Versions begin at 1: there is something to look for only once an upcaster was given up.
                 if oldest > 1 and any(version_of(row) < oldest for row in block.values()):

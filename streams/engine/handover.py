@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Record, Stage
-from agents.runtime.store import ChunkResult, Rows
+from agents.runtime.store import ChunkResult, RowStore
 
 
 class Chunk:
@@ -20,7 +20,7 @@ class Chunk:
         stage: Stage,
         partition: int,
         records: list[Record],
-        rows: Rows,
+        rows: RowStore,
         under: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         limit: int,

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from agents.runtime.store import Rows
+from agents.runtime.store import RowStore
 from streams.engine import metrics
 from streams.engine.transactions import Decided
 
@@ -16,7 +16,7 @@ _LOGGED: Final = 20
 """Faults logged one by one, of one chunk; a flood of bad records shall not become a flood of lines."""
 
 
-def report(stage: str, decided: Decided, rows: Mapping[int, Rows], now: float) -> None:
+def report(stage: str, decided: Decided, rows: Mapping[int, RowStore], now: float) -> None:
     """Count and log one transaction, committed at `now` (ms UTC)."""
     for partition, result in decided.results.items():
         metrics.RECORDS.labels(stage).inc(result.records)

@@ -27,7 +27,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from agents.runtime.contract import Stage
-from agents.runtime.store import PartitionRows, Rows
+from agents.runtime.store import MemoryStore, RowStore
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge
 from streams.engine.failpoints import reach
@@ -36,7 +36,7 @@ from streams.kafka.settings import KafkaSettings
 
 _BATCH = 2_000
 
-Restored = Callable[[int, Rows], None]
+Restored = Callable[[int, RowStore], None]
 
 
 class Local(msgspec.Struct, frozen=True):
@@ -116,13 +116,13 @@ def restore(
     them can be open then, so none can add to the changelog behind the mark. Raises Unreadable and KafkaException.
     """
     ends = ends_of(kafka, stage.changelog, partitions, seconds)
-    waiting: dict[int, Rows] = {}
+    waiting: dict[int, RowStore] = {}
     try:
         places = []
         for partition, (_, mark) in ends.reach.items():
             rows, at = _begin(stage, partition, ends, local)
             if at >= mark:
-                rows.build_heap()
+                rows.finish_restore()
                 ready(partition, rows)
             else:
                 waiting[partition] = rows
@@ -140,7 +140,7 @@ def restore(
             rows.close()
 
 
-def _begin(stage: Stage, partition: int, ends: Ends, local: Local) -> tuple[Rows, int]:
+def _begin(stage: Stage, partition: int, ends: Ends, local: Local) -> tuple[RowStore, int]:
     """Rows to start from, and the changelog's offset to go on at; none and 0 when the disk has nothing of use."""
     start, end = ends.reach[partition]
     usable = partial(judge, topic_id=ends.topic_id, partition=partition, schema=stage.schema, start=start, end=end)
@@ -155,13 +155,13 @@ def _begin(stage: Stage, partition: int, ends: Ends, local: Local) -> tuple[Rows
         found = checkpoint.read(path, usable, oldest=stage.oldest)
         if found is not None:
             return found[1], found[0].offset
-    return PartitionRows(), 0
+    return MemoryStore(), 0
 
 
 def _read_to_marks(
     stage: Stage,
     consumer: Consumer,
-    waiting: dict[int, Rows],
+    waiting: dict[int, RowStore],
     ends: Ends,
     ready: Restored,
     cancelled: Event,
@@ -187,9 +187,9 @@ def _read_to_marks(
                 if error.fatal() or not error.retriable():
                     raise KafkaException(error)
                 continue
-            rows.reached(at)
+            rows.advance(at)
             if at >= marks[partition]:
-                rows.build_heap()
+                rows.finish_restore()
                 del waiting[partition]
                 ready(partition, rows)
     return read

@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 import structlog
 
 from agents.runtime.contract import Stage
-from agents.runtime.store import Rows, Unreadable
+from agents.runtime.store import RowStore, Unreadable
 from streams.engine import metrics
 from streams.engine.crash import crash, refuse
 from streams.engine.restore import Local, restore
@@ -39,7 +39,7 @@ class RestoreThread(Thread):
         self._local, self._former = local, former
         self._cancelled = Event()
         self._lock = Lock()
-        self._restored: dict[int, Rows] = {}
+        self._restored: dict[int, RowStore] = {}
 
     def cancel(self) -> None:
         """Stop; nothing becomes ready any more. Does not wait."""
@@ -49,7 +49,7 @@ class RestoreThread(Thread):
                 rows.close()
             self._restored.clear()
 
-    def claim(self, partition: int) -> Rows | None:
+    def claim(self, partition: int) -> RowStore | None:
         """A partition's restored rows, now the caller's to close; None when the restore was cancelled meanwhile."""
         with self._lock:
             return self._restored.pop(partition, None)
@@ -80,7 +80,7 @@ class RestoreThread(Thread):
             taken = round(time.monotonic() - began, 3)
             _log.info("restored", stage=self._stage.name, partitions=self._partitions, records=read, seconds=taken)
 
-    def _tell(self, partition: int, rows: Rows) -> None:
+    def _tell(self, partition: int, rows: RowStore) -> None:
         with self._lock:
             if self._cancelled.is_set():
                 rows.close()

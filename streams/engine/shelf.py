@@ -115,7 +115,7 @@ class Shelf:
             check_row(value, schema, oldest)
         self._pending[key.decode()] = value
 
-    def reached(self, position: int) -> None:
+    def advance(self, position: int) -> None:
         """All changelog records before `position` have been taken; written in batches."""
         self._position = position
         if len(self._pending) >= _PENDING:
@@ -123,7 +123,7 @@ class Shelf:
             # that are on it may go from the log meanwhile.
             self._put(self._standing.written)
 
-    def build_heap(self) -> None:
+    def finish_restore(self) -> None:
         """Write the last of what was restored."""
         self._put(self._opened)
 

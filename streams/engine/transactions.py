@@ -11,7 +11,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from agents.runtime.contract import Stage
-from agents.runtime.store import CLOCK_KEY, ChunkResult, seal_clock
+from agents.runtime.store import CLOCK_KEY, ChunkResult, clock_envelope
 from streams.engine.crash import crash
 from streams.engine.failpoints import reach
 from streams.engine.metrics import TRANSACTIONS
@@ -101,7 +101,7 @@ class Transactions:
         for partition, result in decided.results.items():
             for key, row in result.changed.items():
                 produce(changelog, row, key.encode(), partition)
-            produce(changelog, seal_clock(result.clock), CLOCK_KEY, partition, self._noting)
+            produce(changelog, clock_envelope(result.clock), CLOCK_KEY, partition, self._noting)
             for emit in result.emits:
                 produce(
                     emit.topic,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.directory import Directory, MemoryStore, answer_in, identifier_key, keys_of, take
+from agents.directory import Directory, MemoryTexts, answer_in, identifier_key, keys_of, take
 from agents.runtime.contract import Record
 from domain.errors import Refusal
 from parsers.records.links import Link, decode_link
@@ -35,7 +35,7 @@ class Told:
 
 
 def fresh() -> Directory:
-    return Directory(MemoryStore())
+    return Directory(MemoryTexts())
 
 
 def test_a_row_names_whoever_waits_for_one_of_its_numbers() -> None:

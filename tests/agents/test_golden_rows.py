@@ -16,7 +16,7 @@ import pytest
 from agents.reconcile import decide as reconcile
 from agents.refer import decide as refer
 from agents.runtime.contract import Stage
-from agents.runtime.store import row_of, seal
+from agents.runtime.store import envelope, row_of
 from domain.member.row import MemberRow
 from domain.patient.row import PatientRow
 from parsers.hl7.profiles import Profiles
@@ -49,7 +49,7 @@ def test_a_row_is_written_as_its_version_is_pinned(stage: Stage, kind: type[msgs
 def test_every_released_version_is_read(stage: Stage, kind: type[msgspec.Struct]) -> None:
     assert [v for v in range(1, 128) if pinned(stage, v).exists()] == list(range(1, stage.schema + 1))
     for version in range(stage.oldest, stage.schema + 1):
-        row = row_of(stage, seal(version, 5, bytes.fromhex(pinned(stage, version).read_text())))
+        row = row_of(stage, envelope(version, 5, bytes.fromhex(pinned(stage, version).read_text())))
         assert isinstance(row, kind)
         if version == stage.schema:
             assert row == whole(stage, kind)
@@ -59,7 +59,7 @@ def test_every_released_version_is_read(stage: Stage, kind: type[msgspec.Struct]
 
 def test_a_patient_row_of_version_1_keeps_all_that_it_held() -> None:
     stage, _ = STAGES[0]
-    row: PatientRow = row_of(stage, seal(1, 5, bytes.fromhex(pinned(stage, 1).read_text())))
+    row: PatientRow = row_of(stage, envelope(1, 5, bytes.fromhex(pinned(stage, 1).read_text())))
     held = msgspec.msgpack.decode(stage.encode(row))
     written = msgspec.msgpack.decode(bytes.fromhex(pinned(stage, 1).read_text()))
     [[statement]], [[old]] = list(held[2].values()), list(written[2].values())

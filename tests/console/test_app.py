@@ -14,19 +14,21 @@ from starlette.testclient import TestClient
 
 import console.app
 from console.app import Probes, build
-from console.look import Desk
-from console.screen import Screen
-from tests.console.desks import NOW, desk, history
+from console.overview import Overview
+from console.view import ConsoleView
+from tests.console.overviews import NOW, desk, history
 from tests.console.test_tallies import TOPICS, candidate, record, tallied
 
 PATHS = ("/", "/api/state", "/sections", "/metrics", "/static/console.css", "/static/console.js", "/static/icon.svg")
 WELL = Probes(lambda: (True, {}), lambda: (True, {}))
 
 
-def client(shown: Desk | Callable[[], Screen] | None = None, token: str | None = None, **more: bool) -> TestClient:
+def client(
+    shown: Overview | Callable[[], ConsoleView] | None = None, token: str | None = None, **more: bool
+) -> TestClient:
     """A client of the app over a desk at NOW."""
     known = shown or desk()
-    look = (lambda: known.look(NOW)) if isinstance(known, Desk) else known
+    look = (lambda: known.overview(NOW)) if isinstance(known, Overview) else known
     return TestClient(build(look, WELL, Event(), token, **more), base_url="http://127.0.0.1:8585")
 
 
@@ -85,7 +87,7 @@ def test_probes_need_no_token() -> None:
 
 def test_probes_tell_the_truth() -> None:
     ill = Probes(lambda: (True, {"lag": True}), lambda: (False, {"read": False}))
-    known = TestClient(build(lambda: desk().look(NOW), ill, Event()), base_url="http://localhost")
+    known = TestClient(build(lambda: desk().overview(NOW), ill, Event()), base_url="http://localhost")
     assert known.get("/livez").status_code == 200
     answer = known.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"read": False})
@@ -126,7 +128,7 @@ def test_the_sections_are_the_parts_of_the_page() -> None:
 
 def test_names_are_escaped() -> None:
     kept = history([0], [1])
-    hostile = desk(kept).look(NOW)
+    hostile = desk(kept).overview(NOW)
     group = msgspec.structs.replace(hostile.groups[0], group="<b>&", why="<i>")
     page = client(lambda: msgspec.structs.replace(hostile, groups=(group,), says=("<u>",))).get("/").text
     assert "<b>" not in page
@@ -140,12 +142,12 @@ def test_events_send_all_once_then_what_changed_and_end_when_we_stop(monkeypatch
     stopping = Event()
     looks = 0
 
-    def look() -> Screen:
+    def look() -> ConsoleView:
         nonlocal looks
         looks += 1
         if looks == 3:
             stopping.set()
-        return desk().look(NOW + 1000 * looks)
+        return desk().overview(NOW + 1000 * looks)
 
     known = TestClient(build(look, WELL, stopping), base_url="http://127.0.0.1")
     answer = known.get("/events")
@@ -187,7 +189,7 @@ def test_metrics_have_the_names_and_labels_of_the_exporters() -> None:
 
 
 def test_an_old_reading_is_no_metric() -> None:
-    text = client(lambda: desk().look(NOW + 61_000)).get("/metrics").text
+    text = client(lambda: desk().overview(NOW + 61_000)).get("/metrics").text
     assert "handoff_console_reading_age_seconds 61.0" in text
     assert "\nkafka_consumergroup_lag{" not in text
 

@@ -9,9 +9,9 @@ import pytest
 
 from handoff.commands.console import door, processes
 from handoff.embedded.tether import started_at
-from handoff.place import state_path
 from handoff.settings import load_settings
 from handoff.supervisor import write_state
+from handoff.target import state_path
 
 LISTED = [{"role": "listen", "stage": None, "slot": None, "ready": True, "restarts": 0}]
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.folder import Folder, FolderDoor
+from gateway.folder import Folder, FolderConfig
 from tests.gateway.running import Door, running
 from tests.support.kafka import TopicNames
 
@@ -20,7 +20,7 @@ async def watching(bootstrap: str, names: TopicNames, path: Path, **door: Any) -
     """A folder door on `path` until the block ends."""
     seconds = door.pop("seconds", 10.0)
     async with running(bootstrap, names, seconds=seconds) as gateway:
-        folder = Folder(gateway.intake, FolderDoor(path, **{**QUICK, **door}))
+        folder = Folder(gateway.intake, FolderConfig(path, **{**QUICK, **door}))
         folder.open()
         try:
             yield folder, gateway

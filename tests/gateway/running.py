@@ -11,8 +11,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError
 
 from agents.runtime.contract import Record
-from gateway.intake import Intake, Topics
-from gateway.listener import Listener, MllpDoor
+from gateway.ingress import Ingress, Topics
+from gateway.listener import Listener, MllpConfig
 from parsers.hl7.ack import Ack, read_ack
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles, SenderProfile, Trust
@@ -71,7 +71,7 @@ def everything(kafka: KafkaSettings, topic: str) -> list[Record]:
 class Door:
     """What a test needs of a running listener."""
 
-    def __init__(self, listener: Listener, intake: Intake, kafka: KafkaSettings, topics: Topics) -> None:
+    def __init__(self, listener: Listener, intake: Ingress, kafka: KafkaSettings, topics: Topics) -> None:
         self.listener, self.intake, self.kafka, self.topics = listener, intake, kafka, topics
 
     @property
@@ -91,7 +91,7 @@ class Door:
 async def running(
     bootstrap: str,
     names: TopicNames,
-    door: MllpDoor | None = None,
+    door: MllpConfig | None = None,
     *,
     profiles: Profiles | None = None,
     seconds: float = 10.0,
@@ -104,8 +104,8 @@ async def running(
         shape = {name: (2, {}) for name in (named.raw, named.custody, named.roster, named.dead_letters)}
         await asyncio.to_thread(make_topics, bootstrap, shape)
     producer = ConfirmedProducer(kafka, seconds=seconds)
-    intake = Intake(producer, profiles or Profiles([HOSPITAL]), named)
-    listener = Listener(intake, door or MllpDoor(port=0))
+    intake = Ingress(producer, profiles or Profiles([HOSPITAL]), named)
+    listener = Listener(intake, door or MllpConfig(port=0))
     await listener.start()
     try:
         yield Door(listener, intake, kafka, named)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.http import http_app
-from gateway.intake import Intake
+from gateway.ingress import Ingress
 from parsers.hl7.ack import read_ack
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, everything, running
@@ -25,7 +25,7 @@ RELEASE = {"kind": "released", "occurred": "2026-03-01T10:00:00-08:00", "cin": "
 
 @asynccontextmanager
 async def caller(
-    intake: Intake, limit: int = 100_000, headers: dict[str, str] = GUARD
+    intake: Ingress, limit: int = 100_000, headers: dict[str, str] = GUARD
 ) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=http_app(intake, TOKEN, limit))
     async with httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers, timeout=20) as client:

@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.client import Target, send
-from gateway.listener import MllpDoor
+from gateway.listener import MllpConfig
 from gateway.metrics import CUT_OFF
-from gateway.mllp import Patience
+from gateway.mllp import Timeouts
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import frame
 from parsers.hl7.profiles import Profiles
@@ -24,7 +24,7 @@ from tests.gateway.running import HOSPITAL, admission, running, sender, until
 from tests.support.kafka import TopicNames
 
 pytestmark = [pytest.mark.kafka]
-QUICK = MllpDoor(port=0, patience=Patience(first_byte=0.5, frame=0.5, idle=0.6, answer=0.7, pause=0.1, limit=200_000))
+QUICK = MllpConfig(port=0, patience=Timeouts(first_byte=0.5, frame=0.5, idle=0.6, answer=0.7, pause=0.1, limit=200_000))
 
 
 async def test_accepted_means_that_kafka_holds_the_bytes(kafka: HasBootstrap, topic_names: TopicNames) -> None:
@@ -164,7 +164,7 @@ async def test_a_long_message_is_taken_and_one_beyond_the_limit_is_not(
 async def test_what_the_topic_will_not_hold_is_answered_ae(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     # Kafka's own limit (1 MiB and a little) is below ours here: the broker refuses what librdkafka lets pass.
     big = admission("BIG") + b"NTE|1||" + os.urandom(550_000).hex().encode() + b"\r"
-    door_ = MllpDoor(port=0, patience=Patience(limit=1_500_000))
+    door_ = MllpConfig(port=0, patience=Timeouts(limit=1_500_000))
     async with running(kafka.bootstrap, topic_names, door_) as door, sender(door.port) as hospital:
         assert (await hospital.ask(big)).code == "AE"
         assert (await hospital.ask(admission("C1"))).code == "AA"
@@ -271,7 +271,7 @@ async def test_a_client_that_never_reads_its_answers_is_ended(kafka: HasBootstra
 
 
 async def test_connections_over_the_limits_are_turned_away(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    for limits in (MllpDoor(port=0, connections=2), MllpDoor(port=0, connections_per_peer=2)):
+    for limits in (MllpConfig(port=0, connections=2), MllpConfig(port=0, connections_per_peer=2)):
         async with running(kafka.bootstrap, TopicNames(), limits) as door:
             async with sender(door.port) as one, sender(door.port) as two:
                 assert (await one.ask(admission("C1"))).code == "AA"

@@ -13,7 +13,7 @@ import trustme
 from msgspec.structs import replace
 
 from gateway.client import Target, send
-from gateway.listener import MllpDoor
+from gateway.listener import MllpConfig
 from gateway.tls import Tls, client_context, names_in, server_context
 from parsers.hl7.profiles import Profiles, SenderProfile
 from tests.conftest import HasBootstrap
@@ -67,7 +67,7 @@ def expired(papers: Papers) -> ssl.SSLContext:
 
 
 async def test_the_certificate_names_the_sender(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
-    door_ = MllpDoor(port=0, tls=papers.server)
+    door_ = MllpConfig(port=0, tls=papers.server)
     async with running(kafka.bootstrap, topic_names, door_, profiles=Profiles([MERCY])) as door:
         target = Target("127.0.0.1", door.port, tls=good(papers), server_name="localhost")
         sent = await send(target, [admission("C1"), admission("C2")])
@@ -79,7 +79,7 @@ async def test_the_certificate_names_the_sender(kafka: HasBootstrap, topic_names
 async def test_nobody_else_is_let_in(
     context: Callable[[Papers], ssl.SSLContext], kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
 ) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
         target = Target("127.0.0.1", door.port, tls=context(papers), server_name="localhost", answer_seconds=5)
         assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
         async with sender(door.port) as plain:
@@ -93,13 +93,13 @@ async def test_nobody_else_is_let_in(
 async def test_a_client_does_not_talk_to_a_stranger(
     kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
 ) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
         target = Target("127.0.0.1", door.port, tls=client_context(None), server_name="localhost", answer_seconds=5)
         assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
 
 
 async def test_old_tls_is_refused(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, tls=papers.server)) as door:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
         for version, code in ((ssl.TLSVersion.TLSv1_1, "none"), (ssl.TLSVersion.TLSv1_2, "AA")):
             context = good(papers)
             context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the client is willing: the server is not

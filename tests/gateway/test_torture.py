@@ -34,9 +34,9 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from gateway.listener import Keepalive, MllpDoor
+from gateway.listener import Keepalive, MllpConfig
 from gateway.metrics import CUT_OFF, TURNED_AWAY, UNKNOWN
-from gateway.mllp import Patience
+from gateway.mllp import Timeouts
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles
@@ -91,7 +91,7 @@ async def test_noise_between_many_frames(kafka: HasBootstrap, topic_names: Topic
 async def test_a_sender_whose_text_holds_fs(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     odd = admission("C1") + b"NTE|1||a\x1c\x0bb\r"
     profiles = Profiles([replace(HOSPITAL, ends_alone=False)])
-    quick = MllpDoor(port=0, patience=Patience(pause=0.05))
+    quick = MllpConfig(port=0, patience=Timeouts(pause=0.05))
     async with running(kafka.bootstrap, topic_names, quick, profiles=profiles) as door, sender(door.port) as hospital:
         assert (await hospital.ask(odd)).code == "AA"
         begun = frame(admission("C2"))[:-1]
@@ -141,7 +141,7 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
     said: bytes, why: str, kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
     # No pause is ever long enough for the limit between two bytes: only a limit on the whole ends it.
-    patience = Patience(first_byte=1.0, frame=5.0, message=1.0, idle=5.0, pause=0.02)
+    patience = Timeouts(first_byte=1.0, frame=5.0, message=1.0, idle=5.0, pause=0.02)
     before = CUT_OFF.labels(why)._value.get()
 
     async def trickle(port: int) -> None:
@@ -156,7 +156,7 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
                     break
             assert await ended
 
-    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, patience=patience)) as door:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, patience=patience)) as door:
         slow = [asyncio.create_task(trickle(door.port)) for _ in range(10)]
         await until(lambda: door.listener.open_connections == 10, "they are in")
         async with sender(door.port) as hospital:
@@ -170,8 +170,8 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
 async def test_a_slow_message_within_its_time_is_taken_and_the_next_has_a_time_of_its_own(
     kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
-    patience = Patience(frame=5.0, message=1.5)
-    async with running(kafka.bootstrap, topic_names, MllpDoor(port=0, patience=patience)) as door:
+    patience = Timeouts(frame=5.0, message=1.5)
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, patience=patience)) as door:
         async with sender(door.port) as hospital:
             for number in range(4):  # together longer than one may take
                 framed = frame(admission(f"C{number}"))
@@ -184,7 +184,7 @@ async def test_a_slow_message_within_its_time_is_taken_and_the_next_has_a_time_o
 
 async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     before = {why: TURNED_AWAY.labels(why)._value.get() for why in ("total", "peer")}
-    door_ = MllpDoor(port=0, connections=500, connections_per_peer=200)
+    door_ = MllpConfig(port=0, connections=500, connections_per_peer=200)
 
     async def guest(number: int, inside: asyncio.Event, leave: asyncio.Event) -> str:
         # Three peers: the kernel routes all of 127/8 to this machine.
@@ -343,7 +343,7 @@ async def test_of_glued_messages_kafka_holds_none_that_is_not_answered_so(
 
 
 async def test_a_peer_that_vanished_is_asked_for(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    door_ = MllpDoor(port=0, keepalive=Keepalive(idle=61, interval=11, probes=7))
+    door_ = MllpConfig(port=0, keepalive=Keepalive(idle=61, interval=11, probes=7))
     async with running(kafka.bootstrap, topic_names, door_) as door, sender(door.port) as hospital:
         assert (await hospital.ask(admission("C1"))).code == "AA"
         (connection,) = door.listener._connections

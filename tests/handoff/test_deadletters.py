@@ -29,7 +29,7 @@ LETTER = Record(
 def _one_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     """The topic's content; reading topics has tests of its own."""
     monkeypatch.setattr("handoff.commands.deadletters.snapshot", lambda *_: [LETTER])
-    monkeypatch.setattr("handoff.place.kafka", lambda: None)
+    monkeypatch.setattr("handoff.target.kafka", lambda: None)
 
 
 def show(*words: str) -> Any:

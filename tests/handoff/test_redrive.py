@@ -20,10 +20,10 @@ from agents.reconcile.decide import RAW
 from agents.reconcile.outputs import VISITS
 from agents.runtime.chunk import RECORD_LIMIT, decide_chunk
 from agents.runtime.contract import Emit, Record
-from agents.runtime.store import PartitionRows
+from agents.runtime.store import MemoryStore
 from domain.patient.events import AdtEvent
 from domain.times import CALIFORNIA
-from gateway.intake import Intake
+from gateway.ingress import Ingress
 from handoff.cli import app
 from handoff.declarations.senders import load_senders
 from handoff.embedded.kafka import EmbeddedKafka
@@ -31,7 +31,7 @@ from handoff.redrive import CUT, GONE, SUPERSEDED, UNKNOWN, Redrive
 from handoff.replay import Replay
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles, SenderProfile
-from parsers.records.documents import settled
+from parsers.records.documents import comparable
 from parsers.records.links import Link, encode_link
 from parsers.records.roster import encode_roster, load_roster
 from streams.kafka.produce import ConfirmedProducer, produce_together
@@ -158,14 +158,14 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
         for n, (key, value) in enumerate(zip((b"GENHOSP|100", b"GENHOSP|100", b"GENHOSP|7"), messages, strict=True))
     ]
     stage = reconcile.stage(profiles, provisional=True)
-    unharmed = visits_of(decide_chunk(stage, PartitionRows(), records, lookups={}).emits)
+    unharmed = visits_of(decide_chunk(stage, MemoryStore(), records, lookups={}).emits)
 
     def stumbles(raw: bytes, profile: SenderProfile) -> AdtEvent:
         if f"|{broken}|".encode() in raw:
             raise KeyError("a bug")
         return read_adt(raw, profile)
 
-    rows = PartitionRows()
+    rows = MemoryStore()
     with monkeypatch.context() as patched:
         patched.setattr(reconcile, "read_adt", stumbles)
         result = decide_chunk(reconcile.stage(profiles, provisional=True), rows, records, lookups={})
@@ -240,7 +240,7 @@ def candidates(profiles: Profiles, raw: Iterable[Record]) -> dict[str, Any]:
 
     def sink(topic: str, emit: Emit) -> None:
         if topic == "ecm.candidates.v1":
-            found[(emit.key or b"").decode()] = settled(json.loads(emit.value or b"null"))
+            found[(emit.key or b"").decode()] = comparable(json.loads(emit.value or b"null"))
 
     replay = Replay(profiles, RULES, sink)
     row = {"member_id": ANN, "birth_date": "1980-01-01", "plan": "lacare", "county": "Los Angeles"}
@@ -266,12 +266,12 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
     monkeypatch.setenv("HANDOFF_KAFKA__BOOTSTRAP", own_kafka.bootstrap)
     monkeypatch.setenv("HANDOFF_PATHS__SENDERS", str(senders))
 
-    async def give_in(take: Callable[[Intake], Any]) -> None:
+    async def give_in(take: Callable[[Ingress], Any]) -> None:
         producer = ConfirmedProducer(own_kafka)
-        await take(Intake(producer, load_senders(senders)))
+        await take(Ingress(producer, load_senders(senders)))
         await producer.close()
 
-    async def all_five(intake: Intake) -> None:
+    async def all_five(intake: Ingress) -> None:
         codes = [(await intake.accept(visit(n, "AN" if n == 3 else "MR"), None)).code for n in range(1, 6)]
         assert codes == ["AA", "AA", "AE", "AA", "AA"]
         assert (await intake.accept(b"not HL7", None)).code == "AE"
@@ -325,7 +325,7 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
     assert (again["redriven"], again["already"]) == (0, 1)
     assert len(everything(own_kafka, RAW)) == 5
 
-    async def resent(intake: Intake) -> None:
+    async def resent(intake: Ingress) -> None:
         assert (await intake.accept(visit(3, "AN"), None)).code == "AA"
 
     asyncio.run(give_in(resent))

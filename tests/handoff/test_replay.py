@@ -10,7 +10,7 @@ import pytest
 
 from agents.runtime.contract import Emit
 from handoff.replay import Replay
-from parsers.records.documents import settled
+from parsers.records.documents import comparable
 from simulator.county import County, simulate
 from tests.support.events import at
 from tests.support.replaying import Played, play_county
@@ -26,7 +26,7 @@ def standing(played: Played) -> dict[str, dict[str, Any]]:
         "transitions": played.transitions,
         "utilization": played.utilization,
     }
-    told = {name: {k: settled(d) for k, d in table.items()} for name, table in tables.items()}
+    told = {name: {k: comparable(d) for k, d in table.items()} for name, table in tables.items()}
     return {
         name: {k: d for k, d in table.items() if d.get("status", "live") in ("live", "asserted")}
         for name, table in told.items()

@@ -43,7 +43,7 @@ def test_the_repositorys_rules_are_sound() -> None:
     rules = load_rules(RULES)
     assert check(rules) == []
     assert {c.population for c in rules.criteria} == {"2a", "2c", "4a", "4y"}
-    thresholds = {(c.population, limb.of): (limb.at_least, limb.near) for c in rules.criteria for limb in c.limbs}
+    thresholds = {(c.population, limb.of): (limb.at_least, limb.near) for c in rules.criteria for limb in c.thresholds}
     assert thresholds == {
         ("2a", "ed"): (5, 4),
         ("2a", "inpatient_or_snf"): (3, 2),

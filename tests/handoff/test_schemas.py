@@ -72,7 +72,7 @@ def test_a_new_property_breaks_nothing() -> None:
         ("Candidate", "plan", {"type": "integer"}, ".plan: may now be integer"),
         ("Candidate", "plan", {"anyOf": [{"type": "string"}, {"type": "null"}]}, ".plan: may now be null"),
         ("Evidence", "class", None, ".evidence[].class: gone"),
-        ("Message", "at", {"type": "integer"}, ".evidence[].messages[].at: may now be integer"),
+        ("MessageDocument", "at", {"type": "integer"}, ".evidence[].messages[].at: may now be integer"),
         ("Trigger", "kind", None, ".trigger.kind: gone"),
     ],
 )
@@ -95,5 +95,5 @@ def test_what_is_no_longer_always_there() -> None:
 def test_a_map_is_looked_into() -> None:
     old = copy.deepcopy(schemas()["utilization.v1.json"])
     new = copy.deepcopy(old)
-    del new["$defs"]["Use"]["properties"]["snf"]
+    del new["$defs"]["UtilizationWindow"]["properties"]["snf"]
     assert broken_by(old, new) == [".windows[].snf: gone"]

@@ -9,8 +9,8 @@ import trustme
 from pydantic import SecretStr
 
 from domain.errors import BadDeclaration
-from gateway.listener import Keepalive, MllpDoor
-from gateway.mllp import Patience
+from gateway.listener import Keepalive, MllpConfig
+from gateway.mllp import Timeouts
 from handoff.commands.listen import gateway
 from handoff.settings import DEVELOPMENT_KEY, describe, load_settings, variables
 from streams.kafka.settings import KafkaSettings
@@ -55,14 +55,14 @@ def test_the_environment_reaches_nested_fields(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_listener_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert gateway(load_settings()).mllp == MllpDoor(patience=Patience(limit=512 * 1024))
+    assert gateway(load_settings()).mllp == MllpConfig(patience=Timeouts(limit=512 * 1024))
     names = ("FIRST_BYTE", "FRAME", "MESSAGE", "IDLE", "ANSWER", "PAUSE", "KEEPALIVE_IDLE", "KEEPALIVE_INTERVAL")
     for number, name in enumerate(names, 1):
         monkeypatch.setenv(f"HANDOFF_MLLP__{name}_SECONDS", str(number))
     monkeypatch.setenv("HANDOFF_MLLP__KEEPALIVE_PROBES", "9")
     monkeypatch.setenv("HANDOFF_MLLP__MAX_CONNECTIONS_PER_PEER", "10")
     door = gateway(load_settings()).mllp
-    assert door.patience == Patience(first_byte=1, frame=2, message=3, idle=4, answer=5, pause=6, limit=512 * 1024)
+    assert door.patience == Timeouts(first_byte=1, frame=2, message=3, idle=4, answer=5, pause=6, limit=512 * 1024)
     assert door.keepalive == Keepalive(idle=7, interval=8, probes=9)
     assert (door.connections, door.connections_per_peer) == (500, 10)
 

@@ -18,12 +18,12 @@ import pytest
 
 from agents.runtime.contract import Record
 from domain.times import CALIFORNIA
+from handoff.demo import run
+from handoff.demo.verdict import judge
 from handoff.inputs import messages
 from handoff.settings import load_settings
-from handoff.showcase import run
-from handoff.showcase.verdict import judge
 from handoff.system import System
-from parsers.records.documents import settled
+from parsers.records.documents import comparable
 from simulator.county import simulate, write
 from simulator.places import SENDERS
 from streams.kafka.read import latest, snapshot
@@ -71,7 +71,7 @@ def final(topic: str, rows: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in rows:
         name = key if topic != "member.transitions.v1" else value["transition_id"]
         last[name] = value
-    kept = {name: settled(value) for name, value in last.items() if value is not None}
+    kept = {name: comparable(value) for name, value in last.items() if value is not None}
     return {name: value for name, value in kept.items() if value.get("status", "live") in ("live", "asserted")}
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from handoff.demo import run
+from handoff.demo.verdict import judge
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.settings import load_settings
-from handoff.showcase import run
-from handoff.showcase.verdict import judge
 from handoff.system import System
 from simulator.county import simulate, write
 from simulator.places import SENDERS

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from handoff.showcase.verdict import judge
+from handoff.demo.verdict import judge
 from simulator.county import simulate
 from simulator.world import ZONE
 from tests.support.replaying import play_county

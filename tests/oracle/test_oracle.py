@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.patient.publish import standing
+from domain.patient.publish import current_snapshots
 from domain.snapshots import VisitSnapshot
 from simulator.county import simulate
 from simulator.world import ZONE
@@ -41,7 +41,7 @@ def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
 def visits_of(played: Played) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     for row in played.replay.rows("reconcile").values():
-        for member, snapshot in standing(row):
+        for member, snapshot in current_snapshots(row):
             if member and isinstance(snapshot, VisitSnapshot):
                 each = {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
                 each["class"] = snapshot.patient_class

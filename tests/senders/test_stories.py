@@ -20,7 +20,7 @@ from parsers.hl7.ack import answer_code
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
-from parsers.records.documents import settled
+from parsers.records.documents import comparable
 from tests.support.member import MEMBER, a_roster, at
 from tests.support.replaying import LIVE, Heard, Played
 
@@ -156,7 +156,7 @@ class TestHie:
         assert {facility for _, facility in told(played)} == {"GENHOSP"}
         assert played.counts(MEMBER, 6)["inpatient"] == 3
         assert "2a" in live(played)
-        marks = [each.marks & HOMELESS for each in played.replay.rows("refer")[MEMBER].visits]
+        marks = [each.flags & HOMELESS for each in played.replay.rows("refer")[MEMBER].visits]
         assert marks == [0, 0, HOMELESS]
 
     def test_its_own_class_codes_and_a_nursing_facility(self) -> None:
@@ -226,8 +226,8 @@ class TestSnf:
             played, _ = play(*messages, received="2026-06-01")
             transitions = [t for t in played.transitions.values() if t["status"] == "asserted"]
             return [
-                sorted((settled(t) for t in transitions), key=lambda t: str(t["transition_id"])),
-                [settled(each) for each in played.utilization.values()],
+                sorted((comparable(t) for t in transitions), key=lambda t: str(t["transition_id"])),
+                [comparable(each) for each in played.utilization.values()],
                 classes(played),
             ]
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from domain.patient.events import AdtEvent
-from domain.patient.publish import standing
+from domain.patient.publish import current_snapshots
 from domain.patient.row import PatientRow, fold_event, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
@@ -124,7 +124,7 @@ def test_what_the_messages_add_up_to_is_what_happened(county: County, events: li
     rows = fold(county, events)
     held: dict[str, VisitSnapshot] = {}
     for row in rows.values():
-        for _, snapshot in standing(row):
+        for _, snapshot in current_snapshots(row):
             assert isinstance(snapshot, VisitSnapshot)
             held[snapshot.visit] = snapshot
     compared = 0

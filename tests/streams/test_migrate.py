@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.runtime.contract import Record
-from agents.runtime.store import CLOCK_KEY, PartitionRows, seal, seal_clock
+from agents.runtime.store import CLOCK_KEY, MemoryStore, clock_envelope, envelope
 from domain.errors import BadDeclaration
 from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings, producer_config
@@ -62,9 +62,9 @@ def test_a_killed_copy_goes_on_where_it_stopped(kafka: HasBootstrap, topic_names
     for number in range(400):
         key = f"k{number % 23}".encode()
         producer.produce(raw, str(number).encode(), key, headers=[("received", str(number).encode())])
-        producer.produce(rows, seal(1, None, str(number).encode()), key)
+        producer.produce(rows, envelope(1, None, str(number).encode()), key)
     for partition, clock in ((0, 50), (1, 70)):
-        producer.produce(rows, seal_clock(clock), CLOCK_KEY, partition)
+        producer.produce(rows, clock_envelope(clock), CLOCK_KEY, partition)
     assert producer.flush(30) == 0
     old = list(snapshot(settings, [raw]))
 
@@ -93,7 +93,7 @@ def test_a_killed_copy_goes_on_where_it_stopped(kafka: HasBootstrap, topic_names
         homes[each.key].add(each.partition)
     assert all(len(found) == 1 for found in homes.values()), "a row lies where its key's records lie"
     assert len(set.union(*homes.values())) == 5
-    state = PartitionRows()
+    state = MemoryStore()
     for each in snapshot(settings, [new_rows]):
         state.restore(each.key or b"", each.value, 1)
     assert len(state) == 23

@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Record, Stage
-from agents.runtime.store import ChunkResult, PartitionRows, decoded
+from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from streams.engine.options import EngineOptions
 from streams.engine.poll import batch_of
 from streams.engine.restore import changelog_reader, ends_of, restore
@@ -167,9 +167,9 @@ class Counted:
         """All committed records of a topic, by partition, in log order."""
         return read_committed(self.kafka, topic, self.partitions)
 
-    def rows(self) -> dict[int, PartitionRows]:
+    def rows(self) -> dict[int, MemoryStore]:
         """Rows and clocks as a restore finds them."""
-        found: dict[int, PartitionRows] = {}
+        found: dict[int, MemoryStore] = {}
         restore(self.stage, self.kafka, range(self.partitions), found.__setitem__, cancelled=Event())
         return found
 
@@ -178,7 +178,7 @@ class Counted:
         rows: dict[int, dict[str, Row]] = {}
         outputs: Counter[bytes] = Counter()
         for partition, records in self.read(self.facts).items():
-            state = PartitionRows()
+            state = MemoryStore()
             result: ChunkResult = decide_chunk(self.stage, state, records)
             state.fold(result)
             rows[partition] = decoded(state, self.stage)

@@ -9,7 +9,7 @@ import msgspec
 from agents.reconcile.decide import LINKS, RAW, stage
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Emit, Record, Stage
-from agents.runtime.store import PartitionRows
+from agents.runtime.store import MemoryStore
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.hl7.profiles import Profiles, SenderProfile
 from parsers.records.visits import decode
@@ -23,7 +23,7 @@ class PatientStage:
 
     def __init__(self, lookups: dict[str, str | None] | None = None, *, away: bool = False) -> None:
         self.stage: Stage = stage(Profiles([HOSPITAL, JAIL]))
-        self.rows = PartitionRows()
+        self.rows = MemoryStore()
         self.emits: list[Emit] = []
         self.lookups = None if away else (lookups or {})
         self.offset = 0

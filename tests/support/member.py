@@ -21,7 +21,7 @@ from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import CALIFORNIA
 from handoff.declarations.rules import load_rules
 from parsers.records import visits as wire
-from parsers.records.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, settled
+from parsers.records.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, comparable
 
 MEMBER = "91234567A"
 HOME = Path(__file__).parents[2]
@@ -205,15 +205,15 @@ class Member:
         """The last counts."""
         return next(iter(self.last(UTILIZATION).values()), None)
 
-    def standing(self) -> dict[str, Any]:
+    def eligibility(self) -> dict[str, Any]:
         """What stands on all topics, history aside: what must not depend on the order of events."""
         return {
-            "candidates": {c["candidate_id"]: settled(c) for c in self.live()},
-            "watches": {w["watch_id"]: settled(w) for w in self.watches()},
+            "candidates": {c["candidate_id"]: comparable(c) for c in self.live()},
+            "watches": {w["watch_id"]: comparable(w) for w in self.watches()},
             "transitions": {
-                t["transition_id"]: settled(t) for t in self.last(TRANSITIONS).values() if t["status"] == "asserted"
+                t["transition_id"]: comparable(t) for t in self.last(TRANSITIONS).values() if t["status"] == "asserted"
             },
-            "utilization": settled(self.utilization() or {}),
+            "utilization": comparable(self.utilization() or {}),
         }
 
 

@@ -17,7 +17,7 @@ from handoff.replay import Replay
 from parsers.hl7.adt import patient_key_of
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
-from parsers.records.documents import STANDING
+from parsers.records.documents import LIVE_STATUSES
 from parsers.records.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS
@@ -25,7 +25,7 @@ from simulator.stories import Story
 
 PROFILES = load_senders(SENDERS)
 RULES = load_rules(Path(__file__).parents[2] / "rules")
-LIVE = STANDING
+LIVE = LIVE_STATUSES
 
 Heard = tuple[int, str, dict[str, Any]]
 """(received, roster | custody | message, document)."""

@@ -18,10 +18,10 @@ from agents.refer.compress import pack, unpack
 from agents.refer.decide import ROSTER, VISITS
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Emit, Record, Stage
-from agents.runtime.store import ChunkResult, PartitionRows, decoded, row_of, seal
+from agents.runtime.store import ChunkResult, MemoryStore, decoded, envelope, row_of
 from domain.member.archive import archive_id, is_over
 from domain.member.row import MemberRow
-from domain.member.visits import hold
+from domain.member.visits import from_snapshot
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
 from parsers.records import visits as wire
@@ -126,7 +126,7 @@ def test_an_archive_does_not_show_whatever_the_order(
     random.shuffle(facts)
     small, large = ends_so(facts, ticks, archive_at), ends_so(facts, ticks, NEVER)
     moved = set(archived(small))
-    assert without_messages(small.standing(), moved) == without_messages(large.standing(), moved)
+    assert without_messages(small.eligibility(), moved) == without_messages(large.eligibility(), moved)
     assert small.row is None or the_row(small).next_due == the_row(large).next_due
     # Not only in the end: record by record the same was said, the archive's own records aside.
     said = [(e.topic, e.key, dict(e.headers)["ce_id"]) for e in small.emits if e.topic != ARCHIVE]
@@ -165,7 +165,7 @@ class Ran:
 
 def in_chunks(stage: Stage, records: Sequence[Record], size: int, row_limit: int = 512 * 1024) -> Ran:
     """The records decided in chunks of `size`, each chunk before the one ahead of it is folded, as the engine does."""
-    rows, under, emits, faults = PartitionRows(), None, list[Emit](), list[str]()
+    rows, under, emits, faults = MemoryStore(), None, list[Emit](), list[str]()
     for start in range(0, len(records), size):
         result: ChunkResult = decide_chunk(stage, rows, records[start : start + size], under=under, row_limit=row_limit)
         if under is not None:
@@ -308,7 +308,7 @@ def full(*visits: VisitSnapshot, when: str = "2026-03-01") -> Member:
 )
 def test_a_visit_is_over_fifteen_months_after_its_end(status: str, kind: str, departed: str | None, over: bool) -> None:
     visit = a_visit("a", "2024-10-01", kind, departed=departed, status=status)
-    assert is_over(hold(visit), at("2026-03-01"), 15) is over
+    assert is_over(from_snapshot(visit), at("2026-03-01"), 15) is over
     assert ("GENHOSP|a" in archived(full(visit))) is over
 
 
@@ -387,7 +387,7 @@ def test_a_correction_outside_every_look_back_replaces_the_record() -> None:
     emits = member.tell(revised(visit, facility="Harbor", received=at("2026-03-02")))
     (record,) = [emit for emit in emits if emit.topic == ARCHIVE]
     assert (archived(member)["GENHOSP|a"]["revision"], archived(member)["GENHOSP|a"]["facility"]) == (2, "Harbor")
-    assert record.key == archive_id(MEMBER, hold(visit)).encode()
+    assert record.key == archive_id(MEMBER, from_snapshot(visit)).encode()
     assert [visit.archived for visit in the_row(member).visits] == [True, False]
 
 
@@ -438,7 +438,7 @@ def test_a_packed_row_is_read_and_takes_little() -> None:
     member = full(*old_visits(30))
     body = stage.encode(the_row(member))
     assert body[0] in (0xC4, 0xC5, 0xC6)
-    assert row_of(stage, seal(stage.schema, None, body)) == the_row(member)
+    assert row_of(stage, envelope(stage.schema, None, body)) == the_row(member)
     assert unpack(body) == msgspec.msgpack.encode(the_row(member))
     assert stage.decode(unpack(body)) == the_row(member)
 
@@ -457,7 +457,7 @@ def test_a_row_of_version_1_archives_like_any_other() -> None:
     plain.tell(a_visit("a", "2023-01-05"))
     first = msgspec.msgpack.decode(plain.stage.encode(the_row(plain)))
     member = Member(archive_at=1)
-    member.row = row_of(member.stage, seal(1, None, msgspec.msgpack.encode([1, *first[1:]])))
+    member.row = row_of(member.stage, envelope(1, None, msgspec.msgpack.encode([1, *first[1:]])))
     assert member.row == plain.row
     member.tell(a_visit("trigger", "2026-03-01"))
     assert set(archived(member)) == {"GENHOSP|a"}

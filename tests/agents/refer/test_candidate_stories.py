@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.rules.ruleset import Limb
+from domain.rules.ruleset import Threshold
 from domain.snapshots import CustodySnapshot
 from parsers.records.documents import CANDIDATES, WATCHLIST
 from tests.support.member import Member, a_release, a_visit, at, recount, revised, the_rules
@@ -557,7 +557,7 @@ def test_a_new_rule_set_is_applied_at_the_next_tick() -> None:
     member = five_visits()
     rules = the_rules()
     strict = tuple(
-        msgspec.structs.replace(c, limbs=(Limb("ed", 6, 5),)) if c.id == "P2A" else c for c in rules.criteria
+        msgspec.structs.replace(c, thresholds=(Threshold("ed", 6, 5),)) if c.id == "P2A" else c for c in rules.criteria
     )
     other = Member(msgspec.structs.replace(rules, criteria=strict, hash="sha256:" + "ab" * 32))
     other.row, other.now, other.emits = member.row, member.now, member.emits

@@ -130,7 +130,7 @@ def test_any_order_with_any_repeats_ends_the_same(history: list[Snapshot], roste
     facts: list[Any] = [roster, *history]
     shuffled = [*facts, *history[: len(history) // 2]]
     random.shuffle(shuffled)
-    assert told(shuffled).standing() == told(facts).standing()
+    assert told(shuffled).eligibility() == told(facts).eligibility()
 
 
 @LAWFUL
@@ -139,7 +139,7 @@ def test_ticks_in_between_do_not_show_in_the_end(
     history: list[Snapshot], roster: dict[str, Any], ticks: dict[int, int]
 ) -> None:
     facts: list[Any] = [roster, *sorted(history, key=lambda s: s.received)]
-    assert told(facts, ticks).standing() == told(facts).standing()
+    assert told(facts, ticks).eligibility() == told(facts).eligibility()
 
 
 @LAWFUL
@@ -148,7 +148,7 @@ def test_answers_hold_in_any_order(history: list[Snapshot], roster: dict[str, An
     facts: list[Any] = [roster, *history]
     answers = {c["candidate_id"]: status for c in told(facts).live()}
     random.shuffle(facts)
-    assert told(facts, None, answers).standing() == told([roster, *history], None, answers).standing()
+    assert told(facts, None, answers).eligibility() == told([roster, *history], None, answers).eligibility()
 
 
 @LAWFUL
@@ -158,7 +158,10 @@ def test_visits_that_were_withdrawn_were_never_there(
 ) -> None:
     strangers = [revised(s, patient="OTHER|1", visit="X" + s.visit) for s in others if isinstance(s, VisitSnapshot)]
     gone = [revised(revised(s), status="withdrawn") for s in strangers]
-    with_them, without = told([roster, *strangers, *history, *gone]).standing(), told([roster, *history]).standing()
+    with_them, without = (
+        told([roster, *strangers, *history, *gone]).eligibility(),
+        told([roster, *history]).eligibility(),
+    )
     for name in ("candidates", "watches", "transitions"):
         assert with_them[name] == without[name]
 
@@ -205,4 +208,4 @@ def test_a_row_is_due_when_and_only_when_something_may_change(history: list[Snap
         steps += 1
         assert steps < 400
     stepping.tick(END)
-    assert stepping.standing() == told(facts).standing()
+    assert stepping.eligibility() == told(facts).eligibility()

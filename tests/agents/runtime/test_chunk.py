@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.runtime.chunk import AHEAD, decide_chunk, questions
 from agents.runtime.contract import TICKS, Emit, Record
-from agents.runtime.store import ChunkResult, PartitionRows, decoded
+from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from domain.errors import Refusal
 from tests.support.counting import Row, counting_stage, fact
 
@@ -30,9 +30,9 @@ def tick(offset: int, at: int) -> Record:
 
 def run(
     records: Sequence[Record], size: int, *, overlapped: bool, row_limit: int = 512 * 1024
-) -> tuple[PartitionRows, list[Emit], list[ChunkResult]]:
+) -> tuple[MemoryStore, list[Emit], list[ChunkResult]]:
     """Decide in chunks of `size`; overlapped: each chunk's fold happens after the next one's decision."""
-    rows, emits, results = PartitionRows(), list[Emit](), list[ChunkResult]()
+    rows, emits, results = MemoryStore(), list[Emit](), list[ChunkResult]()
     under: ChunkResult | None = None
     for start in range(0, len(records), size):
         result = decide_chunk(STAGE, rows, records[start : start + size], under=under, row_limit=row_limit)
@@ -50,7 +50,7 @@ def run(
     return rows, emits, results
 
 
-def state(rows: PartitionRows) -> tuple[dict[str, Row], int, set[tuple[int, str]]]:
+def state(rows: MemoryStore) -> tuple[dict[str, Row], int, set[tuple[int, str]]]:
     return decoded(rows, STAGE), rows.clock, set(rows.due(2**62))
 
 
@@ -93,10 +93,10 @@ def test_cutting_the_records_otherwise_changes_nothing(
     cut, emits_of_cut, _ = run(records, size, overlapped=overlapped, row_limit=120)
     assert state(cut) == state(whole)
     assert emits_of_cut == emits_of_whole
-    restored = PartitionRows()
+    restored = MemoryStore()
     for key, row in cut.sealed.items():
         restored.restore(key.encode(), row, STAGE.schema)
-    restored.build_heap()
+    restored.finish_restore()
     assert set(restored.due(2**62)) == set(cut.due(2**62))
 
 
@@ -151,7 +151,7 @@ def test_a_passing_fault_is_decided_again() -> None:
         return Row("a", 1), []
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
-    result = decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a"))])
+    result = decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a"))])
     assert result.rows["a"].count == 1
     assert result.faults == []
 
@@ -161,7 +161,7 @@ def test_a_fault_in_naming_the_row_is_set_aside() -> None:
         raise KeyError("x")
 
     stage = msgspec.structs.replace(STAGE, row_key=broken)
-    result = decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a"))])
+    result = decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a"))])
     assert [fault.code for fault in result.faults] == ["internal-error"]
     assert result.changed == {}
 
@@ -174,7 +174,7 @@ def test_a_row_that_cannot_be_encoded_costs_one_record() -> None:
 
     stage = msgspec.structs.replace(STAGE, encode=encode)
     records = [record(0, fact(1, "a")), record(1, fact(2, "a", do="grow", bytes=3)), record(2, fact(3, "a"))]
-    result = decide_chunk(stage, PartitionRows(), records)
+    result = decide_chunk(stage, MemoryStore(), records)
     assert [fault.code for fault in result.faults] == ["internal-error"]
     assert result.rows["a"].count == 2
 
@@ -199,14 +199,14 @@ def test_an_output_that_kafka_would_not_take_is_set_aside() -> None:
         return Row("a"), [Emit("counts.t", b"a", b"x" * 1_000_000)]
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
-    result = decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a"))])
+    result = decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a"))])
     assert [fault.code for fault in result.faults] == ["output-too-large"]
     assert result.changed == {}
 
 
 def test_a_dead_letter_fits_what_a_broker_takes() -> None:
     value = b"{" + b"x" * 1_040_000
-    result = decide_chunk(STAGE, PartitionRows(), [record(0, value)])
+    result = decide_chunk(STAGE, MemoryStore(), [record(0, value)])
     (letter,) = result.emits
     assert len(letter.value or b"") == 900_000
     assert header(letter, "cut-from") == b"1040001"
@@ -229,7 +229,7 @@ def test_the_clock_follows_the_latest_stamp_and_never_runs_backwards() -> None:
         record(5, fact(6, "a"), received=10**15 - 1),
         tick(6, T0 - 5),
     ]
-    result = decide_chunk(stage, PartitionRows(), records)
+    result = decide_chunk(stage, MemoryStore(), records)
     assert [at - T0 for at in seen] == [-10, -10, AHEAD, AHEAD, AHEAD + 7, AHEAD + 7]
     assert result.held == 2
     assert result.clock == T0 + AHEAD + 7
@@ -237,7 +237,7 @@ def test_the_clock_follows_the_latest_stamp_and_never_runs_backwards() -> None:
 
 def test_a_tick_tells_its_own_time_not_when_it_was_written() -> None:
     records = [record(0, fact(1, "a", do="due", at=T0 - 50), received=T0 - 100), tick(1, T0 - 60)]
-    result = decide_chunk(STAGE, PartitionRows(), records)
+    result = decide_chunk(STAGE, MemoryStore(), records)
     assert (result.clock, result.ticked, result.fired) == (T0 - 60, T0 - 60, 0)
 
 
@@ -268,7 +268,7 @@ def test_a_row_that_stays_due_fires_again_at_the_next_tick() -> None:
         return STAGE.decide(row, record, context)  # type: ignore[arg-type]
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
-    rows = PartitionRows()
+    rows = MemoryStore()
     for each in (record(0, fact(1, "a", do="due", at=T0)), tick(1, T0 + 1), tick(2, T0 + 2), tick(3, T0 + 3)):
         rows.fold(decide_chunk(stage, rows, [each]))
     assert fired == [1, 2, 3]
@@ -281,7 +281,7 @@ def test_a_bug_in_a_tick_writes_no_dead_letter_and_keeps_the_row_due() -> None:
         return STAGE.decide(row, record, context)  # type: ignore[arg-type]
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
-    rows = PartitionRows()
+    rows = MemoryStore()
     rows.fold(decide_chunk(stage, rows, [record(0, fact(1, "a", do="due", at=T0))]))
     result = decide_chunk(stage, rows, [tick(1, T0 + 1)])
     rows.fold(result)
@@ -293,7 +293,7 @@ def test_a_bug_in_a_tick_writes_no_dead_letter_and_keeps_the_row_due() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"{}", b'{"at": -1}', b'{"at": 99999999999999999}', b'{"at": "x"}'])
 def test_a_tick_that_is_none_is_refused(value: bytes) -> None:
-    result = decide_chunk(STAGE, PartitionRows(), [Record(TICKS, 0, 0, b"0", value, T0)])
+    result = decide_chunk(STAGE, MemoryStore(), [Record(TICKS, 0, 0, b"0", value, T0)])
     assert [fault.code for fault in result.faults] == ["bad-tick"]
 
 
@@ -306,14 +306,14 @@ def test_each_question_is_asked_once_and_unreadable_records_ask_none() -> None:
         tick(4, T0),
     ]
     assert questions(STAGE, records) == ["q1", "q2"]
-    answered = decide_chunk(STAGE, PartitionRows(), records, lookups={"q1": "m1", "q2": None})
+    answered = decide_chunk(STAGE, MemoryStore(), records, lookups={"q1": "m1", "q2": None})
     assert [each["answer"] for each in said(answered.emits)] == ["m1", None, "m1"]
-    away = decide_chunk(STAGE, PartitionRows(), records, lookups=None)
+    away = decide_chunk(STAGE, MemoryStore(), records, lookups=None)
     assert {each["answer"] for each in said(away.emits)} == {"away"}
 
 
 def test_a_row_that_is_removed_is_removed() -> None:
-    rows = PartitionRows()
+    rows = MemoryStore()
     rows.fold(decide_chunk(STAGE, rows, [record(0, fact(1, "a")), record(1, fact(2, "b"))]))
     result = decide_chunk(STAGE, rows, [record(2, fact(3, "a", do="remove"))])
     assert result.changed == {"a": None}
@@ -328,7 +328,7 @@ def test_a_second_try_may_still_refuse() -> None:
         raise next(tries)
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
-    result = decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a"))])
+    result = decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a"))])
     assert [(fault.code, fault.bug) for fault in result.faults] == [("not-wanted", False)]
 
 
@@ -342,4 +342,4 @@ def test_a_row_that_cannot_be_marked_either_stops_everything() -> None:
 
     stage = msgspec.structs.replace(STAGE, encode=encode)
     with pytest.raises(TypeError):
-        decide_chunk(stage, PartitionRows(), [record(0, fact(1, "a")), record(1, fact(2, "a", do="raise"))])
+        decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a")), record(1, fact(2, "a", do="raise"))])

@@ -9,9 +9,9 @@ from agents.refer import decide as refer
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Record
 from agents.runtime.rename import renamed
-from agents.runtime.store import PartitionRows, decoded
+from agents.runtime.store import MemoryStore, decoded
 from agents.shadow import shadowed
-from domain.patient.row import Claim, Told
+from domain.patient.row import Claim, OwnerAnnouncement
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link, encode_link
 from parsers.records.ticks import Tick, write_tick
@@ -39,8 +39,8 @@ def test_the_same_decision_under_other_names_with_true_coordinates() -> None:
     )
     assert questions(moved, [record("adt.raw.v2", MESSAGE)]) == ["GENHOSP|100"]
     lookups = {"GENHOSP|100": "91234567A\x1f5"}
-    old = decide_chunk(PATIENTS, PartitionRows(), [record("adt.raw.v1", MESSAGE)], lookups=lookups)
-    new = decide_chunk(moved, PartitionRows(), [record("adt.raw.v2", MESSAGE)], lookups=lookups)
+    old = decide_chunk(PATIENTS, MemoryStore(), [record("adt.raw.v1", MESSAGE)], lookups=lookups)
+    new = decide_chunk(moved, MemoryStore(), [record("adt.raw.v2", MESSAGE)], lookups=lookups)
     assert [emit.topic for emit in new.emits] == [names.get(emit.topic, emit.topic) for emit in old.emits]
     assert [(emit.value or b"").replace(b"adt.raw.v2", b"adt.raw.v1") for emit in new.emits] == [
         emit.value for emit in old.emits
@@ -54,7 +54,7 @@ def test_no_names_no_change() -> None:
 
 def test_a_refused_record_goes_to_the_other_dead_letters() -> None:
     stage = reconcile.stage(Profiles([HOSPITAL]))
-    result = decide_chunk(shadowed(stage, "next", {}, visits=False), PartitionRows(), [record("adt.raw.v1", b"?")])
+    result = decide_chunk(shadowed(stage, "next", {}, visits=False), MemoryStore(), [record("adt.raw.v1", b"?")])
     assert [(emit.topic, emit.key) for emit in result.emits] == [("shadow.next.adt.dead-letters.v1", b"adt.raw.v1/0/7")]
 
 
@@ -76,24 +76,31 @@ def test_a_shadow_writes_only_to_its_own_topics() -> None:
 def test_a_shadow_hears_the_live_directory_but_not_the_live_merges() -> None:
     shadow = shadowed(PATIENTS, "next", {}, visits=False)
     merge = encode_link(
-        Link("merge", "GENHOSP|100", 1_000, survivor="GENHOSP|200", claim=Claim("merged", 5), told=Told(1, "M", ()))
+        Link(
+            "merge",
+            "GENHOSP|100",
+            1_000,
+            survivor="GENHOSP|200",
+            claim=Claim("merged", 5),
+            told=OwnerAnnouncement(1, "M", ()),
+        )
     )
     match = encode_link(Link("waiting-match", "GENHOSP|100", 1_000, member="91234567A", method="roster", rev=3))
 
     def row_after(*records: Record) -> reconcile.PatientRow:
-        rows = PartitionRows()
+        rows = MemoryStore()
         rows.fold(decide_chunk(shadow, rows, [record("adt.raw.v1", MESSAGE), *records], lookups={}))
         row: reconcile.PatientRow = decoded(rows, shadow)["GENHOSP|100"]
         return row
 
-    assert row_after(record("identity.links.v1", merge)).told == {}
-    assert set(row_after(record("shadow.next.identity.links.v1", merge)).told) == {"GENHOSP|200"}
+    assert row_after(record("identity.links.v1", merge)).announcements == {}
+    assert set(row_after(record("shadow.next.identity.links.v1", merge)).announcements) == {"GENHOSP|200"}
     assert row_after(record("identity.links.v1", match)).roster["GENHOSP|100"].value == "91234567A"
 
 
 def test_a_renamed_clock_still_ticks() -> None:
     moved = renamed(MEMBERS, {"clock.ticks.v1": "clock.ticks.v2"})
     tick = Record("clock.ticks.v2", 0, 0, b"0", write_tick(Tick(5_000)), 5_000)
-    result = decide_chunk(moved, PartitionRows(), [tick])
+    result = decide_chunk(moved, MemoryStore(), [tick])
     assert (result.clock, result.ticked, result.faults) == (5_000, 5_000, [])
     assert msgspec.structs.replace(moved, clock="clock.ticks.v1").clock == MEMBERS.clock

@@ -7,7 +7,7 @@ import pytest
 
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import TICKS, Emit, Record, Stage
-from agents.runtime.store import PartitionRows, Unreadable, decoded, row_of, seal, version_of
+from agents.runtime.store import MemoryStore, Unreadable, decoded, envelope, row_of, version_of
 from parsers.records.ticks import Tick, write_tick
 from tests.support.counting import Row, counting_stage, fact
 
@@ -28,17 +28,17 @@ def from_2(body: bytes) -> bytes:
 
 STAGE: Stage = msgspec.structs.replace(counting_stage("x"), schema=3, upcasters=(from_1, from_2))
 OLD = {
-    "a": seal(1, None, msgspec.msgpack.encode(["a", 1])),
-    "b": seal(2, None, msgspec.msgpack.encode(["b", 2, 7])),
-    "c": seal(3, None, msgspec.msgpack.encode(["c", 30, 8])),
+    "a": envelope(1, None, msgspec.msgpack.encode(["a", 1])),
+    "b": envelope(2, None, msgspec.msgpack.encode(["b", 2, 7])),
+    "c": envelope(3, None, msgspec.msgpack.encode(["c", 30, 8])),
 }
 
 
-def restored(sealed: dict[str, bytes]) -> PartitionRows:
-    rows = PartitionRows()
+def restored(sealed: dict[str, bytes]) -> MemoryStore:
+    rows = MemoryStore()
     for key, value in sealed.items():
         rows.restore(key.encode(), value, STAGE.schema)
-    rows.build_heap()
+    rows.finish_restore()
     return rows
 
 
@@ -72,9 +72,9 @@ def test_a_row_that_a_record_does_not_change_stays_as_it_was() -> None:
 def test_an_earlier_row_is_due_when_it_said_so() -> None:
     rows = restored(
         {
-            "a": seal(1, 50, msgspec.msgpack.encode(["a", 1])),
-            "b": seal(2, 60, msgspec.msgpack.encode(["b", 2, 7])),
-            "c": seal(3, 70, msgspec.msgpack.encode(["c", 30, 8, 70])),
+            "a": envelope(1, 50, msgspec.msgpack.encode(["a", 1])),
+            "b": envelope(2, 60, msgspec.msgpack.encode(["b", 2, 7])),
+            "c": envelope(3, 70, msgspec.msgpack.encode(["c", 30, 8, 70])),
         }
     )
     tick = Record(TICKS, 0, 0, b"0", write_tick(Tick(60)), 60)
@@ -88,7 +88,7 @@ def test_an_earlier_row_is_due_when_it_said_so() -> None:
 def test_deciding_in_old_and_new_bytes_ends_the_same() -> None:
     records = [record(key, number) for number, key in enumerate("abcabcc")]
 
-    def played(rows: PartitionRows) -> tuple[dict[str, Row], list[Emit]]:
+    def played(rows: MemoryStore) -> tuple[dict[str, Row], list[Emit]]:
         emits: list[Emit] = []
         for each in records:
             result = decide_chunk(STAGE, rows, [each])
@@ -96,11 +96,11 @@ def test_deciding_in_old_and_new_bytes_ends_the_same() -> None:
             emits += result.emits
         return decoded(rows, STAGE), emits
 
-    new = {key: seal(3, None, STAGE.encode(row_of(STAGE, value))) for key, value in OLD.items()}
+    new = {key: envelope(3, None, STAGE.encode(row_of(STAGE, value))) for key, value in OLD.items()}
     assert played(restored(OLD)) == played(restored(new))
 
 
 @pytest.mark.parametrize(("version", "what"), [(4, "reads up to 3"), (0, "from 1 on")])
 def test_a_version_out_of_reach_is_refused_and_says_what_to_do(version: int, what: str) -> None:
     with pytest.raises(Unreadable, match=what):
-        row_of(STAGE, seal(version, None, b""))
+        row_of(STAGE, envelope(version, None, b""))

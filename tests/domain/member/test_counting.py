@@ -77,7 +77,7 @@ def test_a_visit_that_became_a_stay_counts_once_on_the_day_of_admission() -> Non
         flags=("became_inpatient",),
     )
     ledger = ledger_of(stay)
-    assert [entry.group for entry in ledger.counted] == ["stay"]
+    assert [entry.category for entry in ledger.counted] == ["stay"]
     assert ledger.counted[0].start == stay.admitted
 
 
@@ -126,8 +126,8 @@ def test_stays_that_were_to_be_expected(fields: dict[str, Any], reason: str) -> 
 
 def test_deliveries_count_where_a_county_says_so() -> None:
     rules = the_rules()
-    counting = msgspec.structs.replace(rules.practice, count_deliveries=True)
-    book = Rulebook(msgspec.structs.replace(rules, practice=counting))
+    counting = msgspec.structs.replace(rules.settings, count_deliveries=True)
+    book = Rulebook(msgspec.structs.replace(rules, settings=counting))
     assert reasons(a_visit("a", "2026-03-01", "inpatient", diagnoses=("O80",)), book=book) == {"a": "counted"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.member.dedup import stitch
+from domain.member.dedup import join_duplicates
 from domain.member.row import fold_visit, new_row
 from tests.support.member import a_visit
 
@@ -18,7 +18,7 @@ def stitched(*visits: Any, minutes: int = 120) -> tuple[list[str], dict[str, str
     row = new_row()
     for visit in visits:
         row = fold_visit(row, visit)
-    view, duplicates = stitch(row.visits, minutes)
+    view, duplicates = join_duplicates(row.visits, minutes)
     names = [visit.visit.partition("|")[2] for visit in view]
     return names, {names[d]: names[s] for d, s in duplicates.items()}
 
@@ -64,12 +64,12 @@ def test_a_numbered_visit_stands_before_a_weak_one_and_learns_from_it() -> None:
     row = new_row()
     row = fold_visit(row, a_visit("w", "2026-03-01 10:00", weak=True, diagnoses=("I10",), disposition_group="TO_NF"))
     row = fold_visit(row, a_visit("n", "2026-03-01 11:00", patient=OTHER, departed=None, diagnoses=("E119",)))
-    view, duplicates = stitch(row.visits, 120)
+    view, duplicates = join_duplicates(row.visits, 120)
     assert duplicates == {0: 1}
     assert view[1].departed == row.visits[0].departed
-    assert view[1].to == "TO_NF"
+    assert view[1].disposition_group == "TO_NF"
     assert view[1].diagnoses == ("E119", "I10")
-    assert view[1].face != row.visits[1].face
+    assert view[1].fingerprint != row.visits[1].fingerprint
 
 
 def test_nothing_to_stitch() -> None:

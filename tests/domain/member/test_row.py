@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.member.row import Disposition, fold_custody, fold_disposition, fold_roster, fold_visit, is_empty, new_row
+from domain.member.row import CareResponse, fold_custody, fold_response, fold_roster, fold_visit, is_empty, new_row
 from domain.snapshots import RosterFacts, VisitSnapshot
 from tests.support.member import a_release, a_visit, revised
 
@@ -27,7 +27,7 @@ def test_a_withdrawn_visit_stays_away_until_a_later_revision() -> None:
     assert fold_visit(row, first) is row
     back = fold_visit(row, revised(gone, status="closed"))
     assert [visit.revision for visit in back.visits] == [3]
-    assert back.gone == {}
+    assert back.withdrawn == {}
 
 
 def test_a_withdrawal_of_a_record_may_come_as_that_of_a_visit() -> None:
@@ -56,10 +56,10 @@ def test_the_roster_that_says_the_same_changes_nothing() -> None:
 
 
 def test_the_later_answer_holds() -> None:
-    early, late = Disposition(1, "accepted", "a", ""), Disposition(2, "declined", "a", "")
-    row = fold_disposition(fold_disposition(new_row(), "c", late), "c", early)
+    early, late = CareResponse(1, "accepted", "a", ""), CareResponse(2, "declined", "a", "")
+    row = fold_response(fold_response(new_row(), "c", late), "c", early)
     assert row.dispositions == {"c": late}
-    assert fold_disposition(row, "c", late) is row
+    assert fold_response(row, "c", late) is row
 
 
 def test_an_empty_row_need_not_be_kept() -> None:

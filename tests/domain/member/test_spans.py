@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from domain.member.counting import EVER, Counted
 from domain.member.spans import Span, chains, clip, count_spans, join, leaving
-from domain.member.visits import hold
+from domain.member.visits import from_snapshot
 from domain.times import DAY, day_start, local_day
 from tests.support.member import a_visit, at
 
 FIRST = local_day(at("2025-01-01"))
-VISITS = [hold(a_visit(f"v{i:02}", "2026-01-01")) for i in range(12)]
+VISITS = [from_snapshot(a_visit(f"v{i:02}", "2026-01-01")) for i in range(12)]
 
 
 def entries_of(days: list[int], untils: list[int] | None = None) -> list[Counted]:

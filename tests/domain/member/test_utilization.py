@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.member.counting import read_ledger
 from domain.member.row import fold_visit, new_row
-from domain.member.utilization import CLASSES, WINDOWS, use
+from domain.member.utilization import CLASSES, WINDOWS, count_visits
 from domain.times import local_day
 from tests.support.member import a_visit, at, the_book
 
@@ -14,7 +14,7 @@ def counts_at(when: str, *visits: object) -> tuple[dict[str, dict[str, int]], in
     for visit in visits:
         row = fold_visit(row, visit)  # type: ignore[arg-type]
     now = at(when)
-    found = use(read_ledger(row.visits, the_book()), now, local_day(now))
+    found = count_visits(read_ledger(row.visits, the_book()), now, local_day(now))
     return (
         {w: dict(zip(CLASSES, line, strict=True)) for w, line in zip(WINDOWS, found.counts, strict=True)},
         found.due,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from domain.member import visits as marks
-from domain.member.visits import group_of, hold
+from domain.member.visits import category_of, from_snapshot
 from tests.support.member import a_visit
 
 
@@ -27,11 +27,11 @@ from tests.support.member import a_visit
     ],
 )
 def test_what_kind_of_visit_counting_sees(fields: dict[str, object], group: str) -> None:
-    assert group_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
+    assert category_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
 
 
 def test_marks() -> None:
-    found = hold(
+    found = from_snapshot(
         a_visit(
             "a",
             "2026-03-01",
@@ -48,16 +48,19 @@ def test_marks() -> None:
         "WEAK",
         "ELECTIVE",
         "FROM_NF",
-        "TWIN",
+        "PLANNED_READMISSION",
         "LONG_TERM",
         "HOMELESS",
         "DIED",
         "BECAME_INPATIENT",
         "IMPAIRED",
     ):
-        assert found.marks & getattr(marks, mark), mark
-    assert not found.marks & (marks.NEWBORN | marks.LABOR | marks.FROM_COURT | marks.YOUTH_FACILITY)
-    assert hold(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).marks & marks.YOUTH_FACILITY
+        assert found.flags & getattr(marks, mark), mark
+    assert not found.flags & (marks.NEWBORN | marks.LABOR | marks.FROM_COURT | marks.YOUTH_FACILITY)
+    assert (
+        from_snapshot(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).flags
+        & marks.YOUTH_FACILITY
+    )
 
 
 def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
@@ -65,5 +68,8 @@ def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
     moved = msgspec.structs.replace(
         visit, messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.messages), revision=7
     )
-    assert hold(visit).face == hold(moved).face
-    assert hold(visit).face != hold(msgspec.structs.replace(visit, facility="Elsewhere")).face
+    assert from_snapshot(visit).fingerprint == from_snapshot(moved).fingerprint
+    assert (
+        from_snapshot(visit).fingerprint
+        != from_snapshot(msgspec.structs.replace(visit, facility="Elsewhere")).fingerprint
+    )

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.patient.events import DELETED, AdtEvent
-from domain.patient.statements import Statement, add, stated
-from domain.patient.visits import Visit, read
+from domain.patient.statements import Statement, add, statement_of
+from domain.patient.visits import Visit, read_visit
 from domain.snapshots import Source
 from tests.support.events import at, event
 
 
 def statement(e: AdtEvent, n: int = 0) -> Statement:
     assert e.visit is not None
-    return stated(e, e.visit, Source(e.sender, e.control_id, f"adt.raw.v1/0/{n}"), e.recorded)
+    return statement_of(e, e.visit, Source(e.sender, e.control_id, f"adt.raw.v1/0/{n}"), e.recorded)
 
 
 def fold(events: list[AdtEvent] | tuple[AdtEvent, ...]) -> tuple[Statement, ...]:
@@ -27,7 +27,7 @@ def fold(events: list[AdtEvent] | tuple[AdtEvent, ...]) -> tuple[Statement, ...]
 
 
 def visit(*events: AdtEvent) -> Visit | None:
-    return read(fold(events))
+    return read_visit(fold(events))
 
 
 ARRIVAL = event("A04", "2026-03-01 10:02", occurred="2026-03-01 10:00", cls="emergency", facility="GEN")
@@ -186,7 +186,7 @@ def test_an_update_alone_is_hearsay_only_with_a_number_a_time_and_a_class() -> N
     hearsay = visit(full)
     assert hearsay is not None
     assert (hearsay.status, hearsay.arrived) == ("hearsay", at("2026-03-01 09:00"))
-    assert read(fold([full]), numbered=False) is None
+    assert read_visit(fold([full]), numbered=False) is None
     assert visit(event("A08", "2026-03-01 10:00", cls="emergency")) is None
     assert visit(event("A08", "2026-03-01 10:00", admitted="2026-03-01 09:00", cls="outpatient")) is None
     confirmed = visit(full, event("A03", "2026-03-01 12:00", departed="2026-03-01 11:30", cls="emergency"))
@@ -308,7 +308,7 @@ def test_what_an_update_needs_to_announce_a_stay(fields: dict[str, Any], status:
     said = {"cls": "snf", "admitted": "2026-03-01 10:00", "creates": True, **fields}
     found = visit(event("A08", "2026-03-01 12:00", **said))
     assert (None if found is None else found.status) == status
-    assert read(fold([event("A08", "2026-03-01 12:00", **said)]), numbered=False) is None
+    assert read_visit(fold([event("A08", "2026-03-01 12:00", **said)]), numbered=False) is None
 
 
 def test_an_announced_stay_can_be_taken_back_reopened_and_confirmed_in_every_order() -> None:

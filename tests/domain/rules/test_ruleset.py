@@ -10,14 +10,14 @@ import pytest
 from domain.rules.rulebook import FOREVER, Rulebook
 from domain.rules.ruleset import (
     Code,
+    CountingSettings,
     Criterion,
     Exclusion,
     GoLive,
-    Limb,
-    Practice,
     Route,
     RuleSet,
     Support,
+    Threshold,
     ValueSet,
     check,
 )
@@ -38,7 +38,7 @@ def a_criterion(**fields: Any) -> Criterion:
             "valid_from": day_of("2022-01-01"),
             "valid_to": None,
             "source": "a page",
-            "limbs": (Limb("ed", 5, 4),),
+            "thresholds": (Threshold("ed", 5, 4),),
             **fields,
         }
     )
@@ -48,7 +48,7 @@ def a_rule_set(**fields: Any) -> RuleSet:
     base: dict[str, Any] = {
         "version": "t",
         "hash": "sha256:" + "0f" * 32,
-        "practice": Practice(delivery_set="A", newborn_set="A"),
+        "practice": CountingSettings(delivery_set="A", newborn_set="A"),
         "value_sets": (ValueSet("A", (Code("I1", "ICD-10-CM", "x"),)),),
         "criteria": (a_criterion(),),
         "go_live": (GoLive("*", "9z", day_of("2022-01-01"), "a page"),),
@@ -66,9 +66,9 @@ def test_a_sound_rule_set_has_no_faults() -> None:
     [
         ({"criteria": (a_criterion(months=0),)}, "months must be"),
         ({"criteria": (a_criterion(valid_to=day_of("2021-01-01")),)}, "valid_to is before"),
-        ({"criteria": (a_criterion(limbs=()),)}, "counts nothing"),
-        ({"criteria": (a_criterion(limbs=(Limb("ed", 5, 5),)),)}, "near must be below"),
-        ({"criteria": (a_criterion(limbs=(Limb("ed", 0),)),)}, "near must be below"),
+        ({"criteria": (a_criterion(thresholds=()),)}, "counts nothing"),
+        ({"criteria": (a_criterion(thresholds=(Threshold("ed", 5, 5),)),)}, "near must be below"),
+        ({"criteria": (a_criterion(thresholds=(Threshold("ed", 0),)),)}, "near must be below"),
         ({"criteria": (a_criterion(), a_criterion(version="2"))}, "versions 1 and 2 overlap"),
         (
             {
@@ -95,7 +95,7 @@ def test_a_sound_rule_set_has_no_faults() -> None:
         ({"criteria": (a_criterion(conditions=("B",)),)}, "no value set B"),
         ({"supports": (Support("s", "w", "p", conditions=("B",)),)}, "support s: no value set B"),
         ({"supports": (Support("s", "w", "p", populations=("8",)),)}, "support s: no population 8"),
-        ({"practice": Practice(delivery_set="B", newborn_set="A")}, "practice: no value set B"),
+        ({"practice": CountingSettings(delivery_set="B", newborn_set="A")}, "practice: no value set B"),
         ({"value_sets": (ValueSet("A", ()),)}, "value set A is empty"),
         ({"criteria": (a_criterion(source=" "),)}, "criterion P version 1: no source"),
         ({"go_live": (GoLive("*", "9z", 1, ""),)}, "go-live *, population 9z: no source"),
@@ -164,8 +164,8 @@ def test_versions_that_ask_the_same_are_one_stretch() -> None:
 
 def test_stays_asked_for_by_type_are_asked_for_apart() -> None:
     rules = a_rule_set(
-        criteria=(a_criterion(limbs=(Limb("ed", 5), Limb("inpatient_or_snf", 3, 2))),),
-        practice=Practice(delivery_set="A", newborn_set="A", stay_mode="per_type"),
+        criteria=(a_criterion(thresholds=(Threshold("ed", 5), Threshold("inpatient_or_snf", 3, 2))),),
+        settings=CountingSettings(delivery_set="A", newborn_set="A", stay_mode="per_type"),
     )
     (line,) = Rulebook(rules).lines
     assert line.versions[0].criterion.required == {"ed": 5, "inpatient": 3, "snf": 3}

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.runtime.store import PartitionRows, decoded, seal
+from agents.runtime.store import MemoryStore, decoded, envelope
 from streams.engine import checkpoint
 from streams.engine.checkpoint import Standing, judge
 from streams.engine.restore import Local, restore
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
 
-ROWS = {f"k{number}": seal(1, number, b"row") for number in range(5_000)}
+ROWS = {f"k{number}": envelope(1, number, b"row") for number in range(5_000)}
 
 
 def standing(**other: object) -> Standing:
@@ -65,7 +65,7 @@ def test_one_that_stands_for_something_else_is_set_aside(tmp_path: Path, other: 
 
 def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(tmp_path: Path) -> None:
     path = tmp_path / "rows"
-    mixed = {"a": seal(1, None, b"1"), "b": seal(2, None, b"2")}
+    mixed = {"a": envelope(1, None, b"1"), "b": envelope(2, None, b"2")}
     checkpoint.write(path, standing(schema=2, rows=2), mixed)
 
     def judged(seen: Standing) -> str:
@@ -92,8 +92,8 @@ def test_one_that_is_torn_or_altered_is_set_aside(tmp_path: Path, data: st.DataO
     assert checkpoint.read(path, usable) is None
 
 
-def restored(counted: Counted, folder: Path) -> tuple[int, dict[int, PartitionRows]]:
-    found: dict[int, PartitionRows] = {}
+def restored(counted: Counted, folder: Path) -> tuple[int, dict[int, MemoryStore]]:
+    found: dict[int, MemoryStore] = {}
     read = restore(counted.stage, counted.kafka, range(2), found.__setitem__, cancelled=Event(), local=Local(folder))
     return read, found
 

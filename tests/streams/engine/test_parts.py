@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agents.runtime.contract import Record
-from agents.runtime.store import PartitionRows
+from agents.runtime.store import MemoryStore
 from streams.engine import failpoints as killpoints
 from streams.engine import watchdog
 from streams.engine.handover import Chunk
@@ -46,7 +46,7 @@ async def test_a_stage_is_an_agent_of_the_app_and_chunks_come_back_decided() -> 
         chunks = []
         for number, stage in enumerate(stages * 3):
             records = [Record(stage.inputs[0], 0, 0, b"k", fact(number, "k"), 5)]
-            chunk = Chunk(stage, 0, records, PartitionRows(), None, None, 1_000)
+            chunk = Chunk(stage, 0, records, MemoryStore(), None, None, 1_000)
             await topology.send(stage.name, chunk)
             chunks.append(chunk)
         async with asyncio.timeout(10):
@@ -61,8 +61,8 @@ async def test_a_fault_of_the_decision_comes_back_with_the_chunk_and_the_agent_g
     topology = Topology("t", [stage])
     await topology.start()
     try:
-        broken = Chunk(stage, 0, [None], PartitionRows(), None, None, 1_000)  # type: ignore[list-item]
-        good = Chunk(stage, 0, [], PartitionRows(), None, None, 1_000)
+        broken = Chunk(stage, 0, [None], MemoryStore(), None, None, 1_000)  # type: ignore[list-item]
+        good = Chunk(stage, 0, [], MemoryStore(), None, None, 1_000)
         await topology.send(stage.name, broken)
         await topology.send(stage.name, good)
         async with asyncio.timeout(10):

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from agents.runtime.store import CLOCK_KEY, PartitionRows, Unreadable, seal, seal_clock
+from agents.runtime.store import CLOCK_KEY, MemoryStore, Unreadable, clock_envelope, envelope
 from streams.engine.restore import restore
 from streams.kafka.settings import KafkaSettings
 from tests.conftest import HasBootstrap
@@ -46,20 +46,20 @@ class Changelog:
         """One transaction: `end` is commit, abort, or open (written and left)."""
         self.writer.begin_transaction()
         for key, row in rows.items():
-            self.writer.produce(self.topic, None if row is None else seal(1, None, row), key.encode(), partition)
+            self.writer.produce(self.topic, None if row is None else envelope(1, None, row), key.encode(), partition)
         self.writer.flush(30)
         if end == "commit":
             self.writer.commit_transaction(30)
         elif end == "abort":
             self.writer.abort_transaction(30)
 
-    def restored(self, partitions: tuple[int, ...] = (0, 1)) -> dict[int, PartitionRows]:
-        found: dict[int, PartitionRows] = {}
+    def restored(self, partitions: tuple[int, ...] = (0, 1)) -> dict[int, MemoryStore]:
+        found: dict[int, MemoryStore] = {}
         restore(self.stage, self.kafka, partitions, found.__setitem__, cancelled=Event())
         return found
 
 
-def bodies(rows: PartitionRows) -> dict[str, bytes]:
+def bodies(rows: MemoryStore) -> dict[str, bytes]:
     return {key: row[10:] for key, row in rows.sealed.items()}
 
 
@@ -83,10 +83,10 @@ def test_the_last_value_counts_and_a_tombstone_removes(changelog: Changelog) -> 
 
 def test_the_clock_and_the_due_rows_come_back(changelog: Changelog) -> None:
     changelog.writer.begin_transaction()
-    changelog.writer.produce(changelog.topic, seal(1, 500, b"x"), b"late", 0)
-    changelog.writer.produce(changelog.topic, seal(1, 40, b"x"), b"soon", 0)
-    changelog.writer.produce(changelog.topic, seal(1, None, b"x"), b"never", 0)
-    changelog.writer.produce(changelog.topic, seal_clock(77), CLOCK_KEY, 0)
+    changelog.writer.produce(changelog.topic, envelope(1, 500, b"x"), b"late", 0)
+    changelog.writer.produce(changelog.topic, envelope(1, 40, b"x"), b"soon", 0)
+    changelog.writer.produce(changelog.topic, envelope(1, None, b"x"), b"never", 0)
+    changelog.writer.produce(changelog.topic, clock_envelope(77), CLOCK_KEY, 0)
     changelog.writer.commit_transaction(30)
     rows = changelog.restored()[0]
     assert rows.clock == 77
@@ -122,7 +122,7 @@ def test_an_open_transaction_at_the_tail_is_waited_for(changelog: Changelog, end
     changelog.write({"a": b"1"})
     changelog.write({"y": b"1"}, partition=1)
     changelog.write({"a": b"2"}, end="open")
-    found: dict[int, PartitionRows] = {}
+    found: dict[int, MemoryStore] = {}
     cancelled = Event()
     restoring = Thread(
         target=restore,

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runtime.store import ChunkResult, PartitionRows, decoded, seal
+from agents.runtime.store import ChunkResult, MemoryStore, decoded, envelope
 from streams.engine.checkpoint import Standing, judge
 from streams.engine.restore import Local, ends_of, restore
 from streams.engine.shelf import DISCARD, Shelf
@@ -42,7 +42,7 @@ def result(changed: dict[str, bytes | None], *, clock: int = 0, ticked: int = -1
 
 
 ROWS: dict[str, bytes | None] = {
-    f"k{number}": seal(1, number, sha512(b"%d" % number).digest()) for number in range(500)
+    f"k{number}": envelope(1, number, sha512(b"%d" % number).digest()) for number in range(500)
 }
 
 changes = st.dictionaries(
@@ -58,10 +58,12 @@ def test_it_answers_as_memory_does_closed_in_between_or_not(
     with TemporaryDirectory() as name:
         folder = Path(name)
         shelf, _ = opened(folder)
-        memory = PartitionRows()
+        memory = MemoryStore()
         for step, (changed, ticked, again) in enumerate(steps):
             sealed = {
-                key: None if due is None else seal(1, due if isinstance(due, int) else None, b"x" * 50 + bytes([step]))
+                key: None
+                if due is None
+                else envelope(1, due if isinstance(due, int) else None, b"x" * 50 + bytes([step]))
                 for key, due in changed.items()
             }
             for rows in (memory, shelf):
@@ -134,7 +136,7 @@ def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(fill
     later = msgspec.structs.replace(NEW, schema=2)
     shelf, position = open_shelf(filled, "stage", later, judged, cache=0)
     assert (position, len(shelf)) == (100, 500)
-    shelf.fold(result({"k0": seal(2, None, b"new")}), 101)
+    shelf.fold(result({"k0": envelope(2, None, b"new")}), 101)
     shelf.close()
     # The version that wrote the rest is a version back: it may not read what the later one wrote.
     shelf, position = open_shelf(filled, "stage", later, judged, cache=0, oldest=2)
@@ -145,8 +147,8 @@ def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(fill
 def test_one_whose_restore_was_broken_off_is_made_anew(tmp_path: Path) -> None:
     shelf, _ = opened(tmp_path)
     for number in range(9_000):
-        shelf.restore(f"k{number}".encode(), seal(1, None, b""), 1)
-        shelf.reached(20 + number % 100)
+        shelf.restore(f"k{number}".encode(), envelope(1, None, b""), 1)
+        shelf.advance(20 + number % 100)
     assert len(shelf) > 0
     shelf.close()
     shelf, position = opened(tmp_path)
@@ -211,7 +213,7 @@ def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged
 def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None:
     shelf, _ = opened(filled)
     shelf._database.flush()
-    shelf.fold(result({"late": seal(1, 5, b"")}, clock=9), 110)
+    shelf.fold(result({"late": envelope(1, 5, b"")}, clock=9), 110)
     # As a kill leaves it: not closed.
     copytree(filled, filled / "found")
     shelf.close()
@@ -225,7 +227,7 @@ def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None
 def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: Path) -> None:
     holder, _ = opened(filled)
     spare, position = opened(filled)
-    spare.fold(result({"k": seal(1, None, b"")}), 50)
+    spare.fold(result({"k": envelope(1, None, b"")}), 50)
     assert (position, len(spare), len(holder)) == (0, 1, 500)
     assert len(list(filled.glob("*.spare-*"))) == 1
     third, _ = opened(filled)
@@ -241,7 +243,7 @@ def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: P
 def restored(counted: Counted, local: Local) -> tuple[int, dict[int, dict[str, object]]]:
     found: dict[int, dict[str, object]] = {}
 
-    def ready(partition: int, rows: PartitionRows) -> None:
+    def ready(partition: int, rows: MemoryStore) -> None:
         found[partition] = decoded(rows, counted.stage)
         rows.close()
 
@@ -305,6 +307,6 @@ def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: H
         shelf, _ = open_shelf(
             tmp_path, counted.stage.changelog, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
         )
-        shelf.fold(result({"k-not-there": seal(1, None, b"")}), ends.reach[0][1] + 1)
+        shelf.fold(result({"k-not-there": envelope(1, None, b"")}), ends.reach[0][1] + 1)
         shelf.close()
         assert restored(counted, Local(shelves=tmp_path))[1] == counted.expected()[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from console.judgement import (
-    Judgement,
+from console.lag_status import (
+    Judgment,
     Limits,
     Point,
     State,
@@ -82,13 +82,13 @@ def test_no_reading_is_no_alarm() -> None:
 
 
 def test_a_group_is_as_bad_as_its_worst_partition() -> None:
-    found = [Judgement(), Judgement(State.STALL, "stuck"), Judgement(State.WARNING, "slow")]
-    assert judge_group(found, True) == Judgement(State.STALL, "stuck")
+    found = [Judgment(), Judgment(State.STALL, "stuck"), Judgment(State.WARNING, "slow")]
+    assert judge_group(found, True) == Judgment(State.STALL, "stuck")
 
 
 def test_a_group_that_nobody_reads_is_a_warning_before_anything_waits() -> None:
-    assert judge_group([Judgement()], False).state is State.WARNING
-    assert judge_group([Judgement()], True).state is State.OK
+    assert judge_group([Judgment()], False).state is State.WARNING
+    assert judge_group([Judgment()], True).state is State.OK
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from console.judgement import State, Trend
+from console.lag_status import State, Trend
 
 
 class PartitionView(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class FeedView(msgspec.Struct, frozen=True):
     hours: tuple[int, ...]
 
 
-class LettersView(msgspec.Struct, frozen=True):
+class DeadLettersView(msgspec.Struct, frozen=True):
     code: str
     sender: str
     count: int
@@ -96,7 +96,7 @@ class ProcessView(msgspec.Struct, frozen=True):
     restarts: int
 
 
-class Screen(msgspec.Struct, frozen=True):
+class ConsoleView(msgspec.Struct, frozen=True):
     """Everything, at one moment. `says`: what is wrong, in sentences; empty when all is well.
 
     `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading.
@@ -112,7 +112,7 @@ class Screen(msgspec.Struct, frozen=True):
     missing: tuple[str, ...]
     groups: tuple[GroupView, ...]
     feeds: tuple[FeedView, ...]
-    letters: tuple[LettersView, ...]
+    letters: tuple[DeadLettersView, ...]
     candidates: tuple[PopulationView, ...]
     candidates_exact: bool
     changes_total: tuple[tuple[str, str, int], ...]

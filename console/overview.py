@@ -7,22 +7,22 @@ from typing import Any, Final
 
 import msgspec
 
-from console import judgement
-from console.judgement import Judgement, Limits, Point, State
+from console import lag_status as judgment
 from console.lag_history import LagHistory
-from console.screen import (
+from console.lag_status import Judgment, Limits, Point, State
+from console.tallies import STATUSES, CandidateChange, Tallies
+from console.view import (
     AlertsView,
     ChangeView,
+    ConsoleView,
+    DeadLettersView,
     FeedView,
     GroupView,
-    LettersView,
     PartitionView,
     PopulationView,
     ProcessView,
-    Screen,
     TopicView,
 )
-from console.tallies import STATUSES, CandidateChange, Tallies
 from domain.times import rfc3339
 from streams.kafka.lag import PartitionLag
 
@@ -35,7 +35,7 @@ _STALE: Final = 15_000
 Processes = Callable[[], Sequence[Mapping[str, Any]]]
 
 
-class Desk(msgspec.Struct, frozen=True):
+class Overview(msgspec.Struct, frozen=True):
     """What `look` looks at. `progress` gives whether the topics are counted, and those that are missing."""
 
     history: LagHistory
@@ -44,7 +44,7 @@ class Desk(msgspec.Struct, frozen=True):
     processes: Processes = tuple
     limits: Limits = Limits()
 
-    def look(self, now: int) -> Screen:
+    def overview(self, now: int) -> ConsoleView:
         """The screen at `now` (ms UTC)."""
         reading, fault = self.history.last, self.history.fault
         age = None if reading is None else max(0, now - reading.at)
@@ -53,7 +53,7 @@ class Desk(msgspec.Struct, frozen=True):
         processes = tuple(_process(entry) for entry in self.processes())
         with self.tallies.lock:
             feeds, letters = self._feeds(now), self._letters(now)
-            screen = Screen(
+            screen = ConsoleView(
                 at=rfc3339(now),
                 state=State.OK,
                 says=(),
@@ -100,7 +100,7 @@ class Desk(msgspec.Struct, frozen=True):
             partitions = []
             for lag in lags:
                 points = self.history.points(group, topic, str(lag.partition))
-                judged = judgement.judge_partition(points, reader, self.limits)
+                judged = judgment.judge_partition(points, reader, self.limits)
                 found.append(judged)
                 partitions.append(
                     PartitionView(lag.partition, lag.committed, lag.end, lag.lag, lag.seconds, judged.state, judged.why)
@@ -111,15 +111,15 @@ class Desk(msgspec.Struct, frozen=True):
                     topic=topic,
                     lag=sum(lag.lag for lag in lags),
                     seconds=max(lag.seconds for lag in lags),
-                    state=judgement.worst_of(partition.state for partition in partitions),
-                    trend=judgement.trend(judgement.recent(history, self.limits.window)),
+                    state=judgment.worst_of(partition.state for partition in partitions),
+                    trend=judgment.trend(judgment.recent(history, self.limits.window)),
                     history=_drawn(history),
                     partitions=tuple(partitions),
                 )
             )
-        judged = judgement.judge_group(found, reader)
+        judged = judgment.judge_group(found, reader)
         history = self.history.points(group)
-        last = judgement.recent(history, self.limits.window)
+        last = judgment.recent(history, self.limits.window)
         return GroupView(
             group=group,
             state=judged.state,
@@ -127,8 +127,8 @@ class Desk(msgspec.Struct, frozen=True):
             members=members,
             lag=sum(view.lag for view in views),
             seconds=max((view.seconds for view in views), default=0.0),
-            trend=judgement.trend(last),
-            catch_up=judgement.seconds_to_catch_up(last),
+            trend=judgment.trend(last),
+            catch_up=judgment.seconds_to_catch_up(last),
             history=_drawn(history),
             topics=tuple(views),
         )
@@ -143,15 +143,15 @@ class Desk(msgspec.Struct, frozen=True):
                 last=rfc3339(feed.last) if feed.last else None,
                 silence=max(0.0, (now - feed.last) / 1000) if feed.last else None,
                 quiet=bool(feed.last)
-                and judgement.is_quiet(feed.first, feed.last, feed.taken + feed.refused, now, self.limits),
+                and judgment.is_quiet(feed.first, feed.last, feed.taken + feed.refused, now, self.limits),
                 hours=tuple(feed.hours.of_day(now)),
             )
             for sender, feed in sorted(self.tallies.feeds.items())
         )
 
-    def _letters(self, now: int) -> tuple[LettersView, ...]:
+    def _letters(self, now: int) -> tuple[DeadLettersView, ...]:
         found = [
-            LettersView(code, sender, letters.count, sum(letters.hours.of_day(now)), rfc3339(letters.last))
+            DeadLettersView(code, sender, letters.count, sum(letters.hours.of_day(now)), rfc3339(letters.last))
             for (code, sender), letters in self.tallies.letters.items()
         ]
         return tuple(sorted(found, key=lambda view: (-view.count, view.code, view.sender)))
@@ -164,33 +164,33 @@ class Desk(msgspec.Struct, frozen=True):
         return tuple(PopulationView(population, statuses) for population, statuses in sorted(found.items()))
 
 
-def _verdict(screen: Screen, age: int | None) -> tuple[State, tuple[str, ...]]:
+def _verdict(screen: ConsoleView, age: int | None) -> tuple[State, tuple[str, ...]]:
     """The worst state, and what is wrong in sentences, worst first."""
-    found: list[Judgement] = []
+    found: list[Judgment] = []
     if age is None or age > _STALE:  # one reading that failed is a coordinator that moves, or a broker that restarts
         if screen.kafka is not None:
-            found.append(Judgement(State.STOP, f"Kafka does not answer ({screen.kafka})"))
+            found.append(Judgment(State.STOP, f"Kafka does not answer ({screen.kafka})"))
         elif age is not None:
-            found.append(Judgement(State.WARNING, f"the last lag reading is {age // 1000} s old"))
-    found += [Judgement(group.state, f"{group.group}: {group.why}") for group in screen.groups if group.why]
-    found += [Judgement(State.WARNING, f"{feed.sender} is silent") for feed in screen.feeds if feed.quiet]
+            found.append(Judgment(State.WARNING, f"the last lag reading is {age // 1000} s old"))
+    found += [Judgment(group.state, f"{group.group}: {group.why}") for group in screen.groups if group.why]
+    found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in screen.feeds if feed.quiet]
     ours = sum(letters.last_day for letters in screen.letters if letters.code in OUR_FAULTS)
     if ours:
         found.append(
-            Judgement(
+            Judgment(
                 State.WARNING, f"{ours} record{'s' if ours > 1 else ''} set aside by a fault of ours in the last day"
             )
         )
     if screen.missing:
-        found.append(Judgement(State.WARNING, f"no topic {', '.join(screen.missing)}"))
+        found.append(Judgment(State.WARNING, f"no topic {', '.join(screen.missing)}"))
     found += [
-        Judgement(State.WARNING, f"{process.role} {process.stage or ''} is not ready".replace("  ", " "))
+        Judgment(State.WARNING, f"{process.role} {process.stage or ''} is not ready".replace("  ", " "))
         for process in screen.processes
         if not process.ready
     ]
     order = list(State)
     found.sort(key=lambda one: -order.index(one.state))
-    return judgement.worst_of(one.state for one in found), tuple(one.why for one in found)
+    return judgment.worst_of(one.state for one in found), tuple(one.why for one in found)
 
 
 def _drawn(points: Sequence[Point]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.markup import escape
 
-from handoff.show import day, out, table
+from handoff.output import day, out, table
 from parsers.hl7.profiles import SenderProfile
 
 _CODES: Final = 14

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from handoff.cli import app
-from handoff.comparing import compare
+from handoff.comparison import compare
 from parsers.records.documents import CANDIDATES
 from simulator.county import simulate, write
 from simulator.places import SENDERS

@@ -63,7 +63,7 @@ class Limits(msgspec.Struct, frozen=True):
     """A sender is quiet too long after this many of its usual gaps."""
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgment(msgspec.Struct, frozen=True):
     """A state and, in a few words, why."""
 
     state: State = State.OK
@@ -101,34 +101,34 @@ def seconds_to_catch_up(points: Sequence[Point]) -> float | None:
     return points[-1].lag * took / gained / 1000
 
 
-def judge_partition(history: Sequence[Point], reader: bool, limits: Limits) -> Judgement:
+def judge_partition(history: Sequence[Point], reader: bool, limits: Limits) -> Judgment:
     """One partition of a group. `reader`: whether the group has had a member within the window."""
     points = recent(history, limits.window)
     if not points:
-        return Judgement()
+        return Judgment()
     if _went_back(points):
-        return Judgement(State.REWIND, "the position moved back: records are read again")
+        return Judgment(State.REWIND, "the position moved back: records are read again")
     if any(_under_floor(point, limits) for point in points):
-        return Judgement()
+        return Judgment()
     last = points[-1]
     covered = last.at - points[0].at >= limits.window
     if covered and all(point.committed == last.committed for point in points):
         if reader:
-            return Judgement(State.STALL, "a worker reads but its position does not move")
-        return Judgement(State.STOP, "records wait and no worker reads")
+            return Judgment(State.STALL, "a worker reads but its position does not move")
+        return Judgment(State.STOP, "records wait and no worker reads")
     where = trend(points)
     if covered and where is not Trend.FALLING:
-        return Judgement(State.WARNING, "not catching up")
+        return Judgment(State.WARNING, "not catching up")
     if last.seconds >= limits.late_seconds:
-        return Judgement(State.WARNING, "late, catching up" if where is Trend.FALLING else "late")
-    return Judgement()
+        return Judgment(State.WARNING, "late, catching up" if where is Trend.FALLING else "late")
+    return Judgment()
 
 
-def judge_group(partitions: Iterable[Judgement], reader: bool) -> Judgement:
+def judge_group(partitions: Iterable[Judgment], reader: bool) -> Judgment:
     """The worst of a group's partitions; a group that nobody reads is a warning even while nothing waits."""
-    worst = max(partitions, key=lambda found: _WORST.index(found.state), default=Judgement())
+    worst = max(partitions, key=lambda found: _WORST.index(found.state), default=Judgment())
     if worst.state is State.OK and not reader:
-        return Judgement(State.WARNING, "no worker is there; nothing waits yet")
+        return Judgment(State.WARNING, "no worker is there; nothing waits yet")
     return worst
 
 

@@ -40,7 +40,7 @@ def marker(letter: Record) -> Emit:
     return Emit(DEAD_LETTERS, at, None, ((REDRIVEN, at), *kept))
 
 
-class Choice(msgspec.Struct, frozen=True):
+class LetterChoice(msgspec.Struct, frozen=True):
     """Which letters: those named, else those that have every one of these; none given means all."""
 
     at: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ class Choice(msgspec.Struct, frozen=True):
         return all(value is None or header(letter, name) == value for name, value in wanted)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class LetterState(msgspec.Struct, frozen=True):
     """What the topic held when it was looked at."""
 
     redriven: frozenset[str]
@@ -64,7 +64,7 @@ class Standing(msgspec.Struct, frozen=True):
     """Coordinates of the letters that were chosen."""
 
 
-def look(kafka: KafkaSettings, choice: Choice) -> Standing:
+def lookup(kafka: KafkaSettings, choice: LetterChoice) -> LetterState:
     """The letters that `choice` takes, by coordinates, and which were driven again. Values are not kept."""
     redriven: set[str] = set()
     letters: set[str] = set()
@@ -73,7 +73,7 @@ def look(kafka: KafkaSettings, choice: Choice) -> Standing:
             redriven.add(header(record, REDRIVEN))
         elif choice.takes(record):
             letters.add(record.coordinates)
-    return Standing(frozenset(redriven), frozenset(letters))
+    return LetterState(frozenset(redriven), frozenset(letters))
 
 
 def chosen(kafka: KafkaSettings, wanted: frozenset[str]) -> Iterator[Record]:

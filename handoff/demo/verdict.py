@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from parsers.records.documents import STANDING
+from parsers.records.documents import LIVE_STATUSES
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(documents: Iterable[Mapping[str, Any]], truth: Mapping[str, Any]) -> Verdict:
     """Compare the live candidates among `documents` with `truth["candidates"]`, by member, population and opener."""
     expected = {(c["member"], c["population"]): set(c["openers"]) for c in truth["candidates"]}
-    found = {(d["member_id"], d["population"]): d.get("opened_by") for d in documents if d["status"] in STANDING}
+    found = {(d["member_id"], d["population"]): d.get("opened_by") for d in documents if d["status"] in LIVE_STATUSES}
     common = expected.keys() & found.keys()
     otherwise = {pair for pair in common if found[pair] not in expected[pair]}
     return Verdict(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from handoff.inputs import BadInput
-from parsers.records.documents import CANDIDATES, STANDING, settled
+from parsers.records.documents import CANDIDATES, LIVE_STATUSES, comparable
 
 Documents = Mapping[str, dict[str, Any]]
 
@@ -64,10 +64,10 @@ def compare(first: Documents, second: Documents, *, history: bool = False) -> Co
     What depends on the way a run came about (revisions, times of receipt, log places, the rule set's hash) is left out
     unless `history` (docs/decisions/0007).
     """
-    a, b = _standing(first), _standing(second)
+    a, b = _live(first), _live(second)
     changed, same = [], 0
     for name in sorted(a.keys() & b.keys()):
-        one, other = (a[name], b[name]) if history else (settled(a[name]), settled(b[name]))
+        one, other = (a[name], b[name]) if history else (comparable(a[name]), comparable(b[name]))
         fields = {
             field: (one.get(field), other.get(field))
             for field in sorted(one.keys() | other.keys())
@@ -78,15 +78,15 @@ def compare(first: Documents, second: Documents, *, history: bool = False) -> Co
         else:
             same += 1
     return Comparison(
-        tuple(Only(name, *_label(b[name]), _said(first, name)) for name in sorted(b.keys() - a.keys())),
-        tuple(Only(name, *_label(a[name]), _said(second, name)) for name in sorted(a.keys() - b.keys())),
+        tuple(Only(name, *_label(b[name]), _reasons(first, name)) for name in sorted(b.keys() - a.keys())),
+        tuple(Only(name, *_label(a[name]), _reasons(second, name)) for name in sorted(a.keys() - b.keys())),
         tuple(changed),
         same,
     )
 
 
-def _standing(documents: Documents) -> dict[str, dict[str, Any]]:
-    return {name: each for name, each in documents.items() if each.get("status") in STANDING}
+def _live(documents: Documents) -> dict[str, dict[str, Any]]:
+    return {name: each for name, each in documents.items() if each.get("status") in LIVE_STATUSES}
 
 
 def _label(document: dict[str, Any]) -> tuple[str, str, str]:
@@ -94,7 +94,7 @@ def _label(document: dict[str, Any]) -> tuple[str, str, str]:
     return document["member_id"], document["population"], f"{rule.get('id', '?')} {rule.get('version', '')}".strip()
 
 
-def _said(documents: Documents, name: str) -> str:
+def _reasons(documents: Documents, name: str) -> str:
     known = documents.get(name)
     return "" if known is None else " ".join(filter(None, (known["status"], known.get("reason") or "")))
 

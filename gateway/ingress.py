@@ -60,7 +60,7 @@ class Answer(msgspec.Struct, frozen=True):
     """Of a message that was set aside: the field at fault, "" for the whole."""
 
 
-class _Taken(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True):
     """A message under way: what is known of it before it is read."""
 
     raw: bytes
@@ -70,7 +70,7 @@ class _Taken(msgspec.Struct, frozen=True):
     content_hash: str
 
 
-class Intake:
+class Ingress:
     """The shared way in. Answers are given only after Kafka's confirmation, or without it as AR."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Intake:
         self.producer = producer
         self.profiles = profiles
         self.topics = topics
-        self.hearing = metrics.Hearing(profile.name for profile in profiles if profile.name != DEFAULT)
+        self.hearing = metrics.SenderActivity(profile.name for profile in profiles if profile.name != DEFAULT)
         self._remembered = remembered
         self._confirmed: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self.longest = 2 * producer.seconds + _GRACE_SECONDS
@@ -124,7 +124,7 @@ class Intake:
         except Refusal:
             return True
 
-    def _look(self, raw: bytes, peer: str | None, sender: str = "") -> tuple[_Taken, Refusal | None]:
+    def _look(self, raw: bytes, peer: str | None, sender: str = "") -> tuple[Received, Refusal | None]:
         """The header, and the profile that it chooses; the default one when that fails."""
         envelope: Envelope | None = None
         refusal: Refusal | None = None
@@ -143,9 +143,9 @@ class Intake:
             if envelope is not None and profile.name == DEFAULT:
                 metrics.UNKNOWN.labels("taken").inc()
         received = time.time_ns() // 1_000_000
-        return _Taken(raw, envelope, profile, received, sha256(raw).hexdigest()), refusal
+        return Received(raw, envelope, profile, received, sha256(raw).hexdigest()), refusal
 
-    async def _take(self, taken: _Taken, refusal: Refusal | None, oversize: bool) -> Answer:
+    async def _take(self, taken: Received, refusal: Refusal | None, oversize: bool) -> Answer:
         if oversize:
             return await self._set_aside(taken, Refusal(OVERSIZE, "", "the message is too long"), close=True)
         if refusal is not None:
@@ -174,7 +174,7 @@ class Intake:
                 self._confirmed.popitem(last=False)
         return self._answer(taken, "accepted")
 
-    async def _set_aside(self, taken: _Taken, refusal: Refusal, close: bool = False) -> Answer:
+    async def _set_aside(self, taken: Received, refusal: Refusal, close: bool = False) -> Answer:
         """The bytes to the dead letters; AE once they are there."""
         control_id = taken.envelope.control_id if taken.envelope is not None else ""
         headers = [
@@ -207,7 +207,7 @@ class Intake:
         # message would cost more than answering it).
         await self.producer.send(topic, key, value, headers)
 
-    def _headers(self, taken: _Taken, control_id: str) -> list[tuple[str, bytes]]:
+    def _headers(self, taken: Received, control_id: str) -> list[tuple[str, bytes]]:
         return [
             ("sender", taken.profile.name.encode()),
             ("received", str(taken.received).encode()),
@@ -218,7 +218,7 @@ class Intake:
 
     def _answer(
         self,
-        taken: _Taken,
+        taken: Received,
         outcome: Outcome,
         *,
         text: str = "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from console.lag_history import LagHistory
-from console.look import Desk
+from console.overview import Overview
 from console.tallies import Tallies, Topics
 from streams.kafka.lag import LagReading, PartitionLag
 
@@ -36,7 +36,7 @@ def reading(
     )
 
 
-def desk(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Desk:
+def desk(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
     """A desk on which all is well unless it is told otherwise."""
     kept = kept or history([0] * 20, [500] * 20)
-    return Desk(kept, tallies or Tallies(Topics()), lambda: (counted, ()))
+    return Overview(kept, tallies or Tallies(Topics()), lambda: (counted, ()))

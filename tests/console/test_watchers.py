@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from console.lag_history import LagHistory
 from console.tallies import Tallies, Topics
-from console.watching import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
+from console.watchers import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
 from streams.kafka.lag import LagReader
 from streams.kafka.settings import KafkaSettings
 from tests.support.kafka import TopicNames, make_topics, wait_for
@@ -119,7 +119,7 @@ def test_a_cluster_that_is_away_is_told_and_the_thread_ends() -> None:
 def test_topics_are_counted_once_committed_and_a_late_topic_joins(
     kafka: Any, topic_names: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.watching._MISSING_SECONDS", 1.5)
+    monkeypatch.setattr("console.watchers._MISSING_SECONDS", 1.5)
     names = {field: topic_names(field) for field in Topics.__struct_fields__}
     topics = Topics(**names)
     make_topics(kafka.bootstrap, {name: (2, {}) for name in topics.every if name != topics.alerts})
