@@ -17,12 +17,11 @@ import msgspec
 
 from agents.links import link_record
 from agents.runtime.contract import Emit, Record, received_of
+from agents.topics import ROSTER, UNATTRIBUTED
 from domain.errors import UNDECODABLE, Refusal
 from parsers.records.links import Link
 from parsers.records.roster import read_roster
 
-ROSTER: Final = "members.roster.v1"
-UNATTRIBUTED: Final = "adt.unattributed.v1"
 METHOD: Final = "roster-identifier"
 _UNIT: Final = "\x1f"
 _RECORD: Final = "\x1e"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from agents.runtime.contract import Emit
-from parsers.records.links import TOPIC, Link, encode_link
+from agents.topics import LINKS
+from parsers.records.links import Link, encode_link
 
 
 def link_record(link: Link) -> Emit:
     """The link as a record of its topic, under the patient it speaks to."""
-    return Emit(TOPIC, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))
+    return Emit(LINKS, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

@@ -8,11 +8,10 @@ import msgspec
 
 from agents.runtime.contract import Record, Stage
 from agents.runtime.rename import renamed
+from agents.topics import LINKS, VISITS
 from domain.errors import Refusal
-from parsers.records.links import TOPIC as LINKS
 from parsers.records.links import decode_link
 
-VISITS = "member.visits.v1"
 DERIVED = ("merge", "absorb")
 """Kinds of links that a patient stage says to itself; the others come from the directory and from operators."""
 

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.reconcile.decide import RAW
 from agents.runtime.contract import Emit
+from agents.topics import ADT_RAW
 from bench.report import result, say
 from handoff.declarations.senders import load_senders
 from handoff.demo import run
@@ -86,7 +86,7 @@ def _raw(county: County, messages: list[bytes]) -> list[Emit]:
         envelope = read_envelope(raw)
         profile = profiles.choose(envelope.sending_app, envelope.sending_facility)
         key = patient_key_of(raw, profile) or f"{profile.name}|{envelope.control_id}"
-        emits.append(Emit(RAW, key.encode(), raw, (("sender", message.sender.encode()), ("received", now))))
+        emits.append(Emit(ADT_RAW, key.encode(), raw, (("sender", message.sender.encode()), ("received", now))))
     return emits
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from agents.refer.decide import ROSTER, VISITS, stage
+from agents.refer.decide import stage
 from agents.runtime.contract import Context, Record
+from agents.topics import ROSTER, VISITS
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY, HOUR, MINUTE, day_start
 from handoff.declarations.rules import load_rules
-from parsers.records import visits as wire
+from parsers.records.visits import encode_snapshot
 
 MEMBER = "91234567A"
 RUN = 15
@@ -68,12 +69,12 @@ def measure(name: str, number: int, kinds: tuple[str, ...], rounds: int = 3_000)
     row, _ = refer.decide(None, record(ROSTER, json.dumps(roster).encode()), context)
     visits = [visit(i, number, kinds[i % len(kinds)]) for i in range(number)]
     for each in visits:
-        row, _ = refer.decide(row, record(VISITS, wire.encode(each, MEMBER)), context)
+        row, _ = refer.decide(row, record(VISITS, encode_snapshot(each, MEMBER)), context)
     records, last = [], visits[-1]
     for turn in range(rounds):
         left = (last.arrived or 0) + 5 * HOUR + (turn % 2) * MINUTE
         last = msgspec.structs.replace(last, revision=last.revision + 1, departed=left)
-        records.append(record(VISITS, wire.encode(last, MEMBER)))
+        records.append(record(VISITS, encode_snapshot(last, MEMBER)))
     best, emits = float(DAY), 0
     for start in range(0, rounds, RUN):
         chunk = records[start : start + RUN]

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agents.reconcile.decide import RAW, stage
+from agents.reconcile.decide import stage
 from agents.runtime.contract import Context, Record
+from agents.topics import ADT_RAW
 from bench.report import result, say
 from parsers.hl7.profiles import Profiles
 
@@ -45,7 +46,7 @@ def measured(name: str, of_round: Callable[[int], bytes]) -> dict[str, Any]:
     headers = {"received": str(NOW).encode(), "sender": b"default"}
 
     def record(offset: int, raw: bytes) -> Record:
-        return Record(RAW, 0, offset, KEY, raw, NOW, headers)
+        return Record(ADT_RAW, 0, offset, KEY, raw, NOW, headers)
 
     row, _ = reconcile.decide(None, record(0, message("A04", 0, "", "R07.9")), context)
     row, _ = reconcile.decide(row, record(1, message("A08", 1, "", "R07.9")), context)

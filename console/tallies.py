@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from agents.runtime.contract import Record, received_of
+from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
 from domain.times import HOUR
 
 OTHER: Final = "other"
@@ -35,12 +36,12 @@ _REMEMBERED: Final = 1_000_000
 class Topics(msgspec.Struct, frozen=True):
     """Where to look; the names that topics.yaml has."""
 
-    raw: str = "adt.raw.v1"
-    dead_letters: str = "adt.dead-letters.v1"
-    candidates: str = "ecm.candidates.v1"
-    watchlist: str = "ecm.watchlist.v1"
-    unattributed: str = "adt.unattributed.v1"
-    alerts: str = "ecm.alerts.v1"
+    raw: str = ADT_RAW
+    dead_letters: str = DEAD_LETTERS
+    candidates: str = CANDIDATES
+    watchlist: str = WATCHLIST
+    unattributed: str = UNATTRIBUTED
+    alerts: str = ALERTS
 
     @property
     def every(self) -> tuple[str, ...]:

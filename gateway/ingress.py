@@ -17,8 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from agents.directory import ROSTER
-from agents.reconcile.decide import CUSTODY, DEAD_LETTERS, RAW
+from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, ROSTER
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from gateway import metrics
@@ -40,8 +39,8 @@ _log = structlog.get_logger("gateway")
 class Topics(msgspec.Struct, frozen=True):
     """Where things go (tests have names of their own)."""
 
-    raw: str = RAW
-    custody: str = CUSTODY
+    raw: str = ADT_RAW
+    custody: str = CUSTODY_RAW
     roster: str = ROSTER
     dead_letters: str = DEAD_LETTERS
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from agents.topics import CANDIDATES
 from handoff.inputs import BadInput
-from parsers.records.documents import CANDIDATES, LIVE_STATUSES, comparable
+from parsers.records.documents import LIVE_STATUSES, comparable
 
 Documents = Mapping[str, dict[str, Any]]
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.reconcile.decide import DEAD_LETTERS
 from agents.runtime.contract import Emit, Record
+from agents.topics import DEAD_LETTERS
 from domain.times import rfc3339
 from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings

@@ -15,11 +15,8 @@ from typing import Final
 
 import msgspec
 
-from agents.directory import ROSTER
-from agents.reconcile.decide import CUSTODY, RAW
-from agents.reconcile.outputs import VISITS
-from agents.refer.decide import DISPOSITIONS
 from agents.runtime.contract import Emit, Record
+from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, VISITS
 from domain.errors import Refusal
 from gateway.ingress import INTERNAL, raw_key
 from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
@@ -27,11 +24,10 @@ from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from parsers.records import dispositions as intake
-from parsers.records import visits as wire
 from parsers.records.custody import read_custody
-from parsers.records.links import TOPIC as LINKS
 from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
+from parsers.records.visits import decode_snapshot
 from streams.kafka.produce import produce_together
 from streams.kafka.read import at_places, latest
 from streams.kafka.settings import KafkaSettings
@@ -78,9 +74,9 @@ def _read_disposition(value: bytes) -> str:
 
 
 _READERS: Final[dict[str, Callable[[bytes], str]]] = {
-    CUSTODY: _read_custody,
+    CUSTODY_RAW: _read_custody,
     LINKS: lambda value: decode_link(value).patient,
-    VISITS: lambda value: wire.decode(value)[0],
+    VISITS: lambda value: decode_snapshot(value)[0],
     ROSTER: _read_roster,
     DISPOSITIONS: _read_disposition,
 }
@@ -128,8 +124,8 @@ class Redrive:
         if source is None and ("truncated" in letter.headers or "cut-from" in letter.headers):
             raise _Impossible(CUT)
         place = source_of(letter)
-        topic = RAW if place is None else self._declared(place[0])
-        if topic == RAW:
+        topic = ADT_RAW if place is None else self._declared(place[0])
+        if topic == ADT_RAW:
             return self._message(letter, whole)
         if topic not in _READERS:
             raise _Impossible(UNKNOWN)
@@ -150,7 +146,7 @@ class Redrive:
         kept["sender"] = profile.name.encode()
         if not kept.get("control-id"):
             kept["control-id"] = event.control_id.encode()
-        return Emit(RAW, raw_key(event), value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
+        return Emit(ADT_RAW, raw_key(event), value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
 
     def _profile(self, sender: str, value: bytes) -> SenderProfile:
         """The profile that the letter names. Chosen anew where that one is gone, or was the one for strangers."""

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from agents.directory import ROSTER, Directory, MemoryTexts, take
-from agents.reconcile import decide as reconcile
-from agents.reconcile import outputs as settling
-from agents.refer import decide as refer
+from agents.directory import Directory, MemoryTexts, take
+from agents import reconcile
+from agents import refer
 from agents.runtime.chunk import decide_chunk, questions
-from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore, decoded
+from agents.topics import LINKS, ROSTER, TICKS, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
 from domain.rules.ruleset import RuleSet
 from domain.times import DAY
 from parsers.hl7.profiles import Profiles
-from parsers.records.links import TOPIC as LINKS
 from parsers.records.ticks import Tick, write_tick
 
 CHUNK: Final = 2_000
@@ -99,9 +98,9 @@ class Replay:
                 record = self._emitted(emit)
                 if emit.topic == LINKS:
                     links.append(record)
-                elif emit.topic == settling.VISITS:
+                elif emit.topic == VISITS:
                     for_members.append(record)
-                elif emit.topic == settling.UNATTRIBUTED:
+                elif emit.topic == UNATTRIBUTED:
                     links += self._told(record)
             records = links
         self._decide_members(for_members)

@@ -24,10 +24,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agents.directory import ROSTER, UNATTRIBUTED, Directory, answer_in, identifier_key, keys_of, take
+from agents.directory import Directory, answer_in, identifier_key, keys_of, take
 from agents.runtime.contract import Emit, Record
+from agents.topics import LINKS, ROSTER, UNATTRIBUTED
 from domain.errors import Refusal
-from parsers.records.links import TOPIC as LINKS
 from streams.health import Detail
 from streams.kafka.read import partitions_of, record_of
 from streams.kafka.settings import KafkaSettings, producer_config

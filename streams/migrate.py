@@ -19,8 +19,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from agents.runtime.contract import TICKS, Stage
+from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, clock_envelope, due_of
+from agents.topics import TICKS
 from domain.errors import BadDeclaration
 from streams.kafka.lag import LagReader
 from streams.kafka.produce import hand_over

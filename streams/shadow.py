@@ -11,9 +11,9 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from agents.reconcile.outputs import VISITS
 from agents.runtime.contract import Stage
 from agents.shadow import shadow_topic, topics_of_shadow
+from agents.topics import VISITS
 from domain.errors import BadDeclaration
 from streams.kafka.settings import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state

@@ -1,0 +1,5 @@
+"""The patient stage: one row per source patient (docs/semantics.md#the-patient-stage)."""
+
+from agents.reconcile.decide import stage
+
+__all__ = ["stage"]

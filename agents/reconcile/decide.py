@@ -13,8 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from agents.links import link_record
-from agents.reconcile.outputs import UNATTRIBUTED, VISITS, derive_outputs
+from agents.reconcile.outputs import derive_outputs
 from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
+from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, LINKS, RECONCILE_CHANGELOG, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from domain.patient.ownership import fold_announcement
@@ -35,13 +36,7 @@ from domain.snapshots import Source
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import CustodyRecord, read_custody
-from parsers.records.links import TOPIC as LINKS
 from parsers.records.links import Link, decode_link
-
-RAW: Final = "adt.raw.v1"
-CUSTODY: Final = "custody.raw.v1"
-DEAD_LETTERS: Final = "adt.dead-letters.v1"
-CHANGELOG: Final = "handoff.reconcile.changelog.v1"
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(PatientRow)
@@ -74,8 +69,8 @@ def stage(profiles: Profiles, provisional: bool = False) -> Stage:
 
     return Stage(
         name="reconcile",
-        inputs=(RAW, CUSTODY, LINKS),
-        changelog=CHANGELOG,
+        inputs=(ADT_RAW, CUSTODY_RAW, LINKS),
+        changelog=RECONCILE_CHANGELOG,
         outputs=(VISITS, LINKS, UNATTRIBUTED),
         dead_letters=DEAD_LETTERS,
         row_key=row_key,
@@ -138,7 +133,7 @@ def _never(_: Any) -> None:
 
 def _questions(record: Record, events: _Events) -> Iterable[str]:
     """The identifiers to ask the directory about; none when the record names the member itself."""
-    if record.topic == RAW:
+    if record.topic == ADT_RAW:
         try:
             event = events.of(record)
         except Refusal:
@@ -146,7 +141,7 @@ def _questions(record: Record, events: _Events) -> Iterable[str]:
         if event.cin is not None:
             return ()
         return {event.patient, *(f"{i.authority}|{i.number}" for i in event.identifiers if i.authority)}
-    if record.topic == CUSTODY and record.value:
+    if record.topic == CUSTODY_RAW and record.value:
         try:
             custody = read_custody(record.value)
         except Refusal:
@@ -162,7 +157,7 @@ def _decide(
     patient = row_key(record)
     before = row if row is not None else new_row(patient, received)
     emits: list[Emit] = []
-    if record.topic == RAW:
+    if record.topic == ADT_RAW:
         event = events.of(record)
         if not event.patient:  # about a bed or a person's absence of one: accepted, and nothing follows
             return row, []
@@ -172,7 +167,7 @@ def _decide(
         after = fold_event(before, event, source, received)
         emits += _absorbed_elsewhere(event, patient, received)
         after = _fold_answers(after, _questions(record, events), context)
-    elif record.topic == CUSTODY:
+    elif record.topic == CUSTODY_RAW:
         after = _fold_custody(before, record, received)
         after = _fold_answers(after, _questions(record, events), context)
     elif record.topic == LINKS:

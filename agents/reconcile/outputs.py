@@ -6,21 +6,17 @@ of those who are nobody's yet.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from agents.links import link_record
 from agents.runtime.contract import Emit
+from agents.topics import UNATTRIBUTED, VISITS
 from domain.patient.ownership import Owner, owner
 from domain.patient.publish import publish
 from domain.patient.row import OwnerAnnouncement, PatientRow, replace
-from parsers.records import visits as wire
 from parsers.records.links import Link
 from parsers.records.unattributed import Unattributed
-
-VISITS: Final = "member.visits.v1"
-UNATTRIBUTED: Final = "adt.unattributed.v1"
+from parsers.records.visits import encode_snapshot
 
 
 def derive_outputs(
@@ -31,7 +27,7 @@ def derive_outputs(
     was = _owner(row, provisional).member if row is not None else None
     after, told = publish(row, after, is_now.member, was, received)
     stamp = ("received", str(received).encode())
-    emits += [Emit(VISITS, member.encode(), wire.encode(snapshot, member), (stamp,)) for member, snapshot in told]
+    emits += [Emit(VISITS, member.encode(), encode_snapshot(snapshot, member), (stamp,)) for member, snapshot in told]
     after = _announce_owner(row, after, is_now, received, emits)
     after = _emit_unattributed(after, is_now, away, stamp, emits)
     return after, emits

@@ -15,12 +15,13 @@ from agents.refer.events import cloud_event
 from agents.refer.render import messages_in
 from agents.runtime.chunk import ROW_LIMIT
 from agents.runtime.contract import Emit
+from agents.topics import ARCHIVE
 from domain.member.archive import archivable, archive_id, cited_visits, is_over, months_kept, without_messages
 from domain.member.row import MemberRow
 from domain.member.visits import MemberVisit
 from domain.rules.rulebook import Rulebook
 from domain.times import rfc3339, rfc3339_or_none
-from parsers.records.documents import ARCHIVE, Archived
+from parsers.records.documents import Archived
 
 ARCHIVE_AT: Final = ROW_LIMIT * 3 // 4
 """Bytes a row may take, as plain msgpack, before proofs leave it."""

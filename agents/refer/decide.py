@@ -16,7 +16,21 @@ import msgspec
 from agents.refer.archive import ARCHIVE_AT, VisitArchive
 from agents.refer.compress import pack, unpack
 from agents.refer.outputs import derive_outputs
-from agents.runtime.contract import TICKS, Context, Emit, Record, Stage, Upcaster, received_of
+from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
+from agents.topics import (
+    ALERTS,
+    ARCHIVE,
+    CANDIDATES,
+    DEAD_LETTERS,
+    DISPOSITIONS,
+    REFER_CHANGELOG,
+    ROSTER,
+    TICKS,
+    TRANSITIONS,
+    UTILIZATION,
+    VISITS,
+    WATCHLIST,
+)
 from domain.errors import Refusal
 from domain.member.row import (
     SCHEMA,
@@ -31,15 +45,8 @@ from domain.member.row import (
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
 from domain.snapshots import VisitSnapshot
-from parsers.records import visits as wire
 from parsers.records.dispositions import read_disposition, read_roster
-from parsers.records.documents import ALERTS, ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
-
-VISITS: Final = "member.visits.v1"
-ROSTER: Final = "members.roster.v1"
-DISPOSITIONS: Final = "ecm.dispositions.v1"
-CHANGELOG: Final = "handoff.refer.changelog.v1"
-DEAD_LETTERS: Final = "adt.dead-letters.v1"
+from parsers.records.visits import decode_snapshot
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
@@ -77,7 +84,7 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
     return Stage(
         name="refer",
         inputs=(VISITS, ROSTER, DISPOSITIONS, TICKS),
-        changelog=CHANGELOG,
+        changelog=REFER_CHANGELOG,
         outputs=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS, ARCHIVE),
         dead_letters=DEAD_LETTERS,
         row_key=row_key,
@@ -122,7 +129,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
     """(the row with what the record says, when that was received). Raises Refusal."""
     received = received_of(record)
     if record.topic == VISITS:
-        member, snapshot = wire.decode(record.value or b"")
+        member, snapshot = decode_snapshot(record.value or b"")
         if member != row_key(record):
             raise Refusal("key-mismatch", "member_id")
         if isinstance(snapshot, VisitSnapshot):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from agents.refer import render as writing
+from agents.refer import render
 from agents.refer.events import cloud_event
 from agents.refer.transitions import TransitionEmitter
 from agents.runtime.contract import Emit
+from agents.topics import CANDIDATES, UTILIZATION, WATCHLIST
 from domain.member.candidates import LIVE, Verdict, judge
 from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
 from domain.member.evidence import candidate_facts, complete_since
@@ -21,7 +22,6 @@ from domain.member.utilization import count_visits
 from domain.member.visits import SNF, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
-from parsers.records import documents as doc
 
 
 def derive_outputs(
@@ -80,7 +80,7 @@ class _Outputs:
         subject = "u_" + digest(self._member).hex()
         if not _anything_to_count(ledger, now):
             if known is not None and known.status == LIVE:
-                self._emit(doc.UTILIZATION, self._member, None, "utilization.emptied", subject, known.revision + 1)
+                self._emit(UTILIZATION, self._member, None, "utilization.emptied", subject, known.revision + 1)
                 self._used = EmittedDocument(known.revision + 1, "empty", b"", "")
             return
         keys = [ledger.visits[index].visit for index in counts.visits]
@@ -88,7 +88,7 @@ class _Outputs:
         if known is not None and known.digest == fingerprint:
             return
         revision = known.revision + 1 if known is not None else 1
-        document = writing.utilization(
+        document = render.utilization(
             counts,
             keys,
             self._member,
@@ -97,7 +97,7 @@ class _Outputs:
             now=now,
             received=self._received,
         )
-        self._emit(doc.UTILIZATION, self._member, document, "utilization.counted", subject, revision)
+        self._emit(UTILIZATION, self._member, document, "utilization.counted", subject, revision)
         self._used = EmittedDocument(revision, LIVE, fingerprint, "")
 
     def candidates(self, ledger: Ledger) -> None:
@@ -116,7 +116,7 @@ class _Outputs:
                 changed[verdict.id] = self._end_watch(verdict, known)
                 continue
             facts = candidate_facts(verdict, judgment, self._row, self._member, ledger, self._book)
-            fingerprint = writing.candidate_digest(
+            fingerprint = render.candidate_digest(
                 facts, self._row, judgment.eligibility, self._since, verdict.superseded_by
             )
             if known is not None and known.status == verdict.status and known.digest == fingerprint:
@@ -124,7 +124,7 @@ class _Outputs:
             revision = known.revision + 1 if known is not None else 1
             supersedes = verdict.supersedes or (known.supersedes if known is not None else None)
             if verdict.watch:
-                watch = writing.watch(
+                watch = render.watch(
                     facts,
                     self._row,
                     self._member,
@@ -134,12 +134,12 @@ class _Outputs:
                     now=self._now,
                     received=self._received,
                 )
-                self._emit(doc.WATCHLIST, verdict.id, watch, f"watch.{watch.status}", verdict.id, revision)
+                self._emit(WATCHLIST, verdict.id, watch, f"watch.{watch.status}", verdict.id, revision)
             else:
                 status = verdict.status
                 if status == LIVE:
                     status = "amended" if was_live else "raised"
-                candidate = writing.candidate(
+                candidate = render.candidate(
                     facts,
                     self._row,
                     self._member,
@@ -153,13 +153,13 @@ class _Outputs:
                     now=self._now,
                     received=self._received,
                 )
-                self._emit(doc.CANDIDATES, verdict.id, candidate, f"candidate.{status}", verdict.id, revision)
+                self._emit(CANDIDATES, verdict.id, candidate, f"candidate.{status}", verdict.id, revision)
             changed[verdict.id] = EmittedDocument(revision, verdict.status, fingerprint, verdict.line.name, supersedes)
         if changed:
             self._emitted = {**self._emitted, **changed}
 
     def _end_watch(self, verdict: Verdict, known: EmittedDocument) -> EmittedDocument:
-        self._emit(doc.WATCHLIST, verdict.id, None, "watch.lapsed", verdict.id, known.revision + 1)
+        self._emit(WATCHLIST, verdict.id, None, "watch.lapsed", verdict.id, known.revision + 1)
         return EmittedDocument(known.revision + 1, verdict.status, b"", known.line)
 
     def _emit(

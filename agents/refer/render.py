@@ -16,7 +16,7 @@ from domain.member.visits import digest
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.times import iso_day, rfc3339, rfc3339_or_none
-from parsers.records import documents as doc
+from parsers.records import documents
 from parsers.records.visits import MessageDocument
 
 _read_sources: Final = msgspec.msgpack.Decoder(tuple[Source, ...]).decode
@@ -75,27 +75,27 @@ def candidate(
     superseded_by: str | None,
     now: int,
     received: int,
-) -> doc.Candidate:
+) -> documents.Candidate:
     """The document of a candidate's case."""
     eligibility = eligibility or _NOBODY
     verdict, opener, answer = facts.verdict, facts.opener, facts.verdict.answer
     roster_time = rfc3339(row.roster_received)
-    return doc.Candidate(
+    return documents.Candidate(
         candidate_id=verdict.id,
         revision=revision,
         status=status,
         state=facts.state,
         trigger=None
         if opener is None
-        else doc.Trigger(facts.opener_kind, facts.transition, rfc3339(opener.opened), facts.opener_facility),
-        exclusions=tuple(doc.Finding(name, finding, roster_time) for name, finding in eligibility.findings),
+        else documents.Trigger(facts.opener_kind, facts.transition, rfc3339(opener.opened), facts.opener_facility),
+        exclusions=tuple(documents.Finding(name, finding, roster_time) for name, finding in eligibility.findings),
         suspected=eligibility.suspected,
-        community_supports=tuple(doc.SupportHint(support.id, support.why) for support in facts.supports),
-        route=doc.RouteDocument(facts.route.plan, facts.route.channel, facts.route.note, facts.route.source),
-        due=doc.Due(_day(facts.decision_by), _day(facts.followup_by)),
+        community_supports=tuple(documents.SupportHint(support.id, support.why) for support in facts.supports),
+        route=documents.RouteDocument(facts.route.plan, facts.route.channel, facts.route.note, facts.route.source),
+        due=documents.Due(_day(facts.decision_by), _day(facts.followup_by)),
         disposition=None
         if answer is None
-        else doc.Response(answer.status, answer.actor, rfc3339(answer.at), answer.reason),
+        else documents.Response(answer.status, answer.actor, rfc3339(answer.at), answer.reason),
         supersedes=supersedes,
         superseded_by=superseded_by,
         reason=verdict.reason,
@@ -114,9 +114,9 @@ def watch(
     revision: int,
     now: int,
     received: int,
-) -> doc.Watch:
+) -> documents.Watch:
     """The document of a watch's case."""
-    return doc.Watch(
+    return documents.Watch(
         watch_id=facts.verdict.id,
         revision=revision,
         status="raised" if revision == 1 else "amended",
@@ -136,9 +136,9 @@ def transition(
     facility: str,
     messages: bytes,
     received: int,
-) -> doc.Transition:
+) -> documents.Transition:
     """The document of a transition; `key` names its visit or custody record."""
-    return doc.Transition(
+    return documents.Transition(
         transition_id=transition_id(member, transition.kind, key),
         revision=revision,
         status="asserted" if asserted else "retracted",
@@ -158,15 +158,15 @@ def transition(
 
 def utilization(
     counts: VisitCounts, keys: list[str], member: str, *, since: int | None, revision: int, now: int, received: int
-) -> doc.Utilization:
+) -> documents.Utilization:
     """The document of a member's counts."""
-    return doc.Utilization(
+    return documents.Utilization(
         member_id=member,
         revision=revision,
         as_of=rfc3339(now),
         complete_since=_day(since),
         windows={
-            window: doc.UtilizationWindow(**dict(zip(CLASSES, row, strict=True)))
+            window: documents.UtilizationWindow(**dict(zip(CLASSES, row, strict=True)))
             for window, row in zip(WINDOWS, counts.counts, strict=True)
         },
         evidence=tuple(keys),
@@ -185,9 +185,9 @@ def _common(
         "county": roster.county if roster is not None else "",
         "population": criterion.population,
         "population_name": criterion.name,
-        "rule": doc.Rule(criterion.id, criterion.version, book.rules.hash, criterion.source),
-        "window": doc.Window(iso_day(facts.first), iso_day(facts.last), criterion.months, _day(since)),
-        "counts": doc.Counts(ed, inpatient, snf, release, criterion.required),
+        "rule": documents.Rule(criterion.id, criterion.version, book.rules.hash, criterion.source),
+        "window": documents.Window(iso_day(facts.first), iso_day(facts.last), criterion.months, _day(since)),
+        "counts": documents.Counts(ed, inpatient, snf, release, criterion.required),
         "evidence": tuple(_evidence(line) for line in facts.lines),
         "conditions": facts.conditions,
         "impaired": facts.impaired,
@@ -196,8 +196,8 @@ def _common(
     }
 
 
-def _evidence(line: EvidenceLine) -> doc.Evidence:
-    return doc.Evidence(
+def _evidence(line: EvidenceLine) -> documents.Evidence:
+    return documents.Evidence(
         visit=_counts_document(line.key),
         patient_class=line.kind,
         facility=line.facility,

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from agents.refer import render as writing
+from agents.refer import render
+from agents.topics import ALERTS, TRANSITIONS
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
 from domain.member.row import EmittedTransition, EmittedTransitions, MemberRow
@@ -27,7 +28,7 @@ from domain.member.transitions import (
 from domain.member.visits import OTHER, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import HOUR, rfc3339
-from parsers.records import documents as doc
+from parsers.records import documents
 
 EmitDocument = Callable[[str, str, msgspec.Struct | None, str, str, int], None]
 """(topic, key, document or None, kind of event, subject, revision)."""
@@ -148,7 +149,7 @@ class TransitionEmitter:
         alert = last.alerted != last.revision and (last.alerted > 0 if not last.asserted else provider is not None)
         if not (news or alert):
             return last
-        document = writing.transition(
+        document = render.transition(
             transition,
             self._member,
             key,
@@ -160,15 +161,15 @@ class TransitionEmitter:
         )
         name = document.transition_id
         if news:
-            self._emit(doc.TRANSITIONS, self._member, document, f"transition.{document.status}", name, last.revision)
+            self._emit(TRANSITIONS, self._member, document, f"transition.{document.status}", name, last.revision)
         if not alert:
             return last
         alert_id = "a" + name[1:]
         due = rfc3339(transition.occurred + self._book.settings.alert_hours * HOUR)
         self._emit(
-            doc.ALERTS,
+            ALERTS,
             self._member,
-            doc.Alert(
+            documents.Alert(
                 alert_id=alert_id,
                 member_id=self._member,
                 transition=document,

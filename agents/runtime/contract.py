@@ -7,11 +7,11 @@ order, and must not look at a clock, at the network, or at anything but its argu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-TICKS: Final = "clock.ticks.v1"
+from agents.topics import TICKS
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

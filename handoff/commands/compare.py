@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from agents.shadow import shadow_topic
-from handoff import target as place
+from agents.topics import CANDIDATES
+from handoff import target
 from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparison import Comparison, Documents, of_file
 from handoff.comparison import compare as compare_documents
@@ -20,7 +21,6 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.output import as_json, needs_kafka, out, table
 from handoff.replay import Replay
-from parsers.records.documents import CANDIDATES
 from streams.kafka.read import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -54,7 +54,7 @@ def what_if(
     json_: Json = False,
 ) -> None:
     """Replay recorded messages under two sets of rules and compare the candidates that stand. Exit as `compare`."""
-    settings = place.settings()
+    settings = target.settings()
     with faults_exit_2():
         if len(rules) != 2:
             raise BadInput("--rules: give two folders, as it is and as it would be")
@@ -98,10 +98,10 @@ def report(found: Comparison, first: str, second: str, json_: bool) -> None:
 def _side(name: str) -> Documents:
     """One side of a comparison. Raises BadInput, TopicMissing and KafkaException."""
     if name == "live":
-        return documents(place.kafka(), CANDIDATES)
+        return documents(target.kafka(), CANDIDATES)
     path = Path(name)
     if path.exists():
         return of_file(path)
     if "/" in name or name.endswith(".jsonl"):
         raise BadInput(f"{name}: no such file or folder")
-    return documents(place.kafka(), name if "." in name else shadow_topic(name, CANDIDATES))
+    return documents(target.kafka(), name if "." in name else shadow_topic(name, CANDIDATES))

@@ -9,7 +9,7 @@ import typer
 
 from console.serve import ConsoleConfig, PortTaken, serve
 from console.tallies import Topics
-from handoff import target as place
+from handoff import target
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
 from handoff.settings import Settings
@@ -23,7 +23,7 @@ def console(
 
     Exit 0 stopped, 2 settings are wrong or a port cannot be had.
     """
-    settings = place.here()
+    settings = target.here()
     configure()
     if not settings.kafka.bootstrap:
         typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set, and no handoff runs on this machine", err=True)
@@ -64,7 +64,7 @@ def processes(bootstrap: str) -> Callable[[], Sequence[Mapping[str, Any]]]:
     """Looks up what `handoff up` runs on this machine; nothing when it runs on another Kafka than `bootstrap`."""
 
     def found() -> Sequence[Mapping[str, Any]]:
-        state = place.running()
+        state = target.running()
         if state is None or state.get("bootstrap") != bootstrap:
             return ()
         pid = state.get("pid")

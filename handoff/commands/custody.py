@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.reconcile.decide import CUSTODY
+from agents.topics import CUSTODY_RAW
 from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
 from handoff.output import needs_kafka
 from parsers.records.custody import FIELDS, encode_custody, load_custody
@@ -34,6 +34,6 @@ def load(
     """
     loaded = load_custody(content(file), mapping_of(mapping, FIELDS), source)
     write(
-        loaded, "custody records", CUSTODY, lambda each: each.key, encode_custody,
+        loaded, "custody records", CUSTODY_RAW, lambda each: each.key, encode_custody,
         file=file, dry_run=dry_run, json_=json_,
     )  # fmt: skip

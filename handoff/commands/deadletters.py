@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from agents.reconcile.decide import DEAD_LETTERS
+from agents.topics import DEAD_LETTERS
 from handoff import dead_letters as letters
-from handoff import target as place
+from handoff import target
 from handoff.conformance import conformance
 from handoff.dead_letters import OPEN, REDRIVEN, LetterChoice, entries, is_marker, lookup
 from handoff.declarations.senders import load_senders
@@ -46,7 +46,7 @@ def list_(
     wanted = {"code": code, "sender": sender, "stage": stage, "state": state}
     found = [
         each
-        for each in entries(snapshot(place.kafka(), [DEAD_LETTERS]))
+        for each in entries(snapshot(target.kafka(), [DEAD_LETTERS]))
         if all(value is None or each[name] == value for name, value in wanted.items())
     ]
     if json_:
@@ -69,7 +69,7 @@ def show(
     json_: Json = False,
 ) -> None:
     """One dead letter: our reason, and what hl7apy says of it; its bytes only when asked for."""
-    for record in snapshot(place.kafka(), [DEAD_LETTERS]):
+    for record in snapshot(target.kafka(), [DEAD_LETTERS]):
         if record.coordinates == at and not is_marker(record):
             entry = letters.entry(record)
             entry["conformance"] = conformance(record.value or b"")
@@ -110,7 +110,7 @@ def redrive_(
     if not (named or code or sender or all_):
         err.print("Which? Name letters as `handoff deadletters list` prints them, or give --code, --sender or --all.")
         raise typer.Exit(2)
-    kafka = place.kafka()
+    kafka = target.kafka()
     profiles = _profiles()
     standing = lookup(kafka, LetterChoice(named, code, sender))
     if unknown := sorted(named - standing.letters):
@@ -136,7 +136,7 @@ def redrive_(
 
 def _profiles() -> Profiles:
     """The sender profiles, strangers refused or taken as the listener does. Exits with 2 and every fault."""
-    settings = place.settings()
+    settings = target.settings()
     with faults_exit_2():
         return load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from handoff import target as place
+from handoff import target
 from handoff.commands.look import candidates_table
 from handoff.demo import run
 from handoff.demo.verdict import judge
@@ -41,11 +41,11 @@ def demo(
     Exit 0 when every candidate is as it should be, 1 when not.
     """
     os.environ.setdefault("HANDOFF_PATHS__SENDERS", str(SENDERS))
-    settings = place.settings()
+    settings = target.settings()
     began = time.monotonic()
     try:
         if keep:
-            result = _run(place.data_folder(), settings, members, days, seed, connections, workers, json_, keep=True)
+            result = _run(target.data_folder(), settings, members, days, seed, connections, workers, json_, keep=True)
         else:
             with tempfile.TemporaryDirectory(prefix="handoff-demo-") as folder:
                 result = _run(Path(folder), settings, members, days, seed, connections, workers, json_, keep=False)

@@ -7,17 +7,16 @@ from typing import Any
 
 import typer
 
-from agents.directory import ROSTER, UNATTRIBUTED
-from handoff import target as place
+from agents.topics import LINKS, ROSTER, UNATTRIBUTED
+from handoff import target
 from handoff.logs import configure
-from parsers.records.links import TOPIC as LINKS
 from streams.directory import DirectoryKeeper
 from streams.health import HealthServer
 
 
 def directory() -> None:
     """Keep the member directory until SIGTERM. Exactly one should run. Exit 0 stopped, 2 settings are wrong."""
-    settings = place.settings()
+    settings = target.settings()
     configure()
     url = settings.redis.url.get_secret_value()
     for name, value in (("KAFKA__BOOTSTRAP", settings.kafka.bootstrap), ("REDIS__URL", url)):

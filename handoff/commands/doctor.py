@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from domain.errors import BadDeclaration
-from handoff import target as place
+from handoff import target
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.embedded.jars import JarsUnavailable, cache_folder, lock_path, read_lock
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, Kafka, topics, Redis, rules and senders. Exit 0 all well, 1 something wrong, 2 bad settings."""
-    place.adopt()
+    target.adopt()
     try:
         settings = load_settings()
     except BadDeclaration as wrong:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from agents.links import link_record
-from agents.reconcile.decide import CHANGELOG, stage
+from agents.reconcile.decide import stage
 from agents.runtime.store import CLOCK_KEY, row_of
+from agents.topics import RECONCILE_CHANGELOG
 from domain.identity import read_cin
 from domain.patient.ownership import owner
 from domain.patient.row import PatientRow
-from handoff import target as place
+from handoff import target
 from handoff.output import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link
@@ -26,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _row(patient: str) -> PatientRow:
-    for key, record in latest(place.kafka(), CHANGELOG).items():
+    for key, record in latest(target.kafka(), RECONCILE_CHANGELOG).items():
         if key != CLOCK_KEY and key.decode("utf-8", "replace") == patient:
             found: PatientRow = row_of(stage(Profiles([])), record.value or b"")
             return found
@@ -98,7 +99,7 @@ def _send_link(link: Link) -> None:
         actor=link.actor,
     )
     try:
-        produce_together(place.kafka(), [link_record(said)])
+        produce_together(target.kafka(), [link_record(said)])
     except NotConfirmed as error:
         err.print(f"Kafka did not take it ({error.why}). Nothing was changed.")
         raise typer.Exit(1) from error

@@ -17,7 +17,7 @@ from gateway.listener import Keepalive, MllpConfig
 from gateway.mllp import Timeouts
 from gateway.serve import Gateway, serve
 from gateway.tls import Tls
-from handoff import target as place
+from handoff import target
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
@@ -38,7 +38,7 @@ def listen(
     """
     if folder is not None:
         os.environ["HANDOFF_FOLDER__PATH"] = str(folder)
-    settings = place.settings()
+    settings = target.settings()
     configure()
     with faults_exit_2():
         profiles = load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from agents.runtime.contract import Emit
 from domain.errors import BadDeclaration
-from handoff import target as place
+from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, out
 from parsers.records.files import Fault, Loaded
@@ -92,7 +92,7 @@ def write(
             with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
                 task = bar.add_task(f"writing {what}", total=len(loaded.documents))
                 account["written"] = produce_together(
-                    place.kafka(), emits, lambda count: bar.update(task, completed=count)
+                    target.kafka(), emits, lambda count: bar.update(task, completed=count)
                 )
         except NotConfirmed as error:
             err.print(

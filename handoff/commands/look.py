@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.panel import Panel
 
-from handoff import target as place
+from agents.topics import ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, VISITS
+from handoff import target
 from handoff.output import as_json, as_lines, day, needs_kafka, out, table
 from parsers.records.documents import LIVE_STATUSES
 from streams.kafka.lag import LagReader, groups_of
@@ -23,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 def documents(topic: str) -> list[dict[str, Any]]:
     """The current documents of a compacted topic."""
-    return list(current_documents(place.kafka(), topic).values())
+    return list(current_documents(target.kafka(), topic).values())
 
 
 @needs_kafka
@@ -39,7 +40,7 @@ def candidates(
     if follow:
         _follow(member, json_)
         return
-    found = [d for d in documents("ecm.candidates.v1") if _wanted(d, member, everything)]
+    found = [d for d in documents(CANDIDATES) if _wanted(d, member, everything)]
     found.sort(key=lambda d: (d["population"], d["member_id"], d["candidate_id"]))
     if json_:
         as_json(found)
@@ -93,7 +94,7 @@ def _wanted(document: dict[str, Any], member: str | None, everything: bool) -> b
 
 def _follow(member: str | None, json_: bool) -> None:
     try:
-        for record in follow_topics(place.kafka(), ["ecm.candidates.v1"]):
+        for record in follow_topics(target.kafka(), [CANDIDATES]):
             if record is None or record.value is None:
                 continue
             document = json.loads(record.value)
@@ -104,7 +105,8 @@ def _follow(member: str | None, json_: bool) -> None:
             else:
                 out.print(
                     f"{document['as_of'][:19]}  {document['status']:<9} {document['population']:<3} "
-                    f"{document['member_id']}  {reason_line(document)}  {document['candidate_id']} r{document['revision']}"
+                    f"{document['member_id']}  {reason_line(document)}  "
+                    f"{document['candidate_id']} r{document['revision']}"
                 )
     except KeyboardInterrupt:
         return
@@ -116,22 +118,22 @@ def member(
     json_: Json = False,
 ) -> None:
     """One member: visits, counts, transitions, candidates, and how many old visits are archived."""
-    kafka = place.kafka()
+    kafka = target.kafka()
     key = member_id.encode()
     visits: dict[tuple[str, str], dict[str, Any]] = {}
     transitions: dict[str, dict[str, Any]] = {}
-    for record in snapshot(kafka, ["member.visits.v1", "member.transitions.v1"]):
+    for record in snapshot(kafka, [VISITS, TRANSITIONS]):
         if record.key != key or record.value is None:
             continue
         document = json.loads(record.value)
-        if record.topic == "member.transitions.v1":
+        if record.topic == TRANSITIONS:
             transitions[document["transition_id"]] = document
         else:
             visits[document["patient"], document.get("visit") or document["record_id"]] = document
-    used = latest(kafka, "member.utilization.v1").get(key)
+    used = latest(kafka, UTILIZATION).get(key)
     utilization = json.loads(used.value) if used is not None and used.value else None
-    mine = [d for d in documents("ecm.candidates.v1") if d["member_id"] == member_id]
-    archived = [d for d in documents("member.archive.v1") if d["member_id"] == member_id]
+    mine = [d for d in documents(CANDIDATES) if d["member_id"] == member_id]
+    archived = [d for d in documents(ARCHIVE) if d["member_id"] == member_id]
     if not (visits or transitions or mine or archived):
         out.print(f"Nothing is known of member {member_id}.")
         raise typer.Exit(1)
@@ -195,7 +197,7 @@ def explain(
     json_: Json = False,
 ) -> None:
     """Why a candidate stands: the rule, the window, every visit counted or not and why, and the messages."""
-    found = [d for d in documents("ecm.candidates.v1") if d["candidate_id"].startswith(candidate)]
+    found = [d for d in documents(CANDIDATES) if d["candidate_id"].startswith(candidate)]
     if len(found) != 1:
         out.print(f"{len(found)} candidates begin with {candidate}.")
         raise typer.Exit(1)
@@ -238,7 +240,7 @@ def explain(
                 e.get("facility"),
                 "yes" if e["counted"] else "no",
                 e["reason"],
-                ", ".join(m["at"] for m in e.get("messages") or ()) or "member.archive.v1",
+                ", ".join(m["at"] for m in e.get("messages") or ()) or ARCHIVE,
             )
             for e in document.get("evidence") or ()
         ),
@@ -248,7 +250,7 @@ def explain(
 @needs_kafka
 def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The application's name.")] = "handoff") -> None:
     """How far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
-    with LagReader(place.kafka(), groups_of(app)) as reader:
+    with LagReader(target.kafka(), groups_of(app)) as reader:
         found = reader.read(int(time.time() * 1000)).lags
     if json_:
         as_json(

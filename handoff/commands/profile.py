@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from domain.errors import Refusal
-from handoff import target as place
+from handoff import target
 from handoff.declarations.senders import declared, load_senders
 from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput, Message, messages
@@ -55,7 +55,7 @@ def profile(
             raise BadInput(f"{yaml}: is there already; name a new file, or - to print the draft")
         if json_ and str(yaml) == "-":
             raise BadInput("--json and --yaml - both want standard output; give --yaml a file")
-        folder = senders or place.settings().paths.senders
+        folder = senders or target.settings().paths.senders
         profiles = load_senders(folder)
         feeds, sample, seconds = _read(inputs, _Choice(profiles, sender, folder), conform)
         if not feeds:

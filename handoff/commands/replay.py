@@ -12,12 +12,12 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agents.reconcile.decide import CUSTODY, DEAD_LETTERS, RAW
 from agents.runtime.contract import Emit, Record, received_of
+from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, DISPOSITIONS, LINKS, ROSTER, TICKS
 from domain.errors import Refusal
 from domain.patient.publish import current_snapshots
 from domain.times import instant
-from handoff import target as place
+from handoff import target
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
@@ -28,13 +28,11 @@ from parsers.hl7.adt import patient_key_of, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
-from parsers.records.links import TOPIC as LINKS
 from parsers.records.roster import encode_roster, load_roster
-from parsers.records.visits import encode
+from parsers.records.visits import encode_snapshot
 from streams.kafka.read import snapshot as read_topics
 
-ROSTER = "members.roster.v1"
-LIVE_INPUTS = (RAW, CUSTODY, ROSTER, "ecm.dispositions.v1", LINKS, "clock.ticks.v1")
+LIVE_INPUTS = (ADT_RAW, CUSTODY_RAW, ROSTER, DISPOSITIONS, LINKS, TICKS)
 
 
 def replay(
@@ -53,7 +51,7 @@ def replay(
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Decide recorded messages as the workers would, and write every output record."""
-    settings = place.here() if inputs == ["topics"] else place.settings()
+    settings = target.here() if inputs == ["topics"] else target.settings()
     with faults_exit_2():
         profiles = load_senders(senders or settings.paths.senders)
         ruleset = load_rules(rules or settings.paths.rules)
@@ -127,7 +125,7 @@ def write_visits(run: Replay, folder: Path) -> int:
     with (folder / "visits.jsonl").open("wb") as file:
         for _, row in sorted(run.rows("reconcile").items()):
             for member, snapshot in current_snapshots(row):
-                file.write(encode(snapshot, member) + b"\n")
+                file.write(encode_snapshot(snapshot, member) + b"\n")
                 count += 1
     return count
 
@@ -167,7 +165,7 @@ def from_files(inputs: list[str], roster: Path | None, custody: Path | None, pro
             # A file does not say when it came: a past event when it happened, an announcement before all else; never
             # later than the last message, since that would move the clock.
             at = min(each.occurred, last) if each.occurred is not None and last else first
-            dated.append((at, -1_000_000 + number, (CUSTODY, each.key, encode_custody(each), at, "")))
+            dated.append((at, -1_000_000 + number, (CUSTODY_RAW, each.key, encode_custody(each), at, "")))
     dated.sort(key=lambda entry: entry[:2])
     start = dated[0][0] if dated else 0
     if roster is not None:
@@ -190,12 +188,12 @@ def _message(message: Message, profiles: Profiles) -> Input:
         recorded = read_adt(message.raw, profile).recorded
     except Refusal:
         key = key or f"{sender}|{message.origin}"
-    return RAW, key, message.raw, message.received if message.received is not None else recorded, sender
+    return ADT_RAW, key, message.raw, message.received if message.received is not None else recorded, sender
 
 
 def _live() -> Iterator[Input]:
     """The live system's inputs in the order of their append times, with their stamps."""
-    records = [record for record in read_topics(place.kafka(), LIVE_INPUTS) if _is_input(record)]
+    records = [record for record in read_topics(target.kafka(), LIVE_INPUTS) if _is_input(record)]
     records.sort(
         key=lambda record: (record.timestamp, LIVE_INPUTS.index(record.topic), record.partition, record.offset)
     )

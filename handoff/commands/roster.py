@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agents.directory import ROSTER
+from agents.topics import ROSTER
 from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
 from handoff.output import needs_kafka
 from parsers.records.roster import FIELDS, encode_roster, load_roster

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from domain.rules.ruleset import check as check_rules
-from handoff import target as place
+from handoff import target
 from handoff.declarations.rules import load_rules
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, out
@@ -28,7 +28,7 @@ def check(
 ) -> None:
     """Find overlaps, gaps, dangling value sets, unsourced rules. Exit 1 when there are any, 2 when it cannot load."""
     with faults_exit_2():
-        rules = load_rules(folder or place.settings().paths.rules)
+        rules = load_rules(folder or target.settings().paths.rules)
     found = check_rules(rules)
     if json_:
         as_json({"version": rules.version, "hash": rules.hash, "findings": found})

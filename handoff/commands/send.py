@@ -14,7 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from gateway.client import Outcome, Sent, Target
 from gateway.client import send as send_all
 from gateway.tls import client_context
-from handoff import target as place
+from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.inputs import messages
 from handoff.output import as_json, err, out, table
@@ -64,7 +64,7 @@ def send(
 
 
 def _address(given: str | None) -> tuple[str, int]:
-    state = place.running() if given is None else None
+    state = target.running() if given is None else None
     text = given or str((state or {}).get("mllp") or "127.0.0.1:2575")
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from handoff import target as place
+from handoff import target
 from handoff.commands.topics import File, Json, declared
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
@@ -34,8 +34,8 @@ def create_(
     json_: Json = False,
 ) -> None:
     """Create the shadow's topics: one for each that its stages write to, with as many partitions as the live one."""
-    settings = place.here()
-    kafka = place.kafka()
+    settings = target.here()
+    kafka = target.kafka()
     with faults_exit_2():
         stages = [build_declared(each.value, settings) for each in ([stage] if stage is not None else StageName)]
         topics = topics_for(name, stages, declared(file).for_environment(settings.environment), kafka)
@@ -46,7 +46,7 @@ def create_(
 @needs_kafka
 def list_(json_: Json = False) -> None:
     """The topics of all shadows."""
-    _report(topics_of(place.kafka()), "there", json_)
+    _report(topics_of(target.kafka()), "there", json_)
 
 
 @shadow_app.command("drop")
@@ -57,7 +57,7 @@ def drop_(
     json_: Json = False,
 ) -> None:
     """Remove a shadow's topics and groups for good. Exit 1 while one of its workers still runs."""
-    kafka = place.kafka()
+    kafka = target.kafka()
     try:
         with faults_exit_2():
             if not yes:

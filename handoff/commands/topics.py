@@ -11,7 +11,7 @@ import typer
 from confluent_kafka.admin import AdminClient
 from rich.progress import Progress, TextColumn
 
-from handoff import target as place
+from handoff import target
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, needs_kafka, out
@@ -30,14 +30,14 @@ File = Annotated[Path | None, typer.Option("--file", help="Another topics.yaml."
 def declared(file: Path | None) -> Topics:
     """The declaration, or exit 2 with every fault."""
     with faults_exit_2():
-        return load_topics(file or place.here().paths.topics)
+        return load_topics(file or target.here().paths.topics)
 
 
 def declared_for(environment: str | None, file: Path | None) -> tuple[Topic, ...]:
     """The topics of one environment, or exit 2."""
     topics = declared(file)
     with faults_exit_2():
-        settings = place.here()
+        settings = target.here()
         return topics.for_environment(environment or settings.environment, settings.kafka.topics)
 
 
@@ -103,7 +103,7 @@ def migrate(
     everything works; to finish, stop doors and workers and run it again: it then copies the rest, sets the workers'
     positions and prints how to switch. Exit 0 done, 1 not finished (it says why), 2 the new topics are in the way.
     """
-    settings, kafka = place.here(), place.kafka()
+    settings, kafka = target.here(), target.kafka()
     topics = declared(file).for_environment(environment or settings.environment)
     with faults_exit_2():
         plan_of_move = moves(topics, kafka, suffix, to_partitions)
@@ -157,7 +157,7 @@ def _report_switch(planned: list[Move], partitions: int) -> None:
 
 
 def _admin() -> AdminClient:
-    return AdminClient({**place.kafka().librdkafka(), "log_level": 0})
+    return AdminClient({**target.kafka().librdkafka(), "log_level": 0})
 
 
 def _planned(admin: AdminClient, topics: tuple[Topic, ...]) -> Plan:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from handoff import target as place
+from handoff import target
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted
 from handoff.exits import faults_exit_2
@@ -29,18 +29,18 @@ def up(
     data: Data = None,
 ) -> None:
     """Start Kafka, Redis, listener, directory and workers on this machine, and keep them running."""
-    folder = place.data_folder(data)
+    folder = target.data_folder(data)
     if detach:
         _detached(folder, workers)
         return
-    settings = place.settings()
+    settings = target.settings()
     stop = Stop()
     try:
         with (
             faults_exit_2(),
             System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system,
         ):
-            _print_addresses(read_state(place.state_path(folder)) or {})
+            _print_addresses(read_state(target.state_path(folder)) or {})
             system.keep(lambda: stop.asked)
             if system.supervisor is not None and system.supervisor.failed:
                 err.print(system.supervisor.failed)
@@ -78,7 +78,7 @@ def _detached(folder: Path, workers: int) -> None:
         )
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        state = read_state(place.state_path(folder))
+        state = read_state(target.state_path(folder))
         if state is not None and state.get("pid") == child.pid and all(p["ready"] for p in state["processes"]):
             _print_addresses(state)
             return
@@ -95,8 +95,8 @@ def _detached(folder: Path, workers: int) -> None:
 
 def down(data: Data = None) -> None:
     """Stop what `handoff up` or `handoff demo --keep` left running on this machine. Data stays."""
-    folder = place.data_folder(data)
-    state = read_state(place.state_path(folder))
+    folder = target.data_folder(data)
+    state = read_state(target.state_path(folder))
     if state is None or not is_alive(state):
         out.print("Nothing runs here.")
         return
@@ -115,7 +115,7 @@ def status(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
-    state = read_state(place.state_path(place.data_folder(data)))
+    state = read_state(target.state_path(target.data_folder(data)))
     if state is None or not is_alive(state):
         if json_:
             as_json({"processes": []})

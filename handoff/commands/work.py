@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from agents.reconcile import decide as reconcile
-from agents.refer import decide as refer
+from agents import reconcile
+from agents import refer
 from agents.runtime.contract import Stage
 from agents.runtime.rename import renamed
 from agents.shadow import shadowed
 from domain.errors import BadDeclaration
-from handoff import target as place
+from handoff import target
 from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
@@ -45,7 +45,7 @@ def work(
     With --shadow NAME it reads what the live workers read and writes only to topics of its own, under a group of its
     own. Make them first with `handoff shadow create NAME`.
     """
-    settings = place.settings() if shadow is None else place.here()
+    settings = target.settings() if shadow is None else target.here()
     configure()
     app = APP
     with faults_exit_2():

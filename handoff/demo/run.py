@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer
 
-from agents.reconcile.decide import CUSTODY
-from agents.runtime.contract import TICKS, Emit, Record
+from agents.runtime.contract import Emit, Record
+from agents.topics import CANDIDATES, CUSTODY_RAW, ROSTER, TICKS
 from domain.times import instant
 from gateway.client import Outcome, Sent, Target, send
 from handoff.system import System
@@ -28,8 +28,6 @@ from streams.kafka.produce import produce_together
 from streams.kafka.read import documents, snapshot
 from streams.kafka.settings import KafkaSettings
 
-ROSTER = "members.roster.v1"
-CANDIDATES = "ecm.candidates.v1"
 Tend = Callable[[], None]
 
 
@@ -62,7 +60,7 @@ def feed_custody(kafka: KafkaSettings, data: bytes) -> int:
     loaded = load_custody(data)
     if loaded.faults:
         raise ValueError(f"{len(loaded.faults)} faults in the custody file")
-    return _together(kafka, ((CUSTODY, r.key, encode_custody(r)) for r in loaded.documents))
+    return _together(kafka, ((CUSTODY_RAW, r.key, encode_custody(r)) for r in loaded.documents))
 
 
 def _together(kafka: KafkaSettings, rows: Iterable[tuple[str, str, bytes]]) -> int:

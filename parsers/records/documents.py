@@ -13,13 +13,6 @@ import msgspec
 
 from parsers.records.visits import MessageDocument
 
-CANDIDATES: Final = "ecm.candidates.v1"
-WATCHLIST: Final = "ecm.watchlist.v1"
-TRANSITIONS: Final = "member.transitions.v1"
-UTILIZATION: Final = "member.utilization.v1"
-ALERTS: Final = "ecm.alerts.v1"
-ARCHIVE: Final = "member.archive.v1"
-
 LIVE_STATUSES: Final = ("raised", "amended")
 """Statuses of a candidate or watch that stands; the others say how it ended."""
 

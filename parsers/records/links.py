@@ -14,8 +14,6 @@ import msgspec
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.row import Claim, OwnerAnnouncement
 
-TOPIC: Final = "identity.links.v1"
-
 
 class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record of the topic; its key is `patient`. `rev` and `received` are ms UTC."""

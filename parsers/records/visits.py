@@ -90,7 +90,7 @@ def _sources(messages: tuple[MessageDocument, ...]) -> tuple[Source, ...]:
     return tuple(Source(message.sender, message.control_id, message.at) for message in messages)
 
 
-def encode(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
+def encode_snapshot(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
     """The JSON of a snapshot told to `member`."""
     if isinstance(snapshot, CustodySnapshot):
         return _ENCODER.encode(
@@ -137,7 +137,7 @@ def encode(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
     )
 
 
-def decode(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
+def decode_snapshot(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
     """(member, snapshot) of one record's value. Raises Refusal("bad-snapshot") when it is neither kind."""
     try:
         document = _DECODER.decode(value)

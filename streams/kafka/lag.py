@@ -15,6 +15,7 @@ import msgspec
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, TICKS, VISITS
 from streams.kafka.settings import KafkaSettings
 
 _SECONDS: Final = 5.0
@@ -58,8 +59,8 @@ class LagReading(msgspec.Struct, frozen=True):
 def groups_of(app: str = "handoff") -> dict[str, tuple[str, ...]]:
     """Consumer group -> the topics it reads."""
     return {
-        f"{app}.reconcile": ("adt.raw.v1", "custody.raw.v1", "identity.links.v1"),
-        f"{app}.refer": ("member.visits.v1", "members.roster.v1", "ecm.dispositions.v1", "clock.ticks.v1"),
+        f"{app}.reconcile": (ADT_RAW, CUSTODY_RAW, LINKS),
+        f"{app}.refer": (VISITS, ROSTER, DISPOSITIONS, TICKS),
     }
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.reconcile import decide as reconcile
-from agents.refer import decide as refer
+from agents import reconcile
+from agents import refer
 from agents.runtime.contract import Stage
 from agents.runtime.store import envelope, row_of
 from domain.member.row import MemberRow

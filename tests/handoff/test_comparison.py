@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from agents.topics import CANDIDATES
 from handoff.cli import app
 from handoff.comparison import compare
-from parsers.records.documents import CANDIDATES
 from simulator.county import simulate, write
 from simulator.places import SENDERS
 from tests.support.events import at

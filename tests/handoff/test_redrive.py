@@ -15,12 +15,11 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from agents.reconcile import decide as reconcile
-from agents.reconcile.decide import RAW
-from agents.reconcile.outputs import VISITS
+from agents import reconcile
 from agents.runtime.chunk import RECORD_LIMIT, decide_chunk
 from agents.runtime.contract import Emit, Record
 from agents.runtime.store import MemoryStore
+from agents.topics import ADT_RAW, VISITS
 from domain.patient.events import AdtEvent
 from domain.times import CALIFORNIA
 from gateway.ingress import Ingress
@@ -61,7 +60,7 @@ def test_a_message_that_reads_now_keeps_its_first_stamps() -> None:
     verdict = Redrive(Profiles([HOSPITAL])).judge(given)
     assert verdict.outcome == "redriven"
     assert verdict.emit is not None
-    assert (verdict.emit.topic, verdict.emit.key, verdict.emit.value) == (RAW, b"GENHOSP|100", given.value)
+    assert (verdict.emit.topic, verdict.emit.key, verdict.emit.value) == (ADT_RAW, b"GENHOSP|100", given.value)
     assert dict(verdict.emit.headers) == {
         "sender": b"general",
         "received": b"1000",
@@ -126,7 +125,7 @@ def test_what_cannot_be_driven_again_says_why() -> None:
     ]
     assert whys == [CUT, CUT, UNKNOWN, GONE, SUPERSEDED]
     # The source has whole what the letter has cut; and the row that stands may go again.
-    whole = Record(RAW, 0, 1, b"GENHOSP|100", admission("C1"), 1, {"sender": b"general"})
+    whole = Record(ADT_RAW, 0, 1, b"GENHOSP|100", admission("C1"), 1, {"sender": b"general"})
     cut = letter(admission("C1")[:40], source="adt.raw.v1/0/1", **{"cut-from": b"2000000"})
     assert judging.judge(cut, whole).outcome == "redriven"
     standing = Record(ROSTER, 0, 9, b"M", row, 1, {})
@@ -154,7 +153,7 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
     profiles = Profiles([HOSPITAL])
     messages = [admission("Q1"), admission("Q2").replace(b"A01", b"A03") + b"\r", admission("Q3", patient="7")]
     records = [
-        Record(RAW, 0, n, key, value, 10 * n + 10, {"received": b"%d" % (10 * n + 10), "sender": b"general"})
+        Record(ADT_RAW, 0, n, key, value, 10 * n + 10, {"received": b"%d" % (10 * n + 10), "sender": b"general"})
         for n, (key, value) in enumerate(zip((b"GENHOSP|100", b"GENHOSP|100", b"GENHOSP|7"), messages, strict=True))
     ]
     stage = reconcile.stage(profiles, provisional=True)
@@ -175,7 +174,7 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
     assert set_aside.headers["code"] == b"internal-error"
     again = Redrive(profiles).judge(set_aside).emit
     assert again is not None
-    driven = [Record(RAW, 0, 3 + n, again.key, again.value, 60, dict(again.headers)) for n in range(2)]
+    driven = [Record(ADT_RAW, 0, 3 + n, again.key, again.value, 60, dict(again.headers)) for n in range(2)]
     first = decide_chunk(stage, rows, driven[:1], lookups={})
     rows.fold(first)
     mended = visits_of([*result.emits, *first.emits])
@@ -200,7 +199,7 @@ MENDED = PLAIN + "medical_record_number: {types: [MR, AN], never: [VN]}\n"
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     """A Kafka whose topics have their usual names, for commands know no others."""
     with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), quick=True) as cluster:
-        names = (RAW, "custody.raw.v1", ROSTER, LETTERS, "identity.links.v1")
+        names = (ADT_RAW, "custody.raw.v1", ROSTER, LETTERS, "identity.links.v1")
         make_topics(cluster.bootstrap, {name: (2, {}) for name in names})
         yield KafkaSettings(bootstrap=cluster.bootstrap)
 
@@ -250,7 +249,7 @@ def candidates(profiles: Profiles, raw: Iterable[Record]) -> dict[str, Any]:
     ordered = sorted(raw, key=lambda each: (int(each.headers["received"]), each.offset))
     for each in ordered:
         received, sender = int(each.headers["received"]), each.headers["sender"].decode()
-        replay.put(RAW, (each.key or b"").decode(), each.value, received, sender)
+        replay.put(ADT_RAW, (each.key or b"").decode(), each.value, received, sender)
     replay.finish(max(int(each.headers["received"]) for each in ordered))
     return found
 
@@ -291,14 +290,14 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
         "redriven": 0, "refused": 2, "already": 0, "impossible": 1,
     }  # fmt: skip
     assert {each["code"] for each in told["letters"]} == {"no-patient", "not-hl7", ""}
-    assert candidates(load_senders(senders), everything(own_kafka, RAW)) == {}
+    assert candidates(load_senders(senders), everything(own_kafka, ADT_RAW)) == {}
 
     (senders / "testhosp.yaml").write_text(MENDED)
     profiles = load_senders(senders)
     assert redriven(at, "--dry-run")["redriven"] == 1
-    assert len(everything(own_kafka, RAW)) == 4
+    assert len(everything(own_kafka, ADT_RAW)) == 4
     assert redriven("--code", "no-patient")["redriven"] == 1
-    raw = held(own_kafka, RAW, 5)
+    raw = held(own_kafka, ADT_RAW, 5)
     held(own_kafka, LETTERS, 4)
     (back,) = [each for each in raw if "redriven" in each.headers]
     assert back.headers == {
@@ -323,13 +322,13 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
     # Again: nothing is written. And a letter whose message was taken meanwhile changes nothing.
     again = redriven("--code", "no-patient")
     assert (again["redriven"], again["already"]) == (0, 1)
-    assert len(everything(own_kafka, RAW)) == 5
+    assert len(everything(own_kafka, ADT_RAW)) == 5
 
     async def resent(intake: Ingress) -> None:
         assert (await intake.accept(visit(3, "AN"), None)).code == "AA"
 
     asyncio.run(give_in(resent))
-    twice = held(own_kafka, RAW, 6)
+    twice = held(own_kafka, ADT_RAW, 6)
     assert candidates(profiles, twice) == expected
     everything_said = call("deadletters", "list").output + call("deadletters", "redrive", "--all").output
     assert "Sample" not in everything_said

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.topics import ALERTS, ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST
 from handoff.schemas import broken_by, schemas, write
-from parsers.records.documents import ALERTS, ARCHIVE, CANDIDATES, DOCUMENTS, TRANSITIONS, UTILIZATION, WATCHLIST
+from parsers.records.documents import DOCUMENTS
 from tests.support.member import Member, a_release, a_visit, at
 
 COMMITTED = Path(__file__).parents[2] / "schemas"

@@ -21,8 +21,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from agents.runtime.chunk import decide_chunk
-from agents.runtime.contract import TICKS, Record, Stage
+from agents.runtime.contract import Record, Stage
 from agents.runtime.store import ChunkResult, MemoryStore, decoded
+from agents.topics import TICKS
 from streams.engine.options import EngineOptions
 from streams.engine.poll import batch_of
 from streams.engine.restore import changelog_reader, ends_of, restore

@@ -14,7 +14,8 @@ from zlib import crc32
 
 import msgspec
 
-from agents.runtime.contract import TICKS, Context, Emit, Record, Stage
+from agents.runtime.contract import Context, Emit, Record, Stage
+from agents.topics import TICKS
 from domain.errors import Refusal
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agents.reconcile.decide import LINKS, RAW, stage
+from agents.reconcile.decide import LINKS, stage
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore
+from agents.topics import ADT_RAW
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.hl7.profiles import Profiles, SenderProfile
-from parsers.records.visits import decode
+from parsers.records.visits import decode_snapshot
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
 JAIL = SenderProfile(name="jail", authority="JAIL", facility_type="jail")
@@ -50,12 +51,12 @@ class PatientStage:
 
     def message(self, key: str, hl7: str, received: int = 1_000) -> list[Emit]:
         """One ADT message (segments separated by newlines here)."""
-        return self.take(RAW, key, hl7.strip().replace("\n", "\r").encode(), received)
+        return self.take(ADT_RAW, key, hl7.strip().replace("\n", "\r").encode(), received)
 
     def told(self, emits: Iterable[Emit] | None = None) -> list[tuple[str, VisitSnapshot | CustodySnapshot]]:
         """(member, snapshot) of all that was published."""
         chosen = self.emits if emits is None else emits
-        return [decode(e.value) for e in chosen if e.topic == "member.visits.v1" and e.value is not None]
+        return [decode_snapshot(e.value) for e in chosen if e.topic == "member.visits.v1" and e.value is not None]
 
     def ledgers(self) -> dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]]:
         """Member -> what stands with them, as the member stage would hold it; revision, receipt and offsets aside."""

@@ -12,16 +12,17 @@ from typing import Any
 import msgspec
 
 from agents.refer.archive import ARCHIVE_AT
-from agents.refer.decide import DISPOSITIONS, ROSTER, VISITS, stage
-from agents.runtime.contract import TICKS, Context, Emit, Record
+from agents.refer.decide import stage
+from agents.runtime.contract import Context, Emit, Record
+from agents.topics import ALERTS, CANDIDATES, DISPOSITIONS, ROSTER, TICKS, TRANSITIONS, UTILIZATION, VISITS, WATCHLIST
 from domain.member.row import MemberRow
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from domain.times import CALIFORNIA
 from handoff.declarations.rules import load_rules
-from parsers.records import visits as wire
-from parsers.records.documents import ALERTS, CANDIDATES, TRANSITIONS, UTILIZATION, WATCHLIST, comparable
+from parsers.records.documents import comparable
+from parsers.records.visits import encode_snapshot
 
 MEMBER = "91234567A"
 HOME = Path(__file__).parents[2]
@@ -144,7 +145,7 @@ class Member:
         return [
             emit
             for snapshot in snapshots
-            for emit in self.take(VISITS, wire.encode(snapshot, MEMBER), snapshot.received)
+            for emit in self.take(VISITS, encode_snapshot(snapshot, MEMBER), snapshot.received)
         ]
 
     def answer(self, candidate: str, status: str, when: str, **fields: Any) -> list[Emit]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.reconcile.decide import CUSTODY, LINKS, UNATTRIBUTED
+from agents.reconcile.decide import LINKS, UNATTRIBUTED
+from agents.topics import CUSTODY_RAW
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.records.links import Link, encode_link
 from tests.support.county import PatientStage
@@ -224,9 +225,9 @@ def test_custody_records_reach_the_member_and_a_later_version_replaces() -> None
         "identifiers": [],
         "source": "mif",
     }
-    stage.take(CUSTODY, f"CIN|{ANN}", msgspec.json.encode(record), received=1)
+    stage.take(CUSTODY_RAW, f"CIN|{ANN}", msgspec.json.encode(record), received=1)
     released = {**record, "kind": "released", "occurred": "2026-03-10T09:30:00-07:00", "scheduled": None}
-    stage.take(CUSTODY, f"CIN|{ANN}", msgspec.json.encode(released), received=2)
+    stage.take(CUSTODY_RAW, f"CIN|{ANN}", msgspec.json.encode(released), received=2)
     [snapshot] = stage.ledgers()[ANN].values()
     assert isinstance(snapshot, CustodySnapshot)
     assert (snapshot.kind, snapshot.confidence, snapshot.facility_type) == ("released", "confirmed", "jail")
@@ -259,7 +260,7 @@ def test_leaving_a_jail_for_a_hospital_is_no_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "value"), [(LINKS, b"{"), (LINKS, b'{"kind":"odd","patient":"x"}'), (CUSTODY, b"no")]
+    ("topic", "value"), [(LINKS, b"{"), (LINKS, b'{"kind":"odd","patient":"x"}'), (CUSTODY_RAW, b"no")]
 )
 def test_what_cannot_be_read_is_refused_and_the_row_stays(topic: str, value: bytes) -> None:
     stage = PatientStage()

@@ -13,20 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.refer import decide as refer
+from agents import refer
 from agents.refer.compress import pack, unpack
-from agents.refer.decide import ROSTER, VISITS
 from agents.runtime.chunk import decide_chunk
-from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import ChunkResult, MemoryStore, decoded, envelope, row_of
+from agents.topics import ARCHIVE, CANDIDATES, ROSTER, TICKS, VISITS
 from domain.member.archive import archive_id, is_over
 from domain.member.row import MemberRow
 from domain.member.visits import from_snapshot
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import DAY
-from parsers.records import visits as wire
-from parsers.records.documents import ARCHIVE, CANDIDATES
 from parsers.records.ticks import Tick, write_tick
+from parsers.records.visits import encode_snapshot
 from tests.agents.refer.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
 from tests.support.member import MEMBER, Member, a_roster, a_visit, at, revised, the_rules
 
@@ -184,14 +183,14 @@ def a_partition() -> list[Record]:
     for number, member in enumerate(("91234567A", "91234567C", "91234567D")):
         told.append((at("2020-01-01") + number, member, ROSTER, json.dumps(a_roster(member_id=member)).encode()))
         for visit in old_visits(60 + 20 * number):
-            told.append((visit.received, member, VISITS, wire.encode(visit, member)))
+            told.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
         late = revised(old_visits(4)[3], facility="Harbor", received=at("2026-02-01") + number)
         gone = revised(old_visits(2)[1], status="withdrawn", received=at("2026-02-02") + number)
         moved = revised(old_visits(6)[5], departed=at("2026-01-30"), received=at("2026-02-03") + number)
-        told += [(each.received, member, VISITS, wire.encode(each, member)) for each in (late, gone, moved)]
+        told += [(each.received, member, VISITS, encode_snapshot(each, member)) for each in (late, gone, moved)]
         for n in range(6):
             visit = a_visit(f"new{n}", f"2025-12-{n + 1:02}")
-            told.append((visit.received, member, VISITS, wire.encode(visit, member)))
+            told.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
     ticks = [at(day) for day in ("2023-05-01", "2024-05-01", "2026-03-01")]
     told += [(when, "0", TICKS, write_tick(Tick(when))) for when in ticks]
     told.sort()
@@ -227,7 +226,7 @@ def told_in_one_day(number: int, day: str) -> list[Record]:
     when = at(day)
     visits = [a_visit(f"v{n}", day, departed=day, received=when) for n in range(number)]
     return [
-        Record(VISITS, 0, n, MEMBER.encode(), wire.encode(visit, MEMBER), when, {"received": str(when).encode()})
+        Record(VISITS, 0, n, MEMBER.encode(), encode_snapshot(visit, MEMBER), when, {"received": str(when).encode()})
         for n, visit in enumerate(visits)
     ]
 

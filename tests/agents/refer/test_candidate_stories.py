@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.topics import CANDIDATES, WATCHLIST
 from domain.rules.ruleset import Threshold
 from domain.snapshots import CustodySnapshot
-from parsers.records.documents import CANDIDATES, WATCHLIST
 from tests.support.member import Member, a_release, a_visit, at, recount, revised, the_rules
 
 FIVE = ("2026-01-10", "2026-02-10", "2026-03-10", "2026-04-10", "2026-05-10")

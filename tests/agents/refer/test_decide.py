@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.refer.decide import DISPOSITIONS, ROSTER, VISITS, row_key
-from agents.runtime.contract import TICKS, Context, Record
+from agents.refer.decide import row_key
+from agents.runtime.contract import Context, Record
+from agents.topics import DISPOSITIONS, ROSTER, TICKS, VISITS
 from domain.errors import Refusal
 from domain.times import rfc3339
-from parsers.records import visits as wire
 from parsers.records.documents import DOCUMENTS, comparable
+from parsers.records.visits import encode_snapshot
 from tests.support.member import MEMBER, Member, a_visit, at, revised
 
 
@@ -31,7 +32,7 @@ def test_a_record_is_for_the_member_that_its_key_names() -> None:
 def test_a_visit_of_somebody_else_is_refused() -> None:
     member = Member()
     with pytest.raises(Refusal, match="key-mismatch"):
-        member.take(VISITS, wire.encode(a_visit("a", "2026-03-01"), "92345678A"), 1)
+        member.take(VISITS, encode_snapshot(a_visit("a", "2026-03-01"), "92345678A"), 1)
 
 
 def test_other_topics_are_refused() -> None:
@@ -199,7 +200,7 @@ def test_rows_stay_small() -> None:
 
 def test_context_now_is_what_counts_not_the_record() -> None:
     member = Member()
-    value = wire.encode(a_visit("a", "2026-03-01"), MEMBER)
+    value = encode_snapshot(a_visit("a", "2026-03-01"), MEMBER)
     row, emits = member.stage.decide(None, Record(VISITS, 0, 1, MEMBER.encode(), value, 5), Context(0))
     assert emits == []
     assert row.next_due == at("2026-03-01")

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agents.topics import CANDIDATES
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from domain.times import DAY, HOUR, rfc3339
-from parsers.records.documents import CANDIDATES
 from tests.support.member import Member, a_release, at, recount, revised
 
 START = at("2025-06-01 00:00")

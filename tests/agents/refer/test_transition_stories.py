@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from agents.topics import TRANSITIONS
 from domain.member.transitions import KINDS
-from parsers.records.documents import TRANSITIONS
 from tests.support.member import MEMBER, Member, a_release, a_visit, at, revised
 
 ASSERTED = "asserted"

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.runtime.chunk import AHEAD, decide_chunk, questions
-from agents.runtime.contract import TICKS, Emit, Record
+from agents.runtime.contract import Emit, Record
 from agents.runtime.store import ChunkResult, MemoryStore, decoded
+from agents.topics import TICKS
 from domain.errors import Refusal
 from tests.support.counting import Row, counting_stage, fact
 

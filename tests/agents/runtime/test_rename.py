@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from agents.reconcile import decide as reconcile
-from agents.refer import decide as refer
+from agents import reconcile
+from agents import refer
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Record
 from agents.runtime.rename import renamed
@@ -87,10 +87,10 @@ def test_a_shadow_hears_the_live_directory_but_not_the_live_merges() -> None:
     )
     match = encode_link(Link("waiting-match", "GENHOSP|100", 1_000, member="91234567A", method="roster", rev=3))
 
-    def row_after(*records: Record) -> reconcile.PatientRow:
+    def row_after(*records: Record) -> PatientRow:
         rows = MemoryStore()
         rows.fold(decide_chunk(shadow, rows, [record("adt.raw.v1", MESSAGE), *records], lookups={}))
-        row: reconcile.PatientRow = decoded(rows, shadow)["GENHOSP|100"]
+        row: PatientRow = decoded(rows, shadow)["GENHOSP|100"]
         return row
 
     assert row_after(record("identity.links.v1", merge)).announcements == {}

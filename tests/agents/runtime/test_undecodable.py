@@ -9,9 +9,9 @@ import pytest
 from domain.errors import Refusal
 from parsers.records.dispositions import read_disposition, read_roster
 from parsers.records.links import decode_link
-from parsers.records.visits import decode
+from parsers.records.visits import decode_snapshot
 
-READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode]
+READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode_snapshot]
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from agents.runtime.chunk import decide_chunk
-from agents.runtime.contract import TICKS, Emit, Record, Stage
+from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore, Unreadable, decoded, envelope, row_of, version_of
+from agents.topics import TICKS
 from parsers.records.ticks import Tick, write_tick
 from tests.support.counting import Row, counting_stage, fact
 

@@ -48,7 +48,7 @@ def a_rule_set(**fields: Any) -> RuleSet:
     base: dict[str, Any] = {
         "version": "t",
         "hash": "sha256:" + "0f" * 32,
-        "practice": CountingSettings(delivery_set="A", newborn_set="A"),
+        "settings": CountingSettings(delivery_set="A", newborn_set="A"),
         "value_sets": (ValueSet("A", (Code("I1", "ICD-10-CM", "x"),)),),
         "criteria": (a_criterion(),),
         "go_live": (GoLive("*", "9z", day_of("2022-01-01"), "a page"),),
@@ -95,7 +95,7 @@ def test_a_sound_rule_set_has_no_faults() -> None:
         ({"criteria": (a_criterion(conditions=("B",)),)}, "no value set B"),
         ({"supports": (Support("s", "w", "p", conditions=("B",)),)}, "support s: no value set B"),
         ({"supports": (Support("s", "w", "p", populations=("8",)),)}, "support s: no population 8"),
-        ({"practice": CountingSettings(delivery_set="B", newborn_set="A")}, "practice: no value set B"),
+        ({"settings": CountingSettings(delivery_set="B", newborn_set="A")}, "practice: no value set B"),
         ({"value_sets": (ValueSet("A", ()),)}, "value set A is empty"),
         ({"criteria": (a_criterion(source=" "),)}, "criterion P version 1: no source"),
         ({"go_live": (GoLive("*", "9z", 1, ""),)}, "go-live *, population 9z: no source"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agents.runtime.contract import TICKS
+from agents.topics import TICKS
 from handoff.embedded.kafka import EmbeddedKafka
 from tests.support.counted import Counted
 from tests.support.counting import fact
