@@ -58,7 +58,7 @@ class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
 class CustodySnapshot(msgspec.Struct, frozen=True, gc=False):
     """One custody record of one person as it stands now; `status`: asserted or withdrawn.
 
-    `kind`: booked, scheduled, released, transferred. `confidence`: confirmed, high, medium, low (ecm-rules, 4.4).
+    `kind`: booked, scheduled, released, transferred. `confidence`: confirmed, high, medium, low (docs/semantics.md#custody).
     """
 
     patient: str

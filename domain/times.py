@@ -2,7 +2,7 @@
 
 Instants are integers (milliseconds since 1970-01-01 UTC). Days are proleptic ordinals (`date.toordinal()`), so that a
 window test is an integer comparison. Windows count in `America/Los_Angeles` calendar months with the day clamped
-(31 August minus six months is the last day of February) and hold both ends (semantics, section 1).
+(31 August minus six months is the last day of February) and hold both ends (docs/semantics.md#windows).
 """
 
 from __future__ import annotations

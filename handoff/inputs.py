@@ -1,6 +1,6 @@
 """What `replay`, `profile` and their like read: files, folders and standard input as dated messages.
 
-Forms (contracts: replay and send inputs): ER7 messages with any line ends, framed or not, batches; or JSON lines with
+Forms (docs/integrating.md): ER7 messages with any line ends, framed or not, batches; or JSON lines with
 `hl7` (or `message`), and optionally `sender` and `received`.
 """
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from agents import reconcile, refer
 from agents.directory import Directory, MemoryTexts, take
-from agents import reconcile
-from agents import refer
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore, decoded

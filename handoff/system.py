@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from confluent_kafka.admin import AdminClient
 
+from agents.graph import STAGES
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.process import NotStarted, free_ports, is_free
 from handoff.embedded.redis import EmbeddedRedis
@@ -192,9 +193,9 @@ class System:
         if self._console:
             roles.append(("console", None, None, ("console",)))
         roles.append(("directory", None, None, ("directory",)))
-        for stage in ("reconcile", "refer"):
+        for stage in STAGES:
             for slot in range(self._workers):
-                roles.append(("work", stage, slot, ("work", "--stage", stage, "--slot", str(slot))))
+                roles.append(("work", stage.name, slot, ("work", "--stage", stage.name, "--slot", str(slot))))
         ports = free_ports(len(roles))
         return [
             Process(role=role, stage=stage, slot=slot, command=command, health=port)

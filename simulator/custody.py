@@ -43,7 +43,7 @@ def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
 
 
 def custody_row(event: Custody, person: Person) -> dict[str, Any]:
-    """The custody document (contracts: custody)."""
+    """The custody document (docs/records.md#custodyrawv1)."""
     return {
         "record_id": event.record_id,
         "kind": event.kind,

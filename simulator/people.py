@@ -177,7 +177,7 @@ def _ecm(end_day: int, rng: Random) -> tuple[str, str, str | None] | None:
 
 
 def roster_row(person: Person) -> dict[str, Any]:
-    """The member's roster document (contracts: roster)."""
+    """The member's roster document (docs/records.md#membersrosterv1)."""
     identifiers = (
         [{"authority": dialect.authority, "number": person.number(sender)} for sender, dialect in DIALECTS.items()]
         if person.found_by == "roster"

@@ -19,6 +19,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from agents.graph import STAGES
 from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, clock_envelope, due_of
 from agents.topics import TICKS
@@ -174,14 +175,14 @@ def _positions(kafka: KafkaSettings, planned: Sequence[Move]) -> str | None:
     if not places:
         return None
     seen = []
-    for stage in ("reconcile", "refer"):
-        consumer = reader(kafka, f"{APP}.{stage}")
+    for stage in STAGES:
+        consumer = reader(kafka, f"{APP}.{stage.name}")
         try:
             if any(place.offset >= 0 for place in consumer.committed(places, timeout=_SECONDS)):
-                seen.append(f"{APP}.{stage}")
+                seen.append(f"{APP}.{stage.name}")
         finally:
             consumer.close()
-    return seen[0] if len(seen) == 2 else None
+    return seen[0] if len(seen) == len(STAGES) else None
 
 
 def _open_for_copy(move: Move) -> Topic:

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from agents.graph import RECONCILE
 from agents.links import link_record
 from agents.reconcile.outputs import derive_outputs
 from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
-from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, LINKS, RECONCILE_CHANGELOG, UNATTRIBUTED, VISITS
+from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, LINKS, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
 from domain.patient.events import AdtEvent
 from domain.patient.ownership import fold_announcement
@@ -68,9 +69,9 @@ def stage(profiles: Profiles, provisional: bool = False) -> Stage:
         return _decide(row, record, context, events, provisional)
 
     return Stage(
-        name="reconcile",
-        inputs=(ADT_RAW, CUSTODY_RAW, LINKS),
-        changelog=RECONCILE_CHANGELOG,
+        name=RECONCILE.name,
+        inputs=RECONCILE.reads,
+        changelog=RECONCILE.changelog,
         outputs=(VISITS, LINKS, UNATTRIBUTED),
         dead_letters=DEAD_LETTERS,
         row_key=row_key,

@@ -2,7 +2,7 @@
 
 Records in: visit and custody snapshots, the roster, answers of care management, ticks; all keyed by member. One
 decision is: fold the record into the row's facts; if they changed, or something became due, say the difference between
-what the row should have emitted by now and what it remembers (semantics, section 3: "What goes out"). A row that nears
+what the row should have emitted by now and what it remembers (docs/semantics.md#what-goes-out). A row that nears
 its limit then gives up proofs of old visits (`agents.archive`).
 """
 
@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from agents.graph import REFER
 from agents.refer.archive import ARCHIVE_AT, VisitArchive
 from agents.refer.compress import pack, unpack
 from agents.refer.outputs import derive_outputs
@@ -23,7 +24,6 @@ from agents.topics import (
     CANDIDATES,
     DEAD_LETTERS,
     DISPOSITIONS,
-    REFER_CHANGELOG,
     ROSTER,
     TICKS,
     TRANSITIONS,
@@ -82,9 +82,9 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
         return pack(body) if packs else body
 
     return Stage(
-        name="refer",
-        inputs=(VISITS, ROSTER, DISPOSITIONS, TICKS),
-        changelog=REFER_CHANGELOG,
+        name=REFER.name,
+        inputs=REFER.reads,
+        changelog=REFER.changelog,
         outputs=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS, ARCHIVE),
         dead_letters=DEAD_LETTERS,
         row_key=row_key,

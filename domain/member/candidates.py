@@ -1,7 +1,7 @@
 """Which candidates and watches stand at a moment: a pure function of the row's facts and of now.
 
 A candidate is a chain of spans (`domain.spans`); it is live while now lies in one of them. What was emitted before is
-looked at only to say what became of it. Rules: semantics, section 3.
+looked at only to say what became of it. Rules: docs/semantics.md#candidates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which visits count, and why the others do not: one reason each (ecm-rules, section 6; semantics, section 3).
+"""Which visits count, and why the others do not: one reason each (docs/semantics.md#counting).
 
 The reasons here do not depend on a window: `outside_window` and the day on which an open nursing-facility stay stops
 being short-term are answered for a window by `reason_in`.

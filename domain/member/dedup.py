@@ -1,4 +1,4 @@
-"""Which visits of different source patients are one stay (semantics, section 3: stitching).
+"""Which visits of different source patients are one stay (docs/semantics.md#episodes).
 
 Two feeds may tell of the same stay under two patient numbers. Visits at the same facility, of the same class group,
 whose arrivals lie within two hours (setting) are one; so are two that bear the same visit number, as happens while an

@@ -1,7 +1,7 @@
 """Whether a member may be a candidate at all: plan, programmes, ECM, death, and what care management answered.
 
-Verified enrolment in a programme that excludes ECM keeps a candidate in; a suspicion is only noted (ecm-rules, 2). All
-of it is judged on a California day.
+Verified enrollment in a program that excludes ECM keeps a candidate from going out; a suspicion is only noted
+(docs/semantics.md#eligibility). Everything is judged on a California day.
 """
 
 from __future__ import annotations

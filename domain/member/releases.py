@@ -1,4 +1,4 @@
-"""Releases from custody, from wherever they are known, and the spans they open (ecm-rules, 4.4 and 1: P4A, P4C)."""
+"""Releases from custody, from wherever they are known, and the spans they open (docs/semantics.md#releases)."""
 
 from __future__ import annotations
 

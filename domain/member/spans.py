@@ -1,4 +1,4 @@
-"""On which spans of time a criterion is true, and which spans belong together (semantics, section 3).
+"""On which spans of time a criterion is true, and which spans belong together (docs/semantics.md#spans).
 
 Instants are milliseconds UTC; a span is half open. A count criterion is true from the arrival of the visit that reaches
 the number until the start of the day on which the count falls below it. Spans that lie no more than 30 days apart

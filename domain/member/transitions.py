@@ -2,7 +2,7 @@
 
 A transition is derived from one visit or custody record (and, for a few, from its neighbours in the ledger). It is
 asserted once it has happened; when its visit is cancelled, withdrawn or found to be another's duplicate, it is
-retracted. Kinds: semantics, section 3; meanings of dispositions: ecm-rules, 4.2 and 4.5.
+retracted. Kinds: docs/semantics.md#transitions.
 """
 
 from __future__ import annotations

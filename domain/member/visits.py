@@ -107,7 +107,8 @@ class MemberCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def category_of(snapshot: VisitSnapshot) -> str:
-    """What kind of visit counting sees: an observation that began in the ED stays an ED visit (ecm-rules, 6)."""
+    """The category that counting uses: an observation that began in the ED is an ED visit
+    (docs/semantics.md#classes)."""
     kind, facility = snapshot.patient_class, snapshot.facility_type
     if kind == "custody" or facility in _CUSTODIAL:
         return CUSTODY

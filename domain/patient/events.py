@@ -51,7 +51,7 @@ class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one message says about one visit (PV1, PV2, DG1 and the profile's place for the homelessness flag)."""
 
     key: str
-    """Visit key: `authority|PV1-19.1`, else the account, else built and `weak` (semantics, section 2)."""
+    """Visit key: `authority|PV1-19.1`, else the account, else built and `weak` (docs/semantics.md#which-visit)."""
     weak: bool = False
     patient_class: str | None = None
     """emergency, inpatient, outpatient, observation, preadmit, recurring, obstetrics, newborn, snf, custody, other."""

@@ -1,4 +1,4 @@
-"""Which of two statements about the same thing wins: the later *recorded* one (semantics, section 2).
+"""Which of two statements about the same thing wins: the later *recorded* one (docs/semantics.md#visit-statements).
 
 A rank is (recorded, built, sequence, control ID in natural order): EVN-2 else MSH-7, MSH-7, MSH-13, MSH-10. Feeds
 repeat control IDs and whole seconds, so ranks can be equal; callers then compare the values themselves.

@@ -2,7 +2,7 @@
 
 The row holds three things: the statements of each visit, the claims about who the patient is, and what was published to
 which member. Folding returns the same object when nothing changed. `domain.ownership` answers whose it is;
-`domain.publishing` says what to tell which member. Rules: semantics, section 2.
+`domain.publishing` says what to tell which member. Rules: docs/semantics.md#the-patient-stage.
 """
 
 from __future__ import annotations

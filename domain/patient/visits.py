@@ -1,7 +1,7 @@
 """One visit, read out of what was said about it.
 
 `read` turns a set of statements (domain.statements) into a `Visit`, or None when they do not amount to one. It is a
-function of the set alone, so the order in which messages came does not show. Rules: semantics, section 2.
+function of the set alone, so the order in which messages came does not show. Rules: docs/semantics.md#visit-status.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The programme's rules as values: what `rules/` declares, once it has been read.
 
-Rules are data (semantics, section 5). A rule set is compared, hashed and carried as a whole; `check` says everything
+Rules are data (docs/semantics.md#rules-are-data). A rule set is compared, hashed and carried as a whole; `check` says everything
 that is wrong with one. Days are ordinals (`date.toordinal`), `None` means open; both ends of a validity are included.
 """
 
@@ -121,7 +121,7 @@ class Support(msgspec.Struct, frozen=True, gc=False):
 
 
 class CountingSettings(msgspec.Struct, frozen=True, gc=False):
-    """The measures of counting (ecm-rules, section 6), each of which a county may set."""
+    """The measures of counting (docs/semantics.md#counting), each of which a county may set."""
 
     stitch_minutes: int = 120
     chain_gap_days: int = 30

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.graph import groups
 from console.serve import ConsoleConfig, PortTaken, serve
 from console.tallies import Topics
 from handoff import target
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
 from handoff.settings import Settings
-from streams.kafka.lag import groups_of
 
 
 def console(
@@ -31,7 +31,7 @@ def console(
     try:
         code = serve(
             settings.kafka,
-            groups_of(app),
+            groups(app),
             door(settings),
             processes=processes(settings.kafka.bootstrap),
             topics=settings.kafka.actual_all(Topics()),

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.panel import Panel
 
+from agents.graph import groups
 from agents.topics import ARCHIVE, CANDIDATES, TRANSITIONS, UTILIZATION, VISITS
 from handoff import target
 from handoff.output import as_json, as_lines, day, needs_kafka, out, table
 from parsers.records.documents import LIVE_STATUSES
-from streams.kafka.lag import LagReader, groups_of
+from streams.kafka.lag import LagReader
 from streams.kafka.read import documents as current_documents
 from streams.kafka.read import follow as follow_topics
 from streams.kafka.read import latest, snapshot
@@ -250,7 +251,7 @@ def explain(
 @needs_kafka
 def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The application's name.")] = "handoff") -> None:
     """How far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
-    with LagReader(target.kafka(), groups_of(app)) as reader:
+    with LagReader(target.kafka(), groups(app)) as reader:
         found = reader.read(int(time.time() * 1000)).lags
     if json_:
         as_json(

@@ -11,6 +11,7 @@ import typer
 from confluent_kafka.admin import AdminClient
 from rich.progress import Progress, TextColumn
 
+from agents.graph import NODES, describe, mermaid
 from handoff import target
 from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
@@ -49,6 +50,20 @@ def validate(file: File = None, json_: Json = False) -> None:
         as_json({"topics": topics.names, "environments": topics.environments})
         return
     out.print(f"{len(topics.names)} topics, environments {', '.join(topics.environments)}: no fault")
+
+
+@topics_app.command("graph")
+def graph_(
+    json_: Json = False,
+    mermaid_: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flowchart.")] = False,
+) -> None:
+    """What flows where: each process, the topics it reads and writes, and its state. Needs no cluster."""
+    if json_:
+        as_json([msgspec.to_builtins(node) for node in NODES])
+    elif mermaid_:
+        out.print(mermaid(), markup=False, soft_wrap=True)
+    else:
+        out.print(describe(), markup=False, soft_wrap=True)
 
 
 @topics_app.command("plan")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agents import reconcile
-from agents import refer
+from agents import reconcile, refer
+from agents.graph import RECONCILE, STAGES
 from agents.runtime.contract import Stage
 from agents.runtime.rename import renamed
 from agents.shadow import shadowed
@@ -24,12 +24,8 @@ from streams.engine.options import EngineOptions
 from streams.shadow import APP, check_name, group_prefix, has_visits
 from streams.worker import run_worker
 
-
-class StageName(StrEnum):
-    """The stages there are, in order of flow."""
-
-    reconcile = "reconcile"
-    refer = "refer"
+StageName = StrEnum("StageName", [(stage.name, stage.name) for stage in STAGES])  # type: ignore[misc]
+"""The stages, in order of flow."""
 
 
 def work(
@@ -53,7 +49,7 @@ def work(
         if shadow is not None:
             built, app = as_shadow(stage.value, shadow, settings), group_prefix(shadow)
     lookup = None
-    if stage is StageName.reconcile:
+    if stage.value == RECONCILE.name:
         lookup = RedisLookup(settings.redis.url.get_secret_value())
     raise typer.Exit(run_worker(built, settings.kafka, slot=slot, app_id=app, options=chosen, lookup=lookup))
 
@@ -78,7 +74,7 @@ def as_shadow(stage: str, name: str, settings: Settings) -> Stage:
 
 def build_declared(stage: str, settings: Settings, source: str = "handoff") -> Stage:
     """A stage over the topics by their declared names. Raises BadDeclaration."""
-    if stage == "reconcile":
+    if stage == RECONCILE.name:
         return reconcile.stage(load_senders(settings.paths.senders))
     return refer.stage(load_rules(settings.paths.rules), source=source)
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer
 
+from agents.graph import groups
 from agents.runtime.contract import Emit, Record
 from agents.topics import CANDIDATES, CUSTODY_RAW, ROSTER, TICKS
 from domain.times import instant
@@ -23,7 +24,7 @@ from handoff.system import System
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.roster import encode_roster, load_roster
 from parsers.records.ticks import Tick, write_tick
-from streams.kafka.lag import LagReader, groups_of
+from streams.kafka.lag import LagReader
 from streams.kafka.produce import produce_together
 from streams.kafka.read import documents, snapshot
 from streams.kafka.settings import KafkaSettings
@@ -96,7 +97,7 @@ def send_messages(
 
 def lag_of(kafka: KafkaSettings) -> int:
     """Records that the workers have not committed yet."""
-    with LagReader(kafka, groups_of()) as reader:
+    with LagReader(kafka, groups()) as reader:
         return reader.read(now_ms()).records
 
 
@@ -104,7 +105,7 @@ def drain(system: System, seconds: float, told: Callable[[int], None] = lambda _
     """Returns when the workers have caught up (seen twice in a row). Raises NotDrained."""
     deadline = time.monotonic() + seconds
     calm = 0
-    with LagReader(kafka_of(system), groups_of()) as reader:
+    with LagReader(kafka_of(system), groups()) as reader:
         while calm < 2:
             system.tend()
             lag = reader.read(now_ms()).records

@@ -42,7 +42,7 @@ def visit_in(
     """The statement of a message's first PV1; None when it has no PV1.
 
     `patient` is the patient's key and `authority` who assigned that number: a visit number that names no authority is
-    of the same (semantics, section 2). `offset` is MSH-7's. `anchor` (ms UTC; EVN-6, else when the message was
+    of the same (docs/semantics.md#which-visit). `offset` is MSH-7's. `anchor` (ms UTC; EVN-6, else when the message was
     recorded) is the day of a weak key where PV1-44 gives none.
     """
     pv1 = message.first("PV1")

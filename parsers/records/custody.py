@@ -49,7 +49,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode_custody(record: CustodyRecord) -> bytes:
-    """The JSON of a custody record (contracts: "custody"), times as RFC 3339."""
+    """The JSON of a custody record (docs/records.md#custodyrawv1), times as RFC 3339."""
     numbers = [key.partition("|") for key in record.identifiers]
     return _ENCODER.encode(
         {

@@ -1,6 +1,6 @@
 """Reading what plans and care management send about a member: roster rows and answers to candidates.
 
-Both are JSON (contracts: "roster", and `ecm.dispositions.v1`). What the member stage does not need (names, addresses,
+Both are JSON (docs/records.md#membersrosterv1, docs/records.md#ecmdispositionsv1). What the member stage does not need (names, addresses,
 identifiers) is skipped unread.
 """
 

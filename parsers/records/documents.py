@@ -2,7 +2,7 @@
 CloudEvents headers.
 
 These Structs are the one definition of the documents: they encode them, and `schemas/` is generated from them
-(contracts: "A candidate", "Others"). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
+(docs/records.md#ecmcandidatesv1). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ _HISTORY: Final = frozenset({"revision", "received", "as_of", "supersedes"})
 def comparable(document: dict[str, Any]) -> dict[str, Any]:
     """A decoded document without what depends on the way it came about: revisions, times of receipt, log coordinates.
 
-    Two runs over the same facts agree on the settled last document of every live key (semantics, law 4).
+    Two runs over the same facts agree on the settled last document of every live key (docs/semantics.md#laws, law 4).
     """
     plain = {name: value for name, value in document.items() if name not in _HISTORY}
     if plain.get("status") in ("raised", "amended"):

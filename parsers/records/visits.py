@@ -1,4 +1,4 @@
-"""`member.visits.v1`: a visit or custody snapshot as JSON, and back (docs/consuming.md; contracts: "visit", "custody").
+"""`member.visits.v1`: a visit or custody snapshot as JSON, and back (docs/records.md#membervisitsv1).
 
 Instants inside the system are milliseconds UTC; on the topic they are RFC 3339 with California's offset.
 """

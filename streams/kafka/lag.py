@@ -15,7 +15,6 @@ import msgspec
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, TICKS, VISITS
 from streams.kafka.settings import KafkaSettings
 
 _SECONDS: Final = 5.0
@@ -54,14 +53,6 @@ class LagReading(msgspec.Struct, frozen=True):
     def records(self) -> int:
         """Records that wait, over all groups."""
         return sum(part.lag for part in self.lags)
-
-
-def groups_of(app: str = "handoff") -> dict[str, tuple[str, ...]]:
-    """Consumer group -> the topics it reads."""
-    return {
-        f"{app}.reconcile": (ADT_RAW, CUSTODY_RAW, LINKS),
-        f"{app}.refer": (VISITS, ROSTER, DISPOSITIONS, TICKS),
-    }
 
 
 class LagReader:

@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents import reconcile
-from agents import refer
+from agents import reconcile, refer
 from agents.runtime.contract import Stage
 from agents.runtime.store import envelope, row_of
 from domain.member.row import MemberRow

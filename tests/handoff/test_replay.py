@@ -1,4 +1,4 @@
-"""The laws of order, over whole counties through the product's own decisions (semantics, section 4)."""
+"""The laws of order, over whole counties through the product's own decisions (docs/semantics.md#laws)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of the member stage (semantics, section 4), on made-up histories of one member."""
+"""The laws of the member stage (docs/semantics.md#laws), on made-up histories of one member."""
 
 from __future__ import annotations
 

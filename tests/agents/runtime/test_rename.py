@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from agents import reconcile
-from agents import refer
+from agents import reconcile, refer
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Record
 from agents.runtime.rename import renamed

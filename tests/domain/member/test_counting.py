@@ -1,4 +1,4 @@
-"""Which visits count, and the one reason that each has (ecm-rules, section 6)."""
+"""Which visits count, and the one reason that each has (docs/semantics.md#counting)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Visits of two source patients that are one (semantics, section 3: stitching)."""
+"""Visits of two source patients that are one (docs/semantics.md#episodes)."""
 
 from __future__ import annotations
 
