@@ -18,7 +18,7 @@ import msgspec
 from agents.refer.decide import stage
 from agents.runtime.contract import Context, Record
 from agents.topics import ROSTER, VISITS
-from domain.snapshots import Source, VisitSnapshot
+from domain.snapshots import Source, Visit, VisitSnapshot
 from domain.times import DAY, HOUR, MINUTE, day_start
 from handoff.declarations.rules import load_rules
 from parsers.records.visits import encode_snapshot
@@ -37,13 +37,9 @@ CASES = (
 def visit(number: int, of: int, kind: str) -> VisitSnapshot:
     """One of `of` visits spread over 300 days."""
     arrived = day_start(date(2025, 9, 1).toordinal() + number * 300 // of) + 10 * HOUR
-    return VisitSnapshot(
-        patient="GENHOSP|100",
-        visit=f"GENHOSP|V{number}",
-        revision=1,
+    stay = Visit(
         status="closed",
         patient_class=kind,
-        received=arrived,
         arrived=arrived,
         admitted=arrived if kind == "inpatient" else None,
         departed=arrived + 5 * HOUR,
@@ -54,6 +50,7 @@ def visit(number: int, of: int, kind: str) -> VisitSnapshot:
         diagnoses=("I10", "R079"),
         messages=(Source("general", f"M{number}", "adt.raw.v1/3/8812"),),
     )
+    return VisitSnapshot("GENHOSP|100", f"GENHOSP|V{number}", 1, arrived, stay)
 
 
 def measure(name: str, number: int, kinds: tuple[str, ...], rounds: int = 3_000) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""What the patient stage tells the member stage: whole visits and custody records, never deltas.
+"""What the patient stage publishes for the member stage: whole visits and custody records, never deltas.
 
-These travel on `member.visits.v1` as JSON. Times inside are milliseconds since the epoch, UTC, in the row's own codec;
-`agents.documents` writes them as RFC 3339 for the topic.
+Times are milliseconds since 1970-01-01 UTC; `parsers.records.visits` writes them as RFC 3339 for `member.visits.v1`.
 """
 
 from __future__ import annotations
@@ -17,23 +16,16 @@ class Source(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True)
     at: str
 
 
-class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """One visit of one source patient as it stands now.
+class Visit(msgspec.Struct, frozen=True, gc=False):
+    """One visit as the statements about it read. Times are ms UTC.
 
-    `status`: expected, open, closed, cancelled, hearsay, withdrawn. `arrived` is the earliest arrival; `admitted` when
-    it became inpatient, or None; all milliseconds UTC. `local_day` is the local day (America/Los_Angeles) on which it
-    counts: the day of arrival of an ED visit, the day of admission of a stay.
+    `status`: expected, open, closed, cancelled, hearsay, withdrawn. `patient_class`: emergency, inpatient, outpatient,
+    observation, preadmit, recurring, obstetrics, newborn, snf, custody, commercial, other, unknown. `arrived` is the
+    earliest arrival; `admitted` is when the visit became inpatient, or None.
     """
 
-    patient: str
-    visit: str
-    revision: int
     status: str
     patient_class: str
-    """emergency, inpatient, outpatient, observation, snf, custody, newborn, other. A visit that became inpatient is
-    inpatient."""
-    received: int
-    weak: bool = False
     arrived: int | None = None
     admitted: int | None = None
     departed: int | None = None
@@ -44,21 +36,37 @@ class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     disposition: str = ""
     disposition_group: str = ""
-    """HOME, ACUTE_TRANSFER, TO_NF, AMBIGUOUS_RESIDENTIAL, POST_ACUTE, AMA, ADMITTED_HERE, EXPIRED, INTO_CUSTODY,
-    HOSPICE, STILL_PATIENT, OTHER, or "" when none is known."""
+    """A group of `domain.discharge`, or "" when none is known."""
     destination: str = ""
     diagnoses: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
-    """homeless, inferred, became_inpatient, from_emergency, weak_time, died ..."""
+    """homeless, inferred, became_inpatient, from_emergency, arrival_by_fallback, died ..., in alphabetical order."""
     how: dict[str, str] = {}
-    """Which trigger and field gave each time: {"arrived": "A04 EVN-6"}."""
+    """The trigger and field that gave each time: {"arrived": "A04 EVN-6"}."""
     messages: tuple[Source, ...] = ()
+    overruled: tuple[str, ...] = ()
+    """Fields whose value was not believed, for feed quality: "PV1-44". Not published."""
+
+
+class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """One visit of one source patient as the patient stage publishes it, whole.
+
+    `key` is the visit key, `weak` says that no number of the sender named it. `received` is ms UTC.
+    """
+
+    patient: str
+    key: str
+    revision: int
+    received: int
+    visit: Visit
+    weak: bool = False
 
 
 class CustodySnapshot(msgspec.Struct, frozen=True, gc=False):
     """One custody record of one person as it stands now; `status`: asserted or withdrawn.
 
-    `kind`: booked, scheduled, released, transferred. `confidence`: confirmed, high, medium, low (docs/semantics.md#custody).
+    `kind`: booked, scheduled, released, transferred. `confidence`: confirmed, high, medium, low
+    (docs/semantics.md#custody).
     """
 
     patient: str

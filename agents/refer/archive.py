@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from agents.refer.events import cloud_event
+from agents.refer.events import Emission
 from agents.refer.render import messages_in
 from agents.runtime.chunk import ROW_LIMIT
 from agents.runtime.contract import Emit
@@ -95,14 +95,15 @@ class VisitArchive:
             archived=rfc3339(now),
             received=rfc3339(visit.received),
         )
-        event = f"{name}/{visit.revision}"
-        return cloud_event(ARCHIVE, name, document, "visit.archived", name, event, self._source, now)
+        return self._emission(member, now).record(ARCHIVE, name, document, "visit.archived", name, visit.revision)
 
     def _restored(self, member: str, old: MemberVisit, now: int) -> Emit:
         """The tombstone of a visit that is whole in the row again, or withdrawn."""
         name = archive_id(member, old)
-        event = f"{name}/{old.revision}/out"
-        return cloud_event(ARCHIVE, name, None, "visit.restored", name, event, self._source, now)
+        return self._emission(member, now).record(ARCHIVE, name, None, "visit.restored", name, f"{old.revision}/out")
+
+    def _emission(self, member: str, now: int) -> Emission:
+        return Emission(member, now, now, None, self._source)
 
 
 def _came_back(before: MemberRow, row: MemberRow) -> dict[Key, MemberVisit]:

@@ -1,4 +1,4 @@
-"""From what was decided to what is written: cases, transitions and counts as documents."""
+"""Render decisions as documents: candidates, watches, transitions, counts (docs/records.md)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from agents.refer.events import Emission, Subject
 from domain.member.eligibility import Eligibility
 from domain.member.evidence import CandidateFacts, EvidenceLine
-from domain.member.row import MemberRow
+from domain.member.row import EmittedDocument, EmittedTransition, MemberRow
 from domain.member.transitions import Transition, transition_id
 from domain.member.utilization import CLASSES, WINDOWS, VisitCounts
 from domain.member.visits import digest
@@ -64,25 +65,19 @@ def candidate_digest(
 def candidate(
     facts: CandidateFacts,
     row: MemberRow,
-    member: str,
     eligibility: Eligibility | None,
+    emission: Emission,
     book: Rulebook,
-    *,
-    since: int | None,
-    revision: int,
+    memory: EmittedDocument,
     status: str,
-    supersedes: str | None,
-    superseded_by: str | None,
-    now: int,
-    received: int,
 ) -> documents.Candidate:
-    """The document of a candidate's case."""
+    """The document of a candidate; `memory` gives its revision and what it supersedes."""
     eligibility = eligibility or _NOBODY
     verdict, opener, answer = facts.verdict, facts.opener, facts.verdict.answer
     roster_time = rfc3339(row.roster_received)
     return documents.Candidate(
         candidate_id=verdict.id,
-        revision=revision,
+        revision=memory.revision,
         status=status,
         state=facts.state,
         trigger=None
@@ -96,109 +91,88 @@ def candidate(
         disposition=None
         if answer is None
         else documents.Response(answer.status, answer.actor, rfc3339(answer.at), answer.reason),
-        supersedes=supersedes,
-        superseded_by=superseded_by,
+        supersedes=memory.supersedes,
+        superseded_by=verdict.superseded_by,
         reason=verdict.reason,
-        received=rfc3339(received),
-        **_common(facts, row, member, book, since, now),
+        **_common(facts, row, emission, book),
     )
 
 
-def watch(
-    facts: CandidateFacts,
-    row: MemberRow,
-    member: str,
-    book: Rulebook,
-    *,
-    since: int | None,
-    revision: int,
-    now: int,
-    received: int,
-) -> documents.Watch:
-    """The document of a watch's case."""
+def watch(facts: CandidateFacts, row: MemberRow, emission: Emission, book: Rulebook, revision: int) -> documents.Watch:
+    """The document of a watch."""
     return documents.Watch(
         watch_id=facts.verdict.id,
         revision=revision,
         status="raised" if revision == 1 else "amended",
         state=facts.state,
-        received=rfc3339(received),
-        **_common(facts, row, member, book, since, now),
+        **_common(facts, row, emission, book),
     )
 
 
 def transition(
-    transition: Transition,
-    member: str,
-    key: str,
-    *,
-    revision: int,
-    asserted: bool,
-    facility: str,
-    messages: bytes,
-    received: int,
+    transition: Transition, subject: Subject, emission: Emission, memory: EmittedTransition
 ) -> documents.Transition:
-    """The document of a transition; `key` names its visit or custody record."""
+    """The document of a transition of a visit or custody record."""
     return documents.Transition(
-        transition_id=transition_id(member, transition.kind, key),
-        revision=revision,
-        status="asserted" if asserted else "retracted",
+        transition_id=transition_id(emission.member, transition.kind, subject.key),
+        revision=memory.revision,
+        status="asserted" if memory.asserted else "retracted",
         kind=transition.kind,
-        member_id=member,
+        member_id=emission.member,
         occurred=rfc3339(transition.occurred),
         origin=transition.origin,
         to=transition.to,
-        facility=facility,
-        visit=_counts_document(key),
+        facility=subject.facility,
+        visit=_public_key(subject.key),
         confidence=transition.confidence,
         scheduled=rfc3339_or_none(transition.scheduled),
-        messages=messages_in(messages),
-        received=rfc3339(received),
+        messages=messages_in(subject.messages),
+        received=rfc3339(subject.received),
     )
 
 
-def utilization(
-    counts: VisitCounts, keys: list[str], member: str, *, since: int | None, revision: int, now: int, received: int
-) -> documents.Utilization:
-    """The document of a member's counts."""
+def utilization(counts: VisitCounts, keys: list[str], emission: Emission, revision: int) -> documents.Utilization:
+    """The document of a member's counts; `keys` are the visits that were counted."""
     return documents.Utilization(
-        member_id=member,
+        member_id=emission.member,
         revision=revision,
-        as_of=rfc3339(now),
-        complete_since=_day(since),
+        as_of=rfc3339(emission.now),
+        complete_since=_day(emission.since),
         windows={
             window: documents.UtilizationWindow(**dict(zip(CLASSES, row, strict=True)))
             for window, row in zip(WINDOWS, counts.counts, strict=True)
         },
         evidence=tuple(keys),
-        received=rfc3339(received),
+        received=rfc3339(emission.received),
     )
 
 
-def _common(
-    facts: CandidateFacts, row: MemberRow, member: str, book: Rulebook, since: int | None, now: int
-) -> dict[str, Any]:
+def _common(facts: CandidateFacts, row: MemberRow, emission: Emission, book: Rulebook) -> dict[str, Any]:
+    """What the documents of candidates and watches have in common."""
     roster, criterion = row.roster, facts.criterion
     ed, inpatient, snf, release = facts.counts
+    since = _day(emission.since)
     return {
-        "member_id": member,
+        "member_id": emission.member,
         "plan": roster.plan if roster is not None else "",
         "county": roster.county if roster is not None else "",
         "population": criterion.population,
         "population_name": criterion.name,
         "rule": documents.Rule(criterion.id, criterion.version, book.rules.hash, criterion.source),
-        "window": documents.Window(iso_day(facts.first), iso_day(facts.last), criterion.months, _day(since)),
+        "window": documents.Window(iso_day(facts.first), iso_day(facts.last), criterion.months, since),
         "counts": documents.Counts(ed, inpatient, snf, release, criterion.required),
         "evidence": tuple(_evidence(line) for line in facts.lines),
         "conditions": facts.conditions,
         "impaired": facts.impaired,
-        "opened_by": None if facts.opener is None else _counts_document(facts.opener.key),
-        "as_of": rfc3339(now),
+        "opened_by": None if facts.opener is None else _public_key(facts.opener.key),
+        "as_of": rfc3339(emission.now),
+        "received": rfc3339(emission.received),
     }
 
 
 def _evidence(line: EvidenceLine) -> documents.Evidence:
     return documents.Evidence(
-        visit=_counts_document(line.key),
+        visit=_public_key(line.key),
         patient_class=line.kind,
         facility=line.facility,
         arrived=rfc3339_or_none(line.arrived),
@@ -209,7 +183,8 @@ def _evidence(line: EvidenceLine) -> documents.Evidence:
     )
 
 
-def _counts_document(key: str) -> str:
+def _public_key(key: str) -> str:
+    """The key of a visit or custody record without the prefix that sets custody keys apart within a row."""
     return key.removeprefix("custody:")
 
 

@@ -1,18 +1,19 @@
-"""Saying what happened to a member: transitions, and alerts for those who are in ECM.
+"""Emit transitions and alerts; retract those that no longer hold (docs/semantics.md#transitions).
 
-What was said about each visit and custody record is remembered by kind of transition, so that only news is said, and
-what no longer holds is taken back. An alert follows each revision of a transition that occurred while the member was in
-ECM (ECM Policy Guide, January 2026, p117: within 24 hours), and its taking back.
+The row remembers, for each visit and custody record, which kinds of transition were emitted. An alert follows each
+revision of a transition that occurred while the member was in ECM (ECM Policy Guide, January 2026, p117: within 24
+hours), and its retraction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from agents.refer import render
+from agents.refer.events import Emission, Subject
+from agents.runtime.contract import Emit
 from agents.topics import ALERTS, TRANSITIONS
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
@@ -28,156 +29,165 @@ from domain.member.transitions import (
 from domain.member.visits import OTHER, digest
 from domain.rules.rulebook import Rulebook
 from domain.times import HOUR, rfc3339
-from parsers.records import documents
-
-EmitDocument = Callable[[str, str, msgspec.Struct | None, str, str, int], None]
-"""(topic, key, document or None, kind of event, subject, revision)."""
+from parsers.records.documents import Alert
 
 _WITHDRAWN: Final = -2
-"""The sight of a visit that is gone."""
+"""The fingerprint of a visit that was withdrawn."""
 
 
-class TransitionEmitter:
-    """Says the transitions of one row at one moment."""
+def emit_transitions(
+    row: MemberRow, ledger: Ledger, emission: Emission, book: Rulebook, *, all_again: bool
+) -> tuple[dict[str, EmittedTransitions], list[Emit]]:
+    """(memory of all that was emitted, emits). Visits whose fingerprint is unchanged are skipped unless `all_again`."""
+    changed: dict[str, EmittedTransitions] = {}
+    emits: list[Emit] = []
+    _of_visits(row, ledger, emission, book, all_again, changed, emits)
+    _of_custody(row, emission, book, all_again, changed, emits)
+    if row.withdrawn:
+        _retract_withdrawn(row, ledger, emission, book, changed, emits)
+    return ({**row.transitions, **changed} if changed else row.transitions), emits
 
-    def __init__(
-        self, row: MemberRow, member: str, now: int, received: int, book: Rulebook, emit: EmitDocument
-    ) -> None:
-        self._row, self._member, self._now, self._received = row, member, now, received
-        self._book, self._emit = book, emit
 
-    def emit_transitions(self, ledger: Ledger, *, afresh: bool) -> dict[str, EmittedTransitions]:
-        """Say what happened; returns the memory of all that was said.
+def _of_visits(
+    row: MemberRow,
+    ledger: Ledger,
+    emission: Emission,
+    book: Rulebook,
+    all_again: bool,
+    changed: dict[str, EmittedTransitions],
+    emits: list[Emit],
+) -> None:
+    shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
+    for index in representatives(ledger) if shared else range(len(ledger.visits)):
+        visit = ledger.visits[index]
+        known = row.transitions.get(visit.visit)
+        if known is None and visit.category == OTHER:
+            continue
+        fingerprint = -1 if shared else fingerprint_of(index, ledger, emission.now, book)
+        if known is not None and known.fingerprint == fingerprint >= 0 and not all_again:
+            continue
+        found = visit_transitions(index, ledger, emission.now, book)
+        subject = Subject(visit.visit, visit.facility, visit.messages, visit.received)
+        kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
+        if kinds:
+            changed[visit.visit] = EmittedTransitions(fingerprint, kinds)
 
-        Visits that look as they did are passed over, unless `afresh`.
-        """
-        row, now, emitted = self._row, self._now, self._row.transitions
-        changed: dict[str, EmittedTransitions] = {}
-        shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
-        for index in representatives(ledger) if shared else range(len(ledger.visits)):
-            visit = ledger.visits[index]
-            key = visit.visit
-            known = emitted.get(key)
-            if known is None and visit.category == OTHER:
-                continue
-            fingerprint = -1 if shared else fingerprint_of(index, ledger, now, self._book)
-            if known is not None and known.fingerprint == fingerprint >= 0 and not afresh:
-                continue
-            found = visit_transitions(index, ledger, now, self._book)
-            kinds = self._emit_kinds(key, known, found, visit.facility, visit.messages, visit.received)
-            if kinds:
-                changed[key] = EmittedTransitions(fingerprint, kinds)
-        seen: set[str] = set()
-        for record in row.custody:
-            key = custody_source_key(record)
-            if key in seen:
-                continue
-            seen.add(key)
-            known = emitted.get(key)
-            fingerprint = record.revision << 8 | (record.at <= now)
-            if known is not None and known.fingerprint == fingerprint and not afresh:
-                continue
-            transition = custody_transition(record, now)
-            found = [] if transition is None else [transition]
-            kinds = self._emit_kinds(key, known, found, record.facility, record.messages, record.received)
-            if kinds:
-                changed[key] = EmittedTransitions(fingerprint, kinds)
-        if row.withdrawn:
-            self._retract_withdrawn(ledger, changed)
-        return {**emitted, **changed} if changed else emitted
 
-    def _retract_withdrawn(self, ledger: Ledger, changed: dict[str, EmittedTransitions]) -> None:
-        here = {visit.visit for visit in ledger.visits}
-        here.update(custody_source_key(record) for record in self._row.custody)
-        for key, known in self._row.transitions.items():
-            if key not in here and known.fingerprint != _WITHDRAWN:
-                changed[key] = EmittedTransitions(_WITHDRAWN, self._emit_kinds(key, known, [], "", b"", self._received))
+def _of_custody(
+    row: MemberRow,
+    emission: Emission,
+    book: Rulebook,
+    all_again: bool,
+    changed: dict[str, EmittedTransitions],
+    emits: list[Emit],
+) -> None:
+    seen: set[str] = set()
+    for record in row.custody:
+        key = custody_source_key(record)
+        if key in seen:
+            continue
+        seen.add(key)
+        known = row.transitions.get(key)
+        fingerprint = record.revision << 8 | (record.at <= emission.now)
+        if known is not None and known.fingerprint == fingerprint and not all_again:
+            continue
+        transition = custody_transition(record, emission.now)
+        found = [] if transition is None else [transition]
+        subject = Subject(key, record.facility, record.messages, record.received)
+        kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
+        if kinds:
+            changed[key] = EmittedTransitions(fingerprint, kinds)
 
-    def _emit_kinds(
-        self,
-        key: str,
-        known: EmittedTransitions | None,
-        found: list[Transition],
-        facility: str,
-        messages: bytes,
-        received: int,
-    ) -> dict[str, EmittedTransition]:
-        """Assert what is new, retract what no longer holds; returns what was said about this key, all told."""
-        kinds = dict(known.kinds) if known is not None else {}
-        current = set()
-        for transition in found:
-            kind = transition.kind
-            current.add(kind)
-            fingerprint = digest(
-                (
-                    transition.occurred,
-                    transition.origin,
-                    transition.to,
-                    facility,
-                    transition.confidence,
-                    transition.scheduled,
-                )
+
+def _retract_withdrawn(
+    row: MemberRow,
+    ledger: Ledger,
+    emission: Emission,
+    book: Rulebook,
+    changed: dict[str, EmittedTransitions],
+    emits: list[Emit],
+) -> None:
+    here = {visit.visit for visit in ledger.visits}
+    here.update(custody_source_key(record) for record in row.custody)
+    for key, known in row.transitions.items():
+        if key not in here and known.fingerprint != _WITHDRAWN:
+            subject = Subject(key, "", b"", emission.received)
+            kinds = _emit_kinds(subject, known, [], row, emission, book, emits)
+            changed[key] = EmittedTransitions(_WITHDRAWN, kinds)
+
+
+def _emit_kinds(
+    subject: Subject,
+    known: EmittedTransitions | None,
+    found: list[Transition],
+    row: MemberRow,
+    emission: Emission,
+    book: Rulebook,
+    emits: list[Emit],
+) -> dict[str, EmittedTransition]:
+    """Assert what is new and retract what no longer holds; the memory of one visit or record, by kind."""
+    kinds = dict(known.kinds) if known is not None else {}
+    current = set()
+    for transition in found:
+        kind = transition.kind
+        current.add(kind)
+        fingerprint = digest(
+            (
+                transition.occurred,
+                transition.origin,
+                transition.to,
+                subject.facility,
+                transition.confidence,
+                transition.scheduled,
             )
-            last = kinds.get(kind)
-            news = last is None or not last.asserted or last.digest != fingerprint
-            if news:
-                revision = last.revision + 1 if last is not None else 1
-                alerted = last.alerted if last is not None else 0
-                last = EmittedTransition(revision, True, transition.occurred, fingerprint, alerted)
-            assert last is not None
-            kinds[kind] = self._emit_one(transition, last, key, facility, messages, received, news=news)
-        for kind, last in kinds.items():
-            if last.asserted and kind not in current:
-                back = EmittedTransition(last.revision + 1, False, last.occurred, last.digest, last.alerted)
-                was = Transition(kind, last.occurred)
-                kinds[kind] = self._emit_one(was, back, key, facility, messages, received, news=True)
-        return kinds
-
-    def _emit_one(
-        self,
-        transition: Transition,
-        last: EmittedTransition,
-        key: str,
-        facility: str,
-        messages: bytes,
-        received: int,
-        *,
-        news: bool,
-    ) -> EmittedTransition:
-        """Write one transition if it is news, and the alert that follows from it if the member was in ECM."""
-        provider = enrolled_at(self._row.roster, transition.occurred)
-        alert = last.alerted != last.revision and (last.alerted > 0 if not last.asserted else provider is not None)
-        if not (news or alert):
-            return last
-        document = render.transition(
-            transition,
-            self._member,
-            key,
-            revision=last.revision,
-            asserted=last.asserted,
-            facility=facility,
-            messages=messages,
-            received=received,
         )
-        name = document.transition_id
+        last = kinds.get(kind)
+        news = last is None or not last.asserted or last.digest != fingerprint
         if news:
-            self._emit(TRANSITIONS, self._member, document, f"transition.{document.status}", name, last.revision)
-        if not alert:
-            return last
-        alert_id = "a" + name[1:]
-        due = rfc3339(transition.occurred + self._book.settings.alert_hours * HOUR)
-        self._emit(
-            ALERTS,
-            self._member,
-            documents.Alert(
-                alert_id=alert_id,
-                member_id=self._member,
-                transition=document,
-                ecm_provider=provider or "",
-                due=due,
-            ),
-            f"alert.{document.status}",
-            alert_id,
-            last.revision,
-        )
-        return msgspec.structs.replace(last, alerted=last.revision)
+            revision = last.revision + 1 if last is not None else 1
+            alerted = last.alerted if last is not None else 0
+            last = EmittedTransition(revision, True, transition.occurred, fingerprint, alerted)
+        assert last is not None
+        kinds[kind] = _emit(transition, last, subject, row, emission, book, emits, news=news)
+    for kind, last in kinds.items():
+        if last.asserted and kind not in current:
+            retracted = EmittedTransition(last.revision + 1, False, last.occurred, last.digest, last.alerted)
+            transition = Transition(kind, last.occurred)
+            kinds[kind] = _emit(transition, retracted, subject, row, emission, book, emits, news=True)
+    return kinds
+
+
+def _emit(
+    transition: Transition,
+    memory: EmittedTransition,
+    subject: Subject,
+    row: MemberRow,
+    emission: Emission,
+    book: Rulebook,
+    emits: list[Emit],
+    *,
+    news: bool,
+) -> EmittedTransition:
+    """Emit one transition if it is news, and its alert if the member was in ECM when it occurred."""
+    provider = enrolled_at(row.roster, transition.occurred)
+    due = memory.alerted > 0 if not memory.asserted else provider is not None
+    alert = memory.alerted != memory.revision and due
+    if not (news or alert):
+        return memory
+    document = render.transition(transition, subject, emission, memory)
+    name, status = document.transition_id, document.status
+    if news:
+        kind = f"transition.{status}"
+        emits.append(emission.record(TRANSITIONS, emission.member, document, kind, name, memory.revision))
+    if not alert:
+        return memory
+    alert_id = "a" + name[1:]
+    warning = Alert(
+        alert_id=alert_id,
+        member_id=emission.member,
+        transition=document,
+        ecm_provider=provider or "",
+        due=rfc3339(transition.occurred + book.settings.alert_hours * HOUR),
+    )
+    emits.append(emission.record(ALERTS, emission.member, warning, f"alert.{status}", alert_id, memory.revision))
+    return msgspec.structs.replace(memory, alerted=memory.revision)

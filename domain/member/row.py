@@ -85,13 +85,13 @@ def new_row() -> MemberRow:
 
 def fold_visit(row: MemberRow, snapshot: VisitSnapshot) -> MemberRow:
     """The row once a visit snapshot is known; the same object for one that is known or older."""
-    key = withdrawn_key(snapshot.patient, snapshot.visit)
-    place = _visit_index(row, snapshot.patient, snapshot.visit)
+    key = withdrawn_key(snapshot.patient, snapshot.key)
+    place = _visit_index(row, snapshot.patient, snapshot.key)
     known = row.visits[place].revision if place is not None else row.withdrawn.get(key, -1)
     if snapshot.revision <= known:
         return row
-    if snapshot.status == "withdrawn":
-        return _withdraw(row, snapshot.patient, snapshot.visit, snapshot.revision)
+    if snapshot.visit.status == "withdrawn":
+        return _withdraw(row, snapshot.patient, snapshot.key, snapshot.revision)
     held = from_snapshot(snapshot)
     rest = [visit for index, visit in enumerate(row.visits) if index != place]
     rest.append(held)

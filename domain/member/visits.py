@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.snapshots import CustodySnapshot, VisitSnapshot
+from domain.snapshots import CustodySnapshot, Visit, VisitSnapshot
 from domain.times import local_day
 
 ED: Final = "ed"
@@ -106,50 +106,51 @@ class MemberCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fingerprint: bytes
 
 
-def category_of(snapshot: VisitSnapshot) -> str:
+def category_of(visit: Visit) -> str:
     """The category that counting uses: an observation that began in the ED is an ED visit
     (docs/semantics.md#classes)."""
-    kind, facility = snapshot.patient_class, snapshot.facility_type
+    kind, facility = visit.patient_class, visit.facility_type
     if kind == "custody" or facility in _CUSTODIAL:
         return CUSTODY
     if kind == "snf" or (kind == "inpatient" and facility in ("snf", "icf")):
         return SNF
     if kind in ("inpatient", "newborn"):
         return STAY
-    if kind == "emergency" or (kind == "observation" and "from_emergency" in snapshot.flags):
+    if kind == "emergency" or (kind == "observation" and "from_emergency" in visit.flags):
         return ED
     return OBSERVATION if kind == "observation" else OTHER
 
 
 def from_snapshot(snapshot: VisitSnapshot) -> MemberVisit:
     """A snapshot in the row's form."""
-    category = category_of(snapshot)
-    start = snapshot.admitted if category == STAY and snapshot.admitted is not None else snapshot.arrived
+    visit = snapshot.visit
+    category = category_of(visit)
+    start = visit.admitted if category == STAY and visit.admitted is not None else visit.arrived
     return MemberVisit(
         start=start or 0,
         patient=snapshot.patient,
-        visit=snapshot.visit,
+        visit=snapshot.key,
         revision=snapshot.revision,
-        status=snapshot.status,
+        status=visit.status,
         category=category,
-        patient_class=snapshot.patient_class,
+        patient_class=visit.patient_class,
         flags=_flags_of(snapshot),
         day=0 if start is None else local_day(start),
-        arrived=snapshot.arrived,
-        departed=snapshot.departed,
-        facility=snapshot.facility,
-        disposition_group=snapshot.disposition_group,
-        diagnoses=snapshot.diagnoses,
+        arrived=visit.arrived,
+        departed=visit.departed,
+        facility=visit.facility,
+        disposition_group=visit.disposition_group,
+        diagnoses=visit.diagnoses,
         received=snapshot.received,
-        messages=_encode(snapshot.messages),
+        messages=_encode(visit.messages),
         fingerprint=digest(
             (
-                snapshot.visit,
-                snapshot.patient_class,
-                snapshot.facility,
-                snapshot.arrived,
-                snapshot.departed,
-                [(source.sender, source.control_id) for source in snapshot.messages],
+                snapshot.key,
+                visit.patient_class,
+                visit.facility,
+                visit.arrived,
+                visit.departed,
+                [(source.sender, source.control_id) for source in visit.messages],
             )
         ),
     )
@@ -189,17 +190,18 @@ def from_custody_snapshot(snapshot: CustodySnapshot) -> MemberCustody:
 
 
 def _flags_of(snapshot: VisitSnapshot) -> int:
-    marks = _ADMISSION_TYPES.get(snapshot.admission_type, 0) | _SOURCES.get(snapshot.source, 0)
-    for flag in snapshot.flags:
-        marks |= _FLAGS.get(flag, 0)
-    if snapshot.patient_class == "newborn":
-        marks |= NEWBORN
+    visit = snapshot.visit
+    flags = _ADMISSION_TYPES.get(visit.admission_type, 0) | _SOURCES.get(visit.source, 0)
+    for name in visit.flags:
+        flags |= _FLAGS.get(name, 0)
+    if visit.patient_class == "newborn":
+        flags |= NEWBORN
     if snapshot.weak:
-        marks |= WEAK
-    if len(snapshot.disposition) == 2 and "81" <= snapshot.disposition <= "95":
-        marks |= PLANNED_READMISSION
-    if snapshot.facility_type == "icf":
-        marks |= LONG_TERM
-    elif snapshot.facility_type == "youth-facility":
-        marks |= YOUTH_FACILITY
-    return marks
+        flags |= WEAK
+    if len(visit.disposition) == 2 and "81" <= visit.disposition <= "95":
+        flags |= PLANNED_READMISSION
+    if visit.facility_type == "icf":
+        flags |= LONG_TERM
+    elif visit.facility_type == "youth-facility":
+        flags |= YOUTH_FACILITY
+    return flags

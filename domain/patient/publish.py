@@ -15,7 +15,7 @@ import msgspec
 from domain.patient.row import CustodyStatement, PatientRow, Published
 from domain.patient.statements import Statement, union_of
 from domain.patient.visits import read_visit
-from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
+from domain.snapshots import CustodySnapshot, Source, Visit, VisitSnapshot
 
 Snapshot = VisitSnapshot | CustodySnapshot
 
@@ -115,33 +115,12 @@ def _roots(row: PatientRow) -> dict[str, tuple[Statement, ...]]:
 
 
 def _snapshot(row: PatientRow, key: str, statements: tuple[Statement, ...], received: int) -> VisitSnapshot | None:
-    weak = key in row.weak
     visit = read_visit(statements, numbered=key not in row.unnumbered)
     if visit is None:
         return None
-    return VisitSnapshot(
-        patient=row.patient,
-        visit=key,
-        revision=0,
-        status=visit.status,
-        patient_class=visit.patient_class,
-        received=received,
-        weak=weak,
-        arrived=visit.arrived,
-        admitted=visit.admitted,
-        departed=visit.departed,
-        facility=visit.facility,
-        facility_type=visit.facility_type,
-        admission_type=visit.admission_type,
-        source=visit.source,
-        disposition=visit.disposition,
-        disposition_group=visit.disposition_group,
-        destination=visit.destination,
-        diagnoses=visit.diagnoses,
-        flags=(*visit.flags, "impaired") if row.impaired else visit.flags,
-        how=visit.how,
-        messages=visit.messages,
-    )
+    if row.impaired:
+        visit = msgspec.structs.replace(visit, flags=(*visit.flags, "impaired"))
+    return VisitSnapshot(row.patient, key, 0, received, visit, key in row.weak)
 
 
 def _custody(row: PatientRow, record_id: str, statement: CustodyStatement, received: int) -> CustodySnapshot:
@@ -169,9 +148,10 @@ def _of_visit(
     Such a stay's end is a release unless the person went to a hospital or to other custody (disposition groups
     ACUTE_TRANSFER, INTO_CUSTODY). It is believed less than a plan's own file: confidence "high", not "confirmed".
     """
-    visit = _snapshot(row, key, statements, received)
+    snapshot = _snapshot(row, key, statements, received)
+    visit = None if snapshot is None else snapshot.visit
     custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in _CUSTODIAL)
-    yield key, None if custody else visit
+    yield key, None if custody else snapshot
     for kind in ("booked", "released"):
         name = f"{key}{_PART}{kind}"
         if not custody or visit is None:
@@ -212,11 +192,45 @@ def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snap
     if key in row.custody or _PART in key:
         kind = row.custody[key].kind if key in row.custody else key.partition(_PART)[2]
         return CustodySnapshot(row.patient, key, revision, "withdrawn", kind, received)
-    return VisitSnapshot(row.patient, key, revision, "withdrawn", "other", received)
+    return VisitSnapshot(row.patient, key, revision, received, Visit("withdrawn", "other"))
 
 
 def _digest(snapshot: Snapshot) -> bytes:
-    """Eight bytes over all that a consumer can see, the time of receipt and the log coordinates aside."""
-    sources = tuple(msgspec.structs.replace(source, at="") for source in snapshot.messages)
-    bare = msgspec.structs.replace(snapshot, revision=0, received=0, messages=sources)
-    return blake2b(msgspec.msgpack.encode(bare), digest_size=8).digest()
+    """Eight bytes over all that a consumer can see, the time of receipt and the log coordinates aside.
+
+    Rows keep these bytes. Another content or order would publish every visit once more after an upgrade.
+    """
+    if isinstance(snapshot, CustodySnapshot):
+        content: object = msgspec.structs.replace(
+            snapshot, revision=0, received=0, messages=_without_coordinates(snapshot.messages)
+        )
+    else:
+        visit = snapshot.visit
+        content = {
+            "patient": snapshot.patient,
+            "visit": snapshot.key,
+            "revision": 0,
+            "status": visit.status,
+            "patient_class": visit.patient_class,
+            "received": 0,
+            "weak": snapshot.weak,
+            "arrived": visit.arrived,
+            "admitted": visit.admitted,
+            "departed": visit.departed,
+            "facility": visit.facility,
+            "facility_type": visit.facility_type,
+            "admission_type": visit.admission_type,
+            "source": visit.source,
+            "disposition": visit.disposition,
+            "disposition_group": visit.disposition_group,
+            "destination": visit.destination,
+            "diagnoses": visit.diagnoses,
+            "flags": visit.flags,
+            "how": visit.how,
+            "messages": _without_coordinates(visit.messages),
+        }
+    return blake2b(msgspec.msgpack.encode(content), digest_size=8).digest()
+
+
+def _without_coordinates(messages: tuple[Source, ...]) -> tuple[Source, ...]:
+    return tuple(Source(source.sender, source.control_id, "") for source in messages)

@@ -147,32 +147,14 @@ def registers(statement: Statement) -> Iterable[tuple[str, Any]]:
         return [(name, DELETED) for name in (*_ALWAYS, "class", *_REVISIONS)]
     if trigger in CANCELS:
         return ()
-    said: list[tuple[str, Any]] = []  # spelt out: this runs several times a message
-    if statement.facility is not None:
-        said.append(("facility", statement.facility))
-    if statement.facility_type is not None:
-        said.append(("facility_type", statement.facility_type))
-    if statement.admission_type is not None:
-        said.append(("admission_type", statement.admission_type))
-    if statement.admit_source is not None:
-        said.append(("admit_source", statement.admit_source))
-    if statement.disposition is not None:
-        said.append(("disposition", statement.disposition))
-    if statement.destination is not None:
-        said.append(("destination", statement.destination))
-    if statement.diagnoses is not None:
-        said.append(("diagnoses", statement.diagnoses))
-    if statement.homeless is not None:
-        said.append(("homeless", statement.homeless))
-    if statement.died is not None:
-        said.append(("died", statement.died))
+    stated = [(name, value) for name in _ALWAYS if (value := getattr(statement, name)) is not None]
     if statement.patient_class is not None and trigger not in ARRIVALS and trigger not in CLASS_MARKS:
-        said.append(("class", statement.patient_class))
+        stated.append(("class", statement.patient_class))
     if statement.admitted is not None and trigger not in ARRIVALS:
-        said.append(("arrival_revision" if trigger == "A08" else "arrival_claim", statement.admitted))
+        stated.append(("arrival_revision" if trigger == "A08" else "arrival_claim", statement.admitted))
     if statement.departed is not None and trigger != "A03":
-        said.append(("departure_revision", statement.departed))
-    return said
+        stated.append(("departure_revision", statement.departed))
+    return stated
 
 
 _REVISIONS: Final = ("arrival_claim", "arrival_revision", "departure_revision")

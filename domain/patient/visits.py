@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from domain.discharge import disposition_group
 from domain.patient.events import DELETED, When
 from domain.patient.ranks import Rank
 from domain.patient.statements import ARRIVALS, CANCELS, CLASS_MARKS, PLANS, Statement, winners
-from domain.snapshots import Source
+from domain.snapshots import Source, Visit
 from domain.times import HOUR, MINUTE
 
 REVISION_LIMIT: Final = 48 * HOUR
@@ -24,29 +22,6 @@ REVISION_LIMIT: Final = 48 * HOUR
 _ANNOUNCED: Final = frozenset({"emergency", "inpatient", "observation", "snf", "custody"})
 """Classes that an update may announce a visit with."""
 _CONFIRMING: Final = CLASS_MARKS | {"A02", "A03"}
-
-
-class Visit(msgspec.Struct, frozen=True, gc=False):
-    """A visit as it stands. Times in ms UTC. `status`: expected, open, closed, cancelled, hearsay."""
-
-    status: str
-    patient_class: str
-    arrived: int | None
-    admitted: int | None
-    departed: int | None
-    facility: str = ""
-    facility_type: str = ""
-    admission_type: str = ""
-    source: str = ""
-    disposition: str = ""
-    disposition_group: str = ""
-    destination: str = ""
-    diagnoses: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    how: dict[str, str] = {}
-    messages: tuple[Source, ...] = ()
-    overruled: tuple[str, ...] = ()
-    """Fields whose value was not believed, for feed quality: "PV1-44"."""
 
 
 def read_visit(statements: tuple[Statement, ...], numbered: bool = True) -> Visit | None:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
-from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
+from domain.snapshots import CustodySnapshot, Source, Visit, VisitSnapshot
 from domain.times import instant, rfc3339, rfc3339_or_none
 
 
@@ -74,6 +74,29 @@ class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="cust
     received: str
 
 
+_VISIT_FIELDS: Final = (
+    "status",
+    "patient_class",
+    "facility",
+    "facility_type",
+    "admission_type",
+    "source",
+    "destination",
+    "diagnoses",
+    "flags",
+    "how",
+)
+"""Fields of a visit that its document has as they are."""
+_CUSTODY_FIELDS: Final = (
+    "patient",
+    "record_id",
+    "revision",
+    "status",
+    "kind",
+    "facility",
+    "facility_type",
+    "confidence",
+)
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(VisitDocument | CustodyDocument)
 
@@ -91,50 +114,33 @@ def _sources(messages: tuple[MessageDocument, ...]) -> tuple[Source, ...]:
 
 
 def encode_snapshot(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
-    """The JSON of a snapshot told to `member`."""
+    """The JSON of a snapshot for `member`."""
     if isinstance(snapshot, CustodySnapshot):
-        return _ENCODER.encode(
-            CustodyDocument(
-                patient=snapshot.patient,
-                record_id=snapshot.record_id,
-                member_id=member,
-                revision=snapshot.revision,
-                status=snapshot.status,
-                kind=snapshot.kind,
-                occurred=rfc3339_or_none(snapshot.occurred),
-                scheduled=rfc3339_or_none(snapshot.scheduled),
-                facility=snapshot.facility,
-                facility_type=snapshot.facility_type,
-                confidence=snapshot.confidence,
-                messages=_messages(snapshot.messages),
-                received=rfc3339(snapshot.received),
-            )
+        document: VisitDocument | CustodyDocument = CustodyDocument(
+            member_id=member,
+            occurred=rfc3339_or_none(snapshot.occurred),
+            scheduled=rfc3339_or_none(snapshot.scheduled),
+            messages=_messages(snapshot.messages),
+            received=rfc3339(snapshot.received),
+            **{name: getattr(snapshot, name) for name in _CUSTODY_FIELDS},
         )
-    return _ENCODER.encode(
-        VisitDocument(
+    else:
+        visit = snapshot.visit
+        document = VisitDocument(
             patient=snapshot.patient,
-            visit=snapshot.visit,
+            visit=snapshot.key,
             weak=snapshot.weak,
             member_id=member,
             revision=snapshot.revision,
-            status=snapshot.status,
-            patient_class=snapshot.patient_class,
-            arrived=rfc3339_or_none(snapshot.arrived),
-            admitted=rfc3339_or_none(snapshot.admitted),
-            departed=rfc3339_or_none(snapshot.departed),
-            facility=snapshot.facility,
-            facility_type=snapshot.facility_type,
-            admission_type=snapshot.admission_type,
-            source=snapshot.source,
-            disposition=Disposition(snapshot.disposition, snapshot.disposition_group, snapshot.disposition),
-            destination=snapshot.destination,
-            diagnoses=snapshot.diagnoses,
-            flags=snapshot.flags,
-            how=snapshot.how,
-            messages=_messages(snapshot.messages),
+            arrived=rfc3339_or_none(visit.arrived),
+            admitted=rfc3339_or_none(visit.admitted),
+            departed=rfc3339_or_none(visit.departed),
+            disposition=Disposition(visit.disposition, visit.disposition_group, visit.disposition),
+            messages=_messages(visit.messages),
             received=rfc3339(snapshot.received),
+            **{name: getattr(visit, name) for name in _VISIT_FIELDS},
         )
-    )
+    return _ENCODER.encode(document)
 
 
 def decode_snapshot(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
@@ -148,42 +154,23 @@ def decode_snapshot(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]
 
 def _custody(document: CustodyDocument) -> CustodySnapshot:
     return CustodySnapshot(
-        patient=document.patient,
-        record_id=document.record_id,
-        revision=document.revision,
-        status=document.status,
-        kind=document.kind,
         received=instant(document.received),
         occurred=_at(document.occurred),
         scheduled=_at(document.scheduled),
-        facility=document.facility,
-        facility_type=document.facility_type,
-        confidence=document.confidence,
         messages=_sources(document.messages),
+        **{name: getattr(document, name) for name in _CUSTODY_FIELDS},
     )
 
 
 def _visit(document: VisitDocument) -> VisitSnapshot:
-    return VisitSnapshot(
-        patient=document.patient,
-        visit=document.visit,
-        revision=document.revision,
-        status=document.status,
-        patient_class=document.patient_class,
-        received=instant(document.received),
-        weak=document.weak,
+    visit = Visit(
         arrived=_at(document.arrived),
         admitted=_at(document.admitted),
         departed=_at(document.departed),
-        facility=document.facility,
-        facility_type=document.facility_type,
-        admission_type=document.admission_type,
-        source=document.source,
         disposition=document.disposition.code,
         disposition_group=document.disposition.group,
-        destination=document.destination,
-        diagnoses=document.diagnoses,
-        flags=document.flags,
-        how=document.how,
         messages=_sources(document.messages),
+        **{name: getattr(document, name) for name in _VISIT_FIELDS},
     )
+    received = instant(document.received)
+    return VisitSnapshot(document.patient, document.visit, document.revision, received, visit, document.weak)

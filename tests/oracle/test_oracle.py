@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from domain.patient.publish import current_snapshots
@@ -43,9 +44,9 @@ def visits_of(played: Played) -> dict[str, tuple[object, ...]]:
     for row in played.replay.rows("reconcile").values():
         for member, snapshot in current_snapshots(row):
             if member and isinstance(snapshot, VisitSnapshot):
-                each = {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
-                each["class"] = snapshot.patient_class
-                found[snapshot.visit] = (member, snapshot.status, *_times(each))
+                each = msgspec.structs.asdict(snapshot.visit)
+                each["class"] = snapshot.visit.patient_class
+                found[snapshot.key] = (member, snapshot.visit.status, *_times(each))
     return found
 
 

@@ -126,22 +126,22 @@ def test_what_the_messages_add_up_to_is_what_happened(county: County, events: li
     for row in rows.values():
         for _, snapshot in current_snapshots(row):
             assert isinstance(snapshot, VisitSnapshot)
-            held[snapshot.visit] = snapshot
+            held[snapshot.key] = snapshot
     compared = 0
     for member in county.truth["members"]:
         for visit in member["visits"]:
             for key in visit["keys"]:
                 compared += 1
                 snapshot = held[key]
-                assert snapshot.status == visit["status"], key
+                assert snapshot.visit.status == visit["status"], key
                 if visit["status"] in ("cancelled", "expected"):
                     continue
-                assert snapshot.patient_class == visit["class"], key
-                assert snapshot.facility == visit["facility"], key
-                assert snapshot.disposition == visit["disposition"], key
-                assert list(snapshot.diagnoses) == visit["diagnoses"], key
+                assert snapshot.visit.patient_class == visit["class"], key
+                assert snapshot.visit.facility == visit["facility"], key
+                assert snapshot.visit.disposition == visit["disposition"], key
+                assert list(snapshot.visit.diagnoses) == visit["diagnoses"], key
                 for name in ("arrived", "admitted", "departed"):
-                    seen, true = getattr(snapshot, name), visit[name]
+                    seen, true = getattr(snapshot.visit, name), visit[name]
                     # One sender writes whole minutes.
                     assert (seen is None) == (true is None), (key, name)
                     assert seen is None or 0 <= instant(true) - seen < 60_000, (key, name)

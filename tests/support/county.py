@@ -14,6 +14,7 @@ from agents.topics import ADT_RAW
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.hl7.profiles import Profiles, SenderProfile
 from parsers.records.visits import decode_snapshot
+from tests.support.member import changed
 
 HOSPITAL = SenderProfile(name="general", authority="GENHOSP")
 JAIL = SenderProfile(name="jail", authority="JAIL", facility_type="jail")
@@ -62,13 +63,12 @@ class PatientStage:
         """Member -> what stands with them, as the member stage would hold it; revision, receipt and offsets aside."""
         held: dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]] = {}
         for member, snapshot in self.told():
-            name = snapshot.record_id if isinstance(snapshot, CustodySnapshot) else snapshot.visit
+            name = snapshot.record_id if isinstance(snapshot, CustodySnapshot) else snapshot.key
             ledger = held.setdefault(member, {})
-            if snapshot.status == "withdrawn":
+            about = snapshot if isinstance(snapshot, CustodySnapshot) else snapshot.visit
+            if about.status == "withdrawn":
                 ledger.pop((snapshot.patient, name), None)
             else:
-                sources = tuple(msgspec.structs.replace(source, at="") for source in snapshot.messages)
-                ledger[snapshot.patient, name] = msgspec.structs.replace(
-                    snapshot, revision=0, received=0, messages=sources
-                )
+                sources = tuple(msgspec.structs.replace(source, at="") for source in about.messages)
+                ledger[snapshot.patient, name] = changed(snapshot, revision=0, received=0, messages=sources)
         return {member: ledger for member, ledger in held.items() if ledger}

@@ -18,7 +18,7 @@ from agents.topics import ALERTS, CANDIDATES, DISPOSITIONS, ROSTER, TICKS, TRANS
 from domain.member.row import MemberRow
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
-from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
+from domain.snapshots import CustodySnapshot, Source, Visit, VisitSnapshot
 from domain.times import CALIFORNIA
 from handoff.declarations.rules import load_rules
 from parsers.records.documents import comparable
@@ -56,7 +56,7 @@ def a_visit(key: str, arrived: str, kind: str = "emergency", **fields: Any) -> V
     patient = fields.pop("patient", "GENHOSP|100")
     base: dict[str, Any] = {
         "patient": patient,
-        "visit": f"GENHOSP|{key}",
+        "key": f"GENHOSP|{key}",
         "revision": 1,
         "status": "open" if left is None else "closed",
         "patient_class": kind,
@@ -73,7 +73,14 @@ def a_visit(key: str, arrived: str, kind: str = "emergency", **fields: Any) -> V
         "messages": (Source("general", f"M{key}", "adt.raw.v1/0/1"),),
     }
     base.update(fields)
-    return VisitSnapshot(**base)
+    return snapshot_of(**base)
+
+
+def snapshot_of(
+    patient: str, key: str, revision: int, received: int, *, weak: bool = False, **visit: Any
+) -> VisitSnapshot:
+    """A visit snapshot from the fields of its visit."""
+    return VisitSnapshot(patient, key, revision, received, Visit(**visit), weak)
 
 
 def a_release(key: str, when: str, kind: str = "released", **fields: Any) -> CustodySnapshot:
@@ -220,7 +227,15 @@ class Member:
 
 def revised(snapshot: Any, **changes: Any) -> Any:
     """The snapshot's next revision."""
-    return msgspec.structs.replace(snapshot, revision=snapshot.revision + 1, **changes)
+    return changed(snapshot, revision=snapshot.revision + 1, **changes)
+
+
+def changed(snapshot: Any, **changes: Any) -> Any:
+    """The snapshot with some of its fields, or of its visit's, changed."""
+    if isinstance(snapshot, VisitSnapshot):
+        inside = {name: changes.pop(name) for name in [*changes] if name in Visit.__struct_fields__}
+        changes["visit"] = msgspec.structs.replace(snapshot.visit, **inside)
+    return msgspec.structs.replace(snapshot, **changes)
 
 
 def recount(candidate: dict[str, Any]) -> dict[str, int]:

@@ -54,9 +54,9 @@ def test_a_visit_with_a_cin_goes_whole_to_its_member() -> None:
     [(member, snapshot)] = stage.told(emits)
     assert member == ANN
     assert isinstance(snapshot, VisitSnapshot)
-    assert (snapshot.status, snapshot.patient_class, snapshot.revision) == ("closed", "emergency", 2)
-    assert (snapshot.disposition, snapshot.disposition_group) == ("01", "HOME")
-    assert [source.control_id for source in snapshot.messages] == ["A0320260301150000", "A0420260301100000"]
+    assert (snapshot.visit.status, snapshot.visit.patient_class, snapshot.revision) == ("closed", "emergency", 2)
+    assert (snapshot.visit.disposition, snapshot.visit.disposition_group) == ("01", "HOME")
+    assert [source.control_id for source in snapshot.visit.messages] == ["A0320260301150000", "A0420260301100000"]
     assert not [emit for emit in stage.emits if emit.topic == UNATTRIBUTED]
 
 
@@ -209,8 +209,8 @@ def test_a_number_that_changed_on_admission_is_still_one_visit() -> None:
             stage.message(k, message)
         [snapshot] = stage.ledgers()[ANN].values()
         assert isinstance(snapshot, VisitSnapshot)
-        assert (snapshot.visit, snapshot.patient_class) == ("GENHOSP|I1", "inpatient")
-        assert "became_inpatient" in snapshot.flags
+        assert (snapshot.key, snapshot.visit.patient_class) == ("GENHOSP|I1", "inpatient")
+        assert "became_inpatient" in snapshot.visit.flags
 
 
 def test_custody_records_reach_the_member_and_a_later_version_replaces() -> None:

@@ -27,7 +27,7 @@ from domain.times import DAY
 from parsers.records.ticks import Tick, write_tick
 from parsers.records.visits import encode_snapshot
 from tests.agents.refer.test_member_laws import END, LAWFUL, Snapshot, a_history, a_roster_row, tell
-from tests.support.member import MEMBER, Member, a_roster, a_visit, at, revised, the_rules
+from tests.support.member import MEMBER, Member, a_roster, a_visit, at, changed, revised, the_rules
 
 NEVER = 1 << 40
 YEAR = 365 * DAY
@@ -50,7 +50,7 @@ def old_visits(number: int, year: int = 2022) -> list[VisitSnapshot]:
     for n in range(number):
         visit = a_visit(f"old{n}", "2022-01-01 10:00")
         moved = first + n * 11 * DAY
-        visits.append(msgspec.structs.replace(visit, arrived=moved, departed=moved + 3_600_000, received=moved + DAY))
+        visits.append(changed(visit, arrived=moved, departed=moved + 3_600_000, received=moved + DAY))
     return visits
 
 
@@ -80,9 +80,9 @@ def moved_back(snapshot: Snapshot, years: int) -> Snapshot:
         if when is not None:
             changes[name] = when - years * YEAR
     if isinstance(snapshot, VisitSnapshot):
-        key = snapshot.visit
-        return msgspec.structs.replace(snapshot, messages=(Source("general", f"M{key}", "adt.raw.v1/0/7"),), **changes)
-    return msgspec.structs.replace(snapshot, **changes)
+        key = snapshot.key
+        return changed(snapshot, messages=(Source("general", f"M{key}", "adt.raw.v1/0/7"),), **changes)
+    return changed(snapshot, **changes)
 
 
 @st.composite
@@ -97,7 +97,7 @@ def a_long_history(draw: st.DrawFn) -> list[Snapshot]:
 
 
 def _name(snapshot: Snapshot) -> str:
-    return snapshot.visit if isinstance(snapshot, VisitSnapshot) else snapshot.record_id
+    return snapshot.key if isinstance(snapshot, VisitSnapshot) else snapshot.record_id
 
 
 def ends_so(facts: Sequence[Any], ticks: dict[int, int], archive_at: int) -> Member:
@@ -262,7 +262,7 @@ def test_a_long_history_takes_a_quarter_of_its_room() -> None:
         for visit in old_visits(200, 2018):
             when = visit.received
             sources = tuple(Source("general", f"{when}{n}", f"adt.raw.v1/3/{when}") for n in (1, 2, 3))
-            member.tell(msgspec.structs.replace(visit, messages=sources))
+            member.tell(changed(visit, messages=sources))
         member.tell(a_visit("new", "2026-03-01"))
     assert len(small.stage.encode(the_row(small))) * 4 < len(large.stage.encode(the_row(large)))
 
@@ -270,7 +270,7 @@ def test_a_long_history_takes_a_quarter_of_its_room() -> None:
 def test_the_oldest_go_first_and_no_more_than_needed() -> None:
     member = Member(archive_at=45_000)
     many = tuple(Source("general", f"C{n}", f"adt.raw.v1/0/{n}") for n in range(40))
-    member.tell(*(msgspec.structs.replace(visit, messages=many) for visit in old_visits(40)))
+    member.tell(*(changed(visit, messages=many) for visit in old_visits(40)))
     assert not archived(member)
     member.tell(a_visit("new", "2026-03-01"))
     gone = [visit.archived for visit in the_row(member).visits]
@@ -376,7 +376,7 @@ def test_a_snapshot_that_is_known_changes_nothing() -> None:
     member = full(visit)
     row = member.row
     assert member.tell(visit) == []
-    assert member.tell(msgspec.structs.replace(visit, revision=0)) == []
+    assert member.tell(changed(visit, revision=0)) == []
     assert member.row is row
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.topics import CANDIDATES
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from domain.times import DAY, HOUR, rfc3339
-from tests.support.member import Member, a_release, at, recount, revised
+from tests.support.member import Member, a_release, at, recount, revised, snapshot_of
 
 START = at("2025-06-01 00:00")
 END = at("2026-09-01")
@@ -63,9 +63,9 @@ def a_snapshot(draw: st.DrawFn, number: int) -> list[Snapshot]:
 
 
 def _visit(draw: st.DrawFn, number: int, kind: str, arrived: int, stays: int | None) -> VisitSnapshot:
-    return VisitSnapshot(
+    return snapshot_of(
         patient=draw(st.sampled_from(("GENHOSP|1", "HIE|2"))),
-        visit=f"A|v{number}",
+        key=f"A|v{number}",
         revision=1,
         status=draw(st.sampled_from(("closed", "closed", "closed", "closed", "cancelled", "hearsay", "expected"))),
         patient_class=kind,
@@ -156,7 +156,7 @@ def test_answers_hold_in_any_order(history: list[Snapshot], roster: dict[str, An
 def test_visits_that_were_withdrawn_were_never_there(
     history: list[Snapshot], roster: dict[str, Any], others: list[Snapshot]
 ) -> None:
-    strangers = [revised(s, patient="OTHER|1", visit="X" + s.visit) for s in others if isinstance(s, VisitSnapshot)]
+    strangers = [revised(s, patient="OTHER|1", key="X" + s.key) for s in others if isinstance(s, VisitSnapshot)]
     gone = [revised(revised(s), status="withdrawn") for s in strangers]
     with_them, without = (
         told([roster, *strangers, *history, *gone]).eligibility(),

@@ -11,7 +11,7 @@ from domain.member.counting import EVER, READMITTED, REASONS, TRANSFERRED, read_
 from domain.member.row import fold_visit, new_row
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import VisitSnapshot
-from tests.support.member import a_visit, the_book, the_rules
+from tests.support.member import a_visit, changed, the_book, the_rules
 
 
 def ledger_of(*visits: VisitSnapshot, book: Rulebook | None = None) -> Any:
@@ -43,7 +43,7 @@ def test_what_did_not_happen_does_not_count_and_takes_no_day(status: str, reason
 
 
 def test_a_visit_without_a_time_is_hearsay() -> None:
-    assert reasons(msgspec.structs.replace(a_visit("a", "2026-03-01"), arrived=None)) == {"a": "hearsay"}
+    assert reasons(changed(a_visit("a", "2026-03-01"), arrived=None)) == {"a": "hearsay"}
 
 
 @pytest.mark.parametrize("group", ["ACUTE_TRANSFER", "ADMITTED_HERE"])
@@ -78,7 +78,7 @@ def test_a_visit_that_became_a_stay_counts_once_on_the_day_of_admission() -> Non
     )
     ledger = ledger_of(stay)
     assert [entry.category for entry in ledger.counted] == ["stay"]
-    assert ledger.counted[0].start == stay.admitted
+    assert ledger.counted[0].start == stay.visit.admitted
 
 
 def test_a_stay_within_two_days_of_an_acute_discharge_continues_it() -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.member.row import CareResponse, fold_custody, fold_response, fold_roster, fold_visit, is_empty, new_row
-from domain.snapshots import RosterFacts, VisitSnapshot
-from tests.support.member import a_release, a_visit, revised
+from domain.snapshots import RosterFacts
+from tests.support.member import a_release, a_visit, revised, snapshot_of
 
 
 def test_a_known_or_older_snapshot_changes_nothing() -> None:
@@ -33,7 +33,7 @@ def test_a_withdrawn_visit_stays_away_until_a_later_revision() -> None:
 def test_a_withdrawal_of_a_record_may_come_as_that_of_a_visit() -> None:
     record = a_release("R1", "2026-03-01")
     row = fold_custody(new_row(), record)
-    gone = VisitSnapshot(record.patient, "R1", 2, "withdrawn", "other", 0)
+    gone = snapshot_of(record.patient, "R1", 2, 0, status="withdrawn", patient_class="other")
     assert fold_visit(row, gone).custody == ()
     assert fold_custody(fold_visit(row, gone), record).custody == ()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from domain.member import visits as marks
+from domain.member import visits as flags
 from domain.member.visits import category_of, from_snapshot
-from tests.support.member import a_visit
+from tests.support.member import a_visit, changed
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ from tests.support.member import a_visit
     ],
 )
 def test_what_kind_of_visit_counting_sees(fields: dict[str, object], group: str) -> None:
-    assert category_of(a_visit("a", "2026-03-01", **fields)) == group  # type: ignore[arg-type]
+    assert category_of(a_visit("a", "2026-03-01", **fields).visit) == group  # type: ignore[arg-type]
 
 
-def test_marks() -> None:
+def test_flags() -> None:
     found = from_snapshot(
         a_visit(
             "a",
@@ -44,7 +44,7 @@ def test_marks() -> None:
             flags=("homeless", "died", "became_inpatient", "impaired", "whole_day"),
         )
     )
-    for mark in (
+    for name in (
         "WEAK",
         "ELECTIVE",
         "FROM_NF",
@@ -55,21 +55,20 @@ def test_marks() -> None:
         "BECAME_INPATIENT",
         "IMPAIRED",
     ):
-        assert found.flags & getattr(marks, mark), mark
-    assert not found.flags & (marks.NEWBORN | marks.LABOR | marks.FROM_COURT | marks.YOUTH_FACILITY)
+        assert found.flags & getattr(flags, name), name
+    assert not found.flags & (flags.NEWBORN | flags.LABOR | flags.FROM_COURT | flags.YOUTH_FACILITY)
     assert (
         from_snapshot(a_visit("a", "2026-03-01", "custody", facility_type="youth-facility")).flags
-        & marks.YOUTH_FACILITY
+        & flags.YOUTH_FACILITY
     )
 
 
-def test_the_face_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
+def test_the_fingerprint_shows_what_evidence_shows_and_no_place_in_the_log() -> None:
     visit = a_visit("a", "2026-03-01")
-    moved = msgspec.structs.replace(
-        visit, messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.messages), revision=7
+    moved = changed(
+        visit,
+        messages=tuple(msgspec.structs.replace(source, at="x/1/2") for source in visit.visit.messages),
+        revision=7,
     )
     assert from_snapshot(visit).fingerprint == from_snapshot(moved).fingerprint
-    assert (
-        from_snapshot(visit).fingerprint
-        != from_snapshot(msgspec.structs.replace(visit, facility="Elsewhere")).fingerprint
-    )
+    assert from_snapshot(visit).fingerprint != from_snapshot(changed(visit, facility="Elsewhere")).fingerprint
