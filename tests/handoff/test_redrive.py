@@ -167,7 +167,7 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
 
     rows = MemoryStore()
     with monkeypatch.context() as patched:
-        patched.setattr(reconcile, "read_adt", stumbles)
+        patched.setattr("agents.reconcile.decide.read_adt", stumbles)
         result = decide_chunk(reconcile.stage(profiles, provisional=True), rows, records, lookups={})
         rows.apply_committed(result)
     (emitted,) = [emit for emit in result.emits if emit.topic == LETTERS]
