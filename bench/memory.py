@@ -26,8 +26,8 @@ from agents.runtime.store import MemoryStore, body_of, decoded
 from bench.report import result, say
 from simulator.county import simulate
 from streams.engine import checkpoint
-from streams.engine.checkpoint import Standing
-from streams.worker import spare_collector
+from streams.engine.checkpoint import CheckpointMeta
+from streams.worker import tune_gc
 from tests.support.replaying import play_county
 
 END = 1_790_000_000_000
@@ -35,7 +35,7 @@ END = 1_790_000_000_000
 
 def weigh(path: Path) -> None:
     """In a process of its own: read the rows, print what they cost."""
-    spare_collector()
+    tune_gc()
     own = psutil.Process()
     before = own.memory_info().rss
     found = checkpoint.read(path, lambda _: "")
@@ -65,7 +65,7 @@ def measure(rows: MemoryStore, count: int, folder: Path) -> dict[str, Any]:
     many = {f"{keys[number % len(keys)]}{number // len(keys):05d}": rows.sealed[keys[number % len(keys)]]
             for number in range(count)}  # fmt: skip
     path = folder / "weighed.rows"
-    checkpoint.write(path, Standing("", 0, 1, 0, 0, int(time.time() * 1000), len(many)), many)
+    checkpoint.write(path, CheckpointMeta("", 0, 1, 0, 0, int(time.time() * 1000), len(many)), many)
     told = subprocess.run(
         [sys.executable, "-m", "bench.memory", "--weigh", str(path)],
         capture_output=True, text=True, check=True, timeout=300,

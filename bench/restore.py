@@ -27,10 +27,10 @@ from bench import ledger
 from bench.report import result, say
 from bench.stage import recreate, some_kafka
 from streams.engine import checkpoint
-from streams.engine.checkpoint import Standing
+from streams.engine.checkpoint import CheckpointMeta
 from streams.engine.restore import Local, ends_of, restore
 from streams.kafka.settings import KafkaSettings, producer_config
-from streams.worker import spare_collector
+from streams.worker import tune_gc
 
 ROW = 820
 NOTHING = Local()
@@ -90,7 +90,9 @@ def checkpoints(bootstrap: str, partitions: int, folder: Path, runs: int) -> dic
         began = time.perf_counter()
         for partition, rows in found.items():
             now = int(time.time() * 1000)
-            stands = Standing(ends.topic_id, partition, stage.schema, ends.reach[partition][1], 0, now, len(rows))
+            stands = CheckpointMeta(
+                ends.topic_id, partition, stage.schema, ends.offsets[partition][1], 0, now, len(rows)
+            )
             checkpoint.write(checkpoint.file_of(folder, stage.changelog, partition), stands, dict(rows.items()))
         spent[0] = time.perf_counter() - began
 
@@ -100,7 +102,7 @@ def checkpoints(bootstrap: str, partitions: int, folder: Path, runs: int) -> dic
 
 def shelves(bootstrap: str, partitions: int, folder: Path, runs: int) -> dict[str, Any]:
     """Fill rows on disk from the changelog, and restart on them."""
-    local = Local(shelves=folder, cache=16 * 1024 * 1024)
+    local = Local(stores=folder, cache=16 * 1024 * 1024)
     filled = restore_once(bootstrap, partitions, local)
     say(f"rows on disk, from the changelog: {filled}")
     return _restarts(bootstrap, partitions, local, folder, runs, written_s=filled["all_s"])
@@ -130,7 +132,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--runs", type=int, default=3)
     chosen = parser.parse_args()
-    spare_collector()
+    tune_gc()
     with some_kafka() as bootstrap:
         recreate(bootstrap, {ledger.CHANGELOG: {"cleanup.policy": "compact"}}, chosen.partitions)
         say(f"writing {chosen.rows} rows")

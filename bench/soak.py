@@ -36,7 +36,7 @@ from bench.stage import PARTITIONS, recreate
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.engine.options import EngineOptions
 from streams.engine.restore import restore
-from streams.kafka.produce import hand_over
+from streams.kafka.produce import produce_blocking
 from streams.kafka.settings import KafkaSettings, producer_config
 from streams.worker import run_worker
 
@@ -66,7 +66,7 @@ class Feeder(threading.Thread):
         for number, (key, value) in enumerate(ledger.facts(self._count, self._members)):
             while number - self.read > LAG:
                 time.sleep(0.01)
-            hand_over(self._producer, ledger.FACTS, key, value)
+            produce_blocking(self._producer, ledger.FACTS, value, key)
             member = key.decode()
             if int(member[1:-1]) % EVERY == 0:
                 record = Record(ledger.FACTS, 0, number, key, value, 0, {})

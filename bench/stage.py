@@ -29,9 +29,9 @@ from bench.report import result, say
 from bench.rivals import HOW_TO_GET, count_alone, engines, peer_version, rate
 from handoff.embedded.kafka import EmbeddedKafka
 from streams.engine.options import EngineOptions
-from streams.kafka.produce import hand_over
+from streams.kafka.produce import produce_blocking
 from streams.kafka.settings import KafkaSettings, producer_config
-from streams.worker import Worker, spare_collector
+from streams.worker import Worker, tune_gc
 
 PARTITIONS: Final = 4
 INPUT: Final = {"message.timestamp.type": "LogAppendTime"}
@@ -79,7 +79,7 @@ def produce_facts(bootstrap: str, count: int, members: int, compression: str = "
     more = {"queue.buffering.max.messages": 1_000_000, "compression.type": compression}
     producer = Producer(producer_config(KafkaSettings(bootstrap=bootstrap), **more))
     for key, value in ledger.facts(count, members):
-        hand_over(producer, ledger.FACTS, key, value)
+        produce_blocking(producer, ledger.FACTS, value, key)
     producer.flush(120)
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     outputs = {name: {} for name in (ledger.TRANSITIONS, ledger.CANDIDATES, ledger.LETTERS)}
     runs = []
-    spare_collector()
+    tune_gc()
     with some_kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
         recreate(bootstrap, {ledger.FACTS: INPUT})
         produce_facts(bootstrap, chosen.facts, chosen.members)

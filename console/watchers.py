@@ -8,13 +8,14 @@ from threading import Event, Thread
 from typing import Final, Protocol
 
 import structlog
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from console.lag_history import LagHistory
 from console.tallies import Tallies, Topics
 from domain.times import DAY
+from streams.kafka.consumers import STEADY, reader
 from streams.kafka.lag import LagReader, LagReading
-from streams.kafka.read import record_of
+from streams.kafka.read import record_of, tail
 from streams.kafka.settings import KafkaSettings
 
 STEP_SECONDS: Final = 2.0
@@ -96,28 +97,19 @@ class TopicWatch(Thread):
                 self._stopping.wait(STEP_SECONDS)
 
     def _follow(self) -> None:
-        consumer = Consumer(
-            {
-                **self._kafka.librdkafka(),
-                "log_level": 2,  # what is wrong is told once, here and on the page, not twenty times a second
-                "group.id": "handoff-console",  # never joined: partitions are assigned by hand, nothing is committed
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "queued.min.messages": 10_000,
-                "queued.max.messages.kbytes": 16_384,
-                "fetch.queue.backoff.ms": 10,  # a full queue is the rule while counting up, and empties in no time
-            }
-        )
+        consumer = reader(self._kafka, "handoff.console", STEADY)
         try:
             parts = self._partitions(consumer)
             consumer.assign(parts)
             again = time.monotonic() + _MISSING_SECONDS
-            while not self._stopping.is_set() and not (self.missing and time.monotonic() > again):
-                for message in consumer.consume(_BATCH, timeout=0.25):
-                    self._take(message)
+            for batch in tail(consumer, size=_BATCH, wait=0.25):
+                for message in batch.messages:
+                    self._tallies.take(record_of(message))
+                self._next.update(batch.positions)
+                self._ends.update(batch.ends)
                 self.counted = self.counted or {(part.topic, part.partition) for part in parts} <= self._ends
+                if self._stopping.is_set() or (self.missing and time.monotonic() > again):
+                    return
         finally:
             consumer.close()
 
@@ -139,18 +131,7 @@ class TopicWatch(Thread):
             self._next.setdefault(place, 0)
         return [TopicPartition(*place, offset) for place, offset in self._next.items() if place[0] in there]
 
-    def _take(self, message: Message) -> None:
-        place = (message.topic() or "", message.partition() or 0)
-        error = message.error()
-        if error is None:
-            self._tallies.take(record_of(message))
-            self._next[place] = (message.offset() or 0) + 1
-        elif error.code() == KafkaError._PARTITION_EOF:
-            self._ends.add(place)
-        else:
-            raise KafkaException(error)
-
 
 def lag_reader(kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> Callable[[], ReadsLag]:
-    """Connects a LagReader when it is first needed: on the watching thread, not before the doors are open."""
+    """Connects a LagReader when it is first needed: on the watching thread, not before the server listens."""
     return lambda: LagReader(kafka, groups)

@@ -25,13 +25,12 @@ from parsers.hl7.ack import Outcome, acknowledge, answer_code
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import Envelope, read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
+from parsers.records.dead_letters import dead_letter
 from streams.engine.metrics import DEAD_LETTERS as DEAD_LETTER_COUNT
 from streams.kafka.produce import ConfirmedProducer, NotConfirmed
 
 OVERSIZE: Final = "oversize"
 INTERNAL: Final = "internal-error"
-DEAD_LETTER_BYTES: Final = 900_000
-"""Of a message that is set aside, so much is kept: what a topic takes by default, less keys and headers."""
 _GRACE_SECONDS: Final = 5.0
 _log = structlog.get_logger("gateway")
 
@@ -176,21 +175,14 @@ class Ingress:
     async def _set_aside(self, taken: Received, refusal: Refusal, close: bool = False) -> Answer:
         """The bytes to the dead letters; AE once they are there."""
         control_id = taken.envelope.control_id if taken.envelope is not None else ""
-        headers = [
-            ("code", refusal.code.encode()),
-            ("place", refusal.place.encode()),
-            ("stage", b"gateway"),
-            *self._headers(taken, control_id),
-        ]
-        value = taken.raw
-        if len(value) > DEAD_LETTER_BYTES:
-            headers.append(("cut-from", str(len(value)).encode()))
-            value = value[:DEAD_LETTER_BYTES]
+        kept = [*self._headers(taken, control_id)]
         if refusal.code == OVERSIZE:
-            headers.append(("truncated", b"1"))
+            kept.append(("truncated", b"1"))
         source = f"gateway/{taken.profile.name}/{taken.content_hash[:16]}"
-        headers.append(("source", source.encode()))
-        await self._send(self.topics.dead_letters, source.encode(), value, headers)
+        value, headers = dead_letter(
+            taken.raw, code=refusal.code, place=refusal.place, stage="gateway", kept=tuple(kept), source=source
+        )
+        await self._send(self.topics.dead_letters, source.encode(), value or b"", list(headers))
         DEAD_LETTER_COUNT.labels(refusal.code).inc()
         _log.info("set aside", sender=taken.profile.name, code=refusal.code, place=refusal.place)
         text = refusal.detail or refusal.code

@@ -130,7 +130,7 @@ class Replay:
 
     def _run(self, runner: _Runner, records: list[Record], lookups: dict[str, str | None] | None) -> list[Emit]:
         result = decide_chunk(runner.stage, runner.rows, records, lookups=lookups)
-        runner.rows.fold(result)
+        runner.rows.apply_committed(result)
         for fault in result.faults:
             self.faults[fault.code] = self.faults.get(fault.code, 0) + 1
         return result.emits

@@ -29,7 +29,10 @@ from agents.runtime.contract import Emit, Record
 from agents.topics import LINKS, ROSTER, UNATTRIBUTED
 from domain.errors import Refusal
 from streams.health import Detail
-from streams.kafka.read import partitions_of, record_of
+from streams.kafka.consumers import reader
+from streams.kafka.offsets import Place, admin_client, ends, places_of
+from streams.kafka.produce import produce_blocking
+from streams.kafka.read import record_of, tail
 from streams.kafka.settings import KafkaSettings, producer_config
 
 PREFIX: Final = "handoff:directory:"
@@ -156,43 +159,29 @@ class DirectoryKeeper:
 
     def _serve(self) -> None:
         """From what Redis holds to the end of the topics, and on; returns when Redis has lost it."""
-        consumer = Consumer(
-            {
-                **self._kafka.librdkafka(),
-                "group.id": GROUP,  # never joined: positions are Redis's, what is committed is for `handoff lag`
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 50,
-                "log_level": 0,
-            }
-        )
+        # Never joined: positions are in Redis; what is committed is for `handoff lag`.
+        consumer = reader(self._kafka, GROUP)
         producer = Producer(producer_config(self._kafka, **{"log_level": 0, "message.timeout.ms": 30_000}))
         try:
             self._state = "reading"
-            partitions = partitions_of(consumer, list(self._topics))
-            self._start_where_redis_is(consumer, partitions)
+            places = places_of(consumer, list(self._topics))
+            self._start_where_redis_is(consumer, places)
             self._produce_pending(producer)
-            self._follow(consumer, producer, {(part.topic, part.partition) for part in partitions})
+            self._follow(consumer, producer, set(places))
         finally:
             consumer.close()
 
-    def _start_where_redis_is(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _start_where_redis_is(self, consumer: Consumer, places: list[Place]) -> None:
         cluster = str(consumer.list_topics(timeout=10).cluster_id)
         known: Any = self._redis.hgetall(POSITIONS)
-        good = known.get("cluster") == cluster
-        for part in partitions:
-            part.offset = int(known.get(f"{part.topic}/{part.partition}", 0))
-            if good and part.offset > consumer.get_watermark_offsets(part, timeout=10)[1]:
-                good = False
-        if not good:
-            _log.info("reading all anew", known=bool(known))
+        begin = {place: int(known.get(f"{place[0]}/{place[1]}", 0)) for place in places}
+        last = ends(admin_client(self._kafka), places, committed=False)
+        if known.get("cluster") != cluster or any(begin[place] > last[place] for place in places):
+            _log.info("reading all again", known=bool(known))
             self._forget_all()
-            for part in partitions:
-                part.offset = 0
+            begin = dict.fromkeys(places, 0)
             self._redis.hset(POSITIONS, "cluster", cluster)
-        consumer.assign(partitions)
+        consumer.assign([TopicPartition(*place, begin[place]) for place in places])
 
     def _forget_all(self) -> None:
         self._redis.delete(CAUGHT_UP)
@@ -207,20 +196,13 @@ class DirectoryKeeper:
 
     def _follow(self, consumer: Consumer, producer: Producer, behind: set[tuple[str, int]]) -> None:
         looked = time.monotonic()
-        while not self._stopping.is_set():
+        for batch in tail(consumer, size=_BATCH, wait=_WAIT_SECONDS):
+            if self._stopping.is_set():
+                return
             self._beat = now = time.monotonic()
-            records: list[Record] = []
-            positions: dict[str, int] = {}
-            for message in consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
-                error = message.error()
-                where = (message.topic() or "", message.partition() or 0)
-                if error is None:
-                    records.append(record_of(message))
-                    positions[f"{where[0]}/{where[1]}"] = (message.offset() or 0) + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    behind.discard(where)
-                else:
-                    raise KafkaException(error)
+            records = [record_of(message) for message in batch.messages]
+            behind -= batch.ends.keys()
+            positions = {f"{topic}/{number}": at for (topic, number), at in batch.positions.items()} if records else {}
             if records or now - looked > _LOOK_SECONDS:
                 looked = now
                 if not self._redis.hexists(POSITIONS, "cluster"):
@@ -228,7 +210,7 @@ class DirectoryKeeper:
                     return
             if records:
                 self._take(records, positions, producer)
-                self._tell_group(consumer, positions)
+                self._commit_positions(consumer, positions)
             if not behind and self._state != "caught up":
                 self._redis.set(CAUGHT_UP, str(time.time_ns() // 1_000_000))
                 self._state = "caught up"
@@ -273,21 +255,15 @@ class DirectoryKeeper:
                 failed.append(error)
 
         for link in links:
-            while True:
-                try:
-                    producer.produce(
-                        self._links, value=link.value, key=link.key, headers=list(link.headers), on_delivery=delivered
-                    )
-                except BufferError:
-                    producer.poll(0.5)
-                else:
-                    break
+            produce_blocking(
+                producer, self._links, link.value, link.key, headers=list(link.headers), on_delivery=delivered
+            )
         if producer.flush(60) or failed:
             raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
         self._raw.delete(PENDING)
 
     @staticmethod
-    def _tell_group(consumer: Consumer, positions: dict[str, int]) -> None:
+    def _commit_positions(consumer: Consumer, positions: dict[str, int]) -> None:
         offsets = []
         for where, offset in positions.items():
             topic, _, number = where.rpartition("/")

@@ -24,9 +24,10 @@ from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, clock_envelope, due_of
 from agents.topics import TICKS
 from domain.errors import BadDeclaration
+from streams.kafka.consumers import reader
 from streams.kafka.lag import LagReader
-from streams.kafka.produce import hand_over
-from streams.kafka.read import reader, snapshot
+from streams.kafka.produce import produce_blocking
+from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings, producer_config
 from streams.shadow import APP
 from streams.topics import Plan, Topic, apply, cluster_state, plan
@@ -123,12 +124,16 @@ def copy(kafka: KafkaSettings, planned: Sequence[Move], suffix: str, progress: P
         producer_config(kafka, **{"transactional.id": group, "transaction.timeout.ms": 60_000, "linger.ms": 20})
     )
     producer.init_transactions(_SECONDS)
-    told: dict[str, int] = {}
+    copied_of: dict[str, int] = {}
     for move in planned:
         if move.copied:
-            before = sum(told.values())
-            told[move.old] = _copy_topic(kafka, move, group, producer, lambda n, before=before: progress(before + n))  # type: ignore[misc]
-    return told
+            before = sum(copied_of.values())
+            copied_of[move.old] = _copy_topic(kafka, move, group, producer, _after(before, progress))
+    return copied_of
+
+
+def _after(before: int, progress: Progress) -> Progress:
+    return lambda copied: progress(before + copied)
 
 
 def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage], topics: Iterable[Topic]) -> None:
@@ -214,8 +219,8 @@ def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer
                         if not (move.changelog and message.key() == CLOCK_KEY):
                             stamp = message.timestamp()[1]
                             headers = message.headers() or []
-                            hand_over(
-                                producer, move.new, message.key(), message.value(), headers=headers, timestamp=stamp
+                            produce_blocking(
+                                producer, move.new, message.value(), message.key(), headers=headers, timestamp=stamp
                             )
                             copied += 1
                     elif error.code() == KafkaError._PARTITION_EOF:

@@ -1,13 +1,9 @@
-"""THE PAGE: what flows where.
+"""The Faust app of a worker: one agent per stage, and the worker's parts as services (docs/engine.md#faust).
 
-    gateway ──▶ adt.raw.v1, custody.raw.v1, members.roster.v1        (doors)
-    reconcile   one row per source patient: its visits, and whose they are
-            ──▶ member.visits.v1, identity.links.v1, adt.unattributed.v1
-    refer       one row per member: what the visits come to
-            ──▶ member.transitions.v1, member.utilization.v1, ecm.candidates.v1, ecm.watchlist.v1, ecm.alerts.v1
-
-A stage is a value (`agents.stage.Stage`); here each becomes a Faust agent on a channel of chunks. The engine fills the
-channels; nothing of Faust's own Kafka, tables or web server is started.
+What flows where is in `agents.graph`. Each stage is a value (`agents.runtime.contract.Stage`); here it becomes a Faust
+agent on a channel of chunks, named `reconcile` or `refer`. Faust supplies the app, the agents, and the life cycle of
+services: start in order, stop in reverse. It does not dial Kafka: consumer, producer, tables and web server of its own
+are off, since it would deliver records outside the transaction (docs/decisions/0001-engine.md).
 """
 
 from __future__ import annotations
@@ -17,64 +13,80 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from mode import Service
 
 from agents.runtime.contract import Stage
-from streams.engine.handover import Chunk
-
-FLOW = ("reconcile", "refer")
-"""The stages in order of flow."""
+from streams.engine.channel import Chunk
 
 
-class ChannelsOnly(BootStrategy):  # type: ignore[misc]
-    """Starts agents and nothing that would speak to Kafka or listen on a port."""
+class EngineBoot(BootStrategy):  # type: ignore[misc]
+    """The services of an app in the order of their start: sensors, agents, then the engine's own."""
 
     enable_kafka = False
     enable_web = False
+
+    def server(self) -> Iterable[Service]:
+        """All services of the worker."""
+        return self._chain(self.sensors(), self.agents(), self.app.engine_services)  # type: ignore[no-any-return]
 
 
 class App(faust.App):  # type: ignore[misc]
     """Faust's app, without a directory of its own on disk: rows live in changelogs."""
 
-    BootStrategy = ChannelsOnly
+    BootStrategy = EngineBoot
+
+    def __init__(self, app_id: str) -> None:
+        self.engine_services: list[Service] = []
+        super().__init__(
+            app_id,
+            broker="kafka://127.0.0.1:9",  # required by Faust, never dialled
+            autodiscover=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            worker_redirect_stdouts=False,
+        )
 
     def _create_directories(self) -> None:
         """No directories."""
-
-
-async def decide(chunks: AsyncIterator[Chunk]) -> None:
-    """The agent of every stage: decide each chunk as it comes and hand the result back with it."""
-    async for chunk in chunks:
-        chunk.decide()
 
 
 class Topology:
     """A Faust app with one agent per stage."""
 
     def __init__(self, app_id: str, stages: Iterable[Stage]) -> None:
-        self.app = App(
-            app_id,
-            broker="kafka://127.0.0.1:9",  # never dialled
-            autodiscover=False,
-            topic_disable_leader=True,
-            web_enabled=False,
-            worker_redirect_stdouts=False,
-        )
+        self.app = App(app_id)
         self.channels: dict[str, Any] = {}
-        for stage in sorted(stages, key=lambda stage: FLOW.index(stage.name) if stage.name in FLOW else len(FLOW)):
+        for stage in stages:
             channel = self.channels[stage.name] = self.app.channel(maxsize=1024)
-            self.app.agent(channel, name=stage.name)(decide)
 
-    async def start(self) -> None:
-        """Start the agents. Returns when they wait for chunks."""
+            @self.app.agent(channel, name=stage.name)  # type: ignore[untyped-decorator]
+            async def decide(chunks: AsyncIterator[Chunk]) -> None:
+                """Decide each chunk as it comes; its result goes back through its future."""
+                async for chunk in chunks:
+                    chunk.decide()
+
+    async def start(self, services: Iterable[Service] = ()) -> None:
+        """Start the agents, and then `services` in order. Returns when all have started."""
+        self.app.engine_services = [AgentsReady(self.app), *services]
         await self.app.start()
-        await self.app.agents.wait_until_agents_started()
-        # Faust opens the flow when its tables are recovered; ours are restored elsewhere, partition by partition.
-        self.app.flow_control.resume()
 
     async def stop(self) -> None:
-        """Stop the agents."""
+        """Stop the services in reverse order, then the agents."""
         await self.app.stop()
 
     async def send(self, stage: str, chunk: Chunk) -> None:
         """Put a chunk into the channel of a stage's agent."""
         await self.channels[stage].put(chunk)
+
+
+class AgentsReady(Service):  # type: ignore[misc]
+    """Holds back the services after it until the agents wait for chunks."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+
+    async def on_start(self) -> None:
+        """Wait for the agents, and open their flow: Faust opens it after restoring tables, and there are none."""
+        await self._app.agents.wait_until_agents_started()
+        self._app.flow_control.resume()

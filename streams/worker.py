@@ -1,4 +1,9 @@
-"""One worker: one stage, in one process, under one slot."""
+"""One worker: one stage, in one process, under one slot. A Faust app whose parts are services.
+
+Started in this order and stopped in reverse: agents, membership (joins the group, leaves it last), watchdog, ticker,
+checkpointer, pump. So at a stop the pump commits what it decided, a last checkpoint is saved, and only then are the
+partitions given back.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +16,60 @@ from functools import partial
 
 import structlog
 from confluent_kafka import KafkaException
+from mode import Service
 
 from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
-from streams.engine.checkpointer import Saver
-from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED, crash
+from streams.engine.checkpointer import Checkpointer
+from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
-from streams.engine.poll import Intake, stage_consumer
-from streams.engine.preflight import faults_of_topics
+from streams.engine.partitions import Partitions
+from streams.engine.poll import Poller, stage_consumer
 from streams.engine.pump import Pump
-from streams.engine.ticks import Ticker, tick_owned
+from streams.engine.service import EngineService
+from streams.engine.ticks import Ticker, disagrees
 from streams.engine.transactions import Transactions, stage_producer
 from streams.engine.watchdog import Watchdog
 from streams.health import Detail, HealthServer
 from streams.kafka.settings import KafkaSettings
+from streams.topics import check_topics
 from streams.topology import Topology
 
 _log = structlog.get_logger("engine")
+
+
+class Membership(EngineService):
+    """This worker's membership in the consumer group: joined at the start, left as the last thing but the agents."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        poller: Poller,
+        partitions: Partitions,
+        pump: Pump,
+        on_ready: Callable[[], None] | None,
+    ) -> None:
+        super().__init__()
+        self._assignment, self._poller, self._partitions = assignment, poller, partitions
+        self._pump, self._on_ready = pump, on_ready
+
+    async def on_start(self) -> None:
+        """Join the group. Kafka's callbacks come from within the polls."""
+        self._assignment.subscribe()
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _announce(self) -> None:
+        while not self._partitions.complete:
+            await self.sleep(0.02)
+            if self.should_stop:
+                return
+        if self._on_ready is not None:
+            self._on_ready()
+
+    async def on_stop(self) -> None:
+        """Give the partitions back and leave."""
+        await self._pump.call_polling(self._poller.consumer.close)
 
 
 class Worker:
@@ -49,96 +90,100 @@ class Worker:
         self.group = f"{app_id}.{stage.name}"
         self.instance = f"{self.group}.{slot}"
         self.slot = slot
+        self.partitions = Partitions()
         self.pump: Pump | None = None
 
     def alive(self) -> Detail:
-        """Whether the pump comes round."""
+        """Whether the pump completes its turns."""
         quiet = 0.0 if self.pump is None else time.monotonic() - self.pump.beat
         return quiet < self.options.chunk_deadline, {"stage": self.stage.name, "slot": self.slot}
 
     def ready(self) -> Detail:
         """Whether the group has given this worker its partitions and all their rows are restored."""
-        assignment = self.pump.assignment if self.pump is not None else None
         detail = {
             "stage": self.stage.name,
             "slot": self.slot,
-            "assigned": assignment.partitions if assignment is not None else [],
-            "ready": sorted(assignment.ready) if assignment is not None else [],
+            "assigned": self.partitions.numbers,
+            "ready": sorted(self.partitions.ready),
             "committed": self.pump.committed if self.pump is not None else 0,
         }
-        return assignment is not None and assignment.complete, detail
+        return self.partitions.complete, detail
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code. A crash does not return."""
+        stage, options = self.stage, self.options
+        ticker = Ticker(self.kafka, stage.clock, self.partitions, options.tick_every if stage.ticks else None)
+        refused = await self._refused(ticker)
+        if refused is not None:
+            return refused
+        transactions = Transactions(stage, stage_producer(self.kafka, options, self.instance), options)
+        # Fences this slot's predecessor: must come before the group is joined.
+        await asyncio.to_thread(transactions.begin_service)
+
         loop = asyncio.get_running_loop()
+        topology = Topology(self.app_id, [stage])
+        consumer = stage_consumer(self.kafka, options, group=self.group, instance=self.instance)
+        poller = Poller(consumer, options, self.partitions)
+        send = partial(topology.send, stage.name)
+        pump = self.pump = Pump(stage, options, self.partitions, poller, transactions, send, self.lookup)
+
+        def drain() -> None:
+            asyncio.run_coroutine_threadsafe(pump.drain(), loop).result(options.drain)
+
+        assignment = Assignment(stage, self.kafka, options, self.partitions, poller, drain)
+        services = [
+            Membership(assignment, poller, self.partitions, pump, self.on_ready),
+            Watchdog(stage.name, pump, self.kafka, options),
+            ticker,
+            Checkpointer(stage, self.kafka, options, pump),
+            pump,
+        ]
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        await topology.start(services)
+        await stopping.wait()
+        await topology.stop()
+        _log.info("stopped", stage=stage.name, committed=pump.committed)
+        return 0
+
+    async def _refused(self, ticker: Ticker) -> int | None:
+        """The exit code of a worker that must not start, with the reason logged; None for one that may."""
         stage, options = self.stage, self.options
         try:
             faults = await asyncio.to_thread(faults_of_topics, stage, self.kafka, seconds=options.start)
         except KafkaException as error:
             _log.error("cluster not reached", stage=stage.name, code=error.args[0].name())
             return EXIT_CRASHED
+        if not faults and stage.ticks:
+            skew = await asyncio.to_thread(ticker.clock_skew, 10.0)
+            if skew is not None and disagrees(skew):
+                side = "ahead of" if skew > 0 else "behind"
+                faults = [
+                    f"this machine's clock is {abs(skew) // 1000} s {side} the broker's: set it (NTP), start again"
+                ]
         for fault in faults:
             _log.error("refused to start", stage=stage.name, why=fault)
-        if faults:
-            return EXIT_REFUSED
-
-        transactions = Transactions(stage, stage_producer(self.kafka, options, self.instance), options)
-        await asyncio.to_thread(transactions.begin_service)
-        topology = Topology(self.app_id, [stage])
-        await topology.start()
-
-        consumer = stage_consumer(self.kafka, options, group=self.group, instance=self.instance)
-        intake = Intake(consumer, options)
-        pump = Pump(stage, options, intake, transactions, partial(topology.send, stage.name), self.lookup)
-
-        def drain() -> None:
-            asyncio.run_coroutine_threadsafe(pump.drain(), loop).result(options.drain)
-
-        assignment = pump.assignment = Assignment(stage, self.kafka, options, intake, drain)
-        self.pump = pump
-        consumer.subscribe(
-            list(stage.inputs),
-            on_assign=assignment.assigned,
-            on_revoke=assignment.revoked,
-            on_lost=assignment.lost,
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, pump.stop)
-        watchdog = Watchdog(stage.name, pump, self.kafka, options)
-        watchdog.start()
-        ticker = Ticker(self.kafka, stage.clock)
-        beside = [asyncio.create_task(self._announce(assignment))]
-        if stage.ticks and options.tick_every is not None:
-            ticks = tick_owned(ticker, lambda: list(assignment.ready), options.tick_every, _now)
-            beside.append(asyncio.create_task(ticks))
-        saver = Saver(stage, self.kafka, options, pump)
-        beside.append(asyncio.create_task(saver.run()))
-        try:
-            await pump.run()
-        except Exception as bug:
-            crash("pump-failed", stage=stage.name, error=type(bug).__name__)
-        for task in beside:
-            task.cancel()
-        await saver.save()
-        watchdog.stop()
-        await pump.call_polling(consumer.close)
-        ticker.flush(1.0)
-        await topology.stop()
-        _log.info("stopped", stage=stage.name, committed=pump.committed)
-        return 0
-
-    async def _announce(self, assignment: Assignment) -> None:
-        while not assignment.complete:
-            await asyncio.sleep(0.02)
-        if self.on_ready is not None:
-            self.on_ready()
+        return EXIT_REFUSED if faults else None
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
+def faults_of_topics(stage: Stage, kafka: KafkaSettings, *, seconds: float) -> list[str]:
+    """Everything wrong with the stage's topics, in words; empty when it may start. Raises KafkaException.
+
+    Inputs are stamped by the broker: how far ahead of its time a record claims to be is judged by that stamp.
+    """
+    together = dict.fromkeys((*stage.inputs, stage.changelog, *((stage.clock,) if stage.ticks else ())))
+    return check_topics(
+        kafka,
+        (*stage.outputs, stage.dead_letters),
+        [together],
+        compacted=[stage.changelog],
+        append_time=stage.inputs,
+        seconds=seconds,
+    )
 
 
-def spare_collector() -> None:
+def tune_gc() -> None:
     """Let the cycle collector look more rarely, and never at what the imports made: rows and records form no cycles.
 
     Saves about a tenth of the time per record.
@@ -161,9 +206,9 @@ def run_worker(
 ) -> int:
     """Run one worker of `stage` as member `slot` of its group until SIGTERM or SIGINT. Returns the exit code.
 
-    0: stopped cleanly. 2: the topics are not as the stage needs them. The process ends with 70, without returning, when
-    the worker can no longer be sure of what it holds. `on_ready` is called once, when its partitions are restored;
-    `on_health` with the health server's port, before anything else.
+    0: stopped cleanly. 2: the topics are not as the stage needs them, or the clock is wrong. The process ends with 70,
+    without returning, when the worker can no longer be sure of what it holds. `on_ready` is called once, when its
+    partitions are restored; `on_health` with the health server's port, before anything else.
     """
     options = options or EngineOptions()
     worker = Worker(stage, kafka, slot, app_id, options, lookup, on_ready)
@@ -172,7 +217,7 @@ def run_worker(
         health = HealthServer(options.health_host, options.health_port, worker.alive, worker.ready)
         if on_health is not None:
             on_health(health.port)
-    spare_collector()
+    tune_gc()
     try:
         return asyncio.run(worker.run())
     finally:

@@ -112,7 +112,8 @@ def _decide(
 ) -> tuple[MemberRow | None, list[Emit]]:
     now = context.now
     if record.topic == TICKS:
-        if row is None or (row.rules == book.stamp and (row.next_due is None or row.next_due > now)):
+        due = row is not None and row.next_due is not None and row.next_due <= now
+        if row is None or (row.rules == book.stamp and not due and not context.again):
             return row, []
         return derive_outputs(row, row, row_key(record), now, now, book, source)
     before = row if row is not None else new_row()

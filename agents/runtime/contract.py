@@ -56,6 +56,21 @@ class Context(msgspec.Struct, frozen=True):
 
     now: int
     lookups: Mapping[str, str | None] | None = None
+    again: bool = False
+    """A tick after the clock was set back: judge the row though it is not due."""
+
+
+class TooCostly(BaseException):
+    """Raised into a decision that takes too long. No code between the timer and the chunk may catch it."""
+
+
+class Progress:
+    """How many records of a chunk have been begun. The engine reads it while a chunk is decided."""
+
+    __slots__ = ("records",)
+
+    def __init__(self) -> None:
+        self.records = 0
 
 
 Decide = Callable[[Any, Record, Context], tuple[Any, list[Emit]]]

@@ -60,9 +60,9 @@ class ChunkResult(msgspec.Struct, frozen=True):
     """The clock at the last tick of the chunk, or -1 when there was none."""
     faults: list[Fault]
     records: int
-    held: int
-    """Stamps that lay too far ahead of their append time and were held to it."""
-    fired: int
+    clamped_stamps: int
+    """Stamps and ticks that lay too far ahead of their append time and were held to it."""
+    due_decided: int
     """Rows decided because they were due."""
 
 
@@ -126,6 +126,8 @@ class RowStore(Protocol):
     """One partition's rows as of the last committed transaction, and its clock (ms UTC)."""
 
     clock: int
+    again: bool
+    """Every row is due at the next tick: the clock was set back (`set_back`)."""
 
     def __len__(self) -> int: ...
 
@@ -153,7 +155,11 @@ class RowStore(Protocol):
         """The last record has been taken: `due` may be asked from now on."""
         ...
 
-    def fold(self, result: ChunkResult, position: int | None = None) -> None:
+    def set_back(self, clock: int) -> None:
+        """Set a clock that ran ahead of real time back to `clock` (ms UTC), and make every row due once."""
+        ...
+
+    def apply_committed(self, result: ChunkResult, position: int | None = None) -> None:
         """Take what a committed transaction wrote; `position`, where told, is the changelog's offset after it."""
         ...
 
@@ -169,12 +175,13 @@ class MemoryStore:
     what the row says. Every row that is ever due has a right entry.
     """
 
-    __slots__ = ("clock", "heap", "sealed")
+    __slots__ = ("again", "clock", "heap", "sealed")
 
     def __init__(self) -> None:
         self.sealed: dict[str, bytes] = {}
         self.heap: list[tuple[int, str]] = []
         self.clock = 0
+        self.again = False
 
     def __len__(self) -> int:
         return len(self.sealed)
@@ -212,6 +219,9 @@ class MemoryStore:
 
     def due(self, clock: int) -> Iterator[tuple[int, str]]:
         """Rows that are due at `clock`, in no order; the heap stays as it is."""
+        if self.again:
+            yield from ((0, key) for key in self.sealed)
+            return
         heap, sealed = self.heap, self.sealed
         waiting = [0]
         while waiting:
@@ -224,7 +234,11 @@ class MemoryStore:
                 yield due, key
             waiting += (2 * index + 1, 2 * index + 2)
 
-    def fold(self, result: ChunkResult, position: int | None = None) -> None:  # noqa: ARG002
+    def set_back(self, clock: int) -> None:
+        """Set the clock back and make every row due once."""
+        self.clock, self.again = clock, True
+
+    def apply_committed(self, result: ChunkResult, position: int | None = None) -> None:  # noqa: ARG002
         """Take what a committed transaction wrote; the position does not matter to memory."""
         sealed, heap = self.sealed, self.heap
         for key, row in result.changed.items():
@@ -238,6 +252,7 @@ class MemoryStore:
                 heappush(heap, (int.from_bytes(due, "big", signed=True), key))
         self.clock = max(self.clock, result.clock)
         if result.ticked >= 0:
+            self.again = False
             self._drop_stale(result.ticked)
         if len(heap) > 2 * len(sealed) + 1024:
             self.finish_restore()

@@ -1,7 +1,8 @@
-"""The programme's rules as values: what `rules/` declares, once it has been read.
+"""The program's rules as values: what `rules/` declares, once it has been read.
 
-Rules are data (docs/semantics.md#rules-are-data). A rule set is compared, hashed and carried as a whole; `check` says everything
-that is wrong with one. Days are ordinals (`date.toordinal`), `None` means open; both ends of a validity are included.
+Rules are data (docs/semantics.md#rules-are-data). A rule set is compared, hashed and carried as a whole; `check` lists
+everything that is wrong with one. Days are ordinals (`date.toordinal`), `None` means open; both ends of a validity are
+included.
 """
 
 from __future__ import annotations

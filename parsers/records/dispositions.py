@@ -1,7 +1,7 @@
-"""Reading what plans and care management send about a member: roster rows and answers to candidates.
+"""Roster rows and answers of care management, as the member stage reads them.
 
-Both are JSON (docs/records.md#membersrosterv1, docs/records.md#ecmdispositionsv1). What the member stage does not need (names, addresses,
-identifiers) is skipped unread.
+Both are JSON (docs/records.md#membersrosterv1, docs/records.md#ecmdispositionsv1). Names, addresses and identifiers are
+skipped: the member stage does not use them.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Unusable(Exception):
     """A checkpoint that is not whole."""
 
 
-class Standing(msgspec.Struct, frozen=True, array_like=True):
+class CheckpointMeta(msgspec.Struct, frozen=True, array_like=True):
     """What a checkpoint stands for."""
 
     topic_id: str
@@ -57,14 +57,14 @@ def file_of(folder: Path, changelog: str, partition: int) -> Path:
     return folder / f"{changelog}-{partition}.rows"
 
 
-def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:
+def write(path: Path, meta: CheckpointMeta, rows: Mapping[str, bytes]) -> None:
     """Write a checkpoint so that either the former or this one is there whole. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = path.with_suffix(".new")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb") as file:
         file.write(_MAGIC)
-        _write_frame(file, msgspec.msgpack.encode(standing))
+        _write_frame(file, msgspec.msgpack.encode(meta))
         entries = iter(rows.items())
         while block := dict(islice(entries, _BLOCK)):
             _write_frame(file, msgspec.msgpack.encode(block))
@@ -74,8 +74,10 @@ def write(path: Path, standing: Standing, rows: Mapping[str, bytes]) -> None:
     scratch.replace(path)
 
 
-def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> tuple[Standing, MemoryStore] | None:
-    """The rows of a checkpoint, without their heap, if there is one and `usable(standing)` finds nothing wrong with it.
+def read(
+    path: Path, usable: Callable[[CheckpointMeta], str], *, oldest: int = 1
+) -> tuple[CheckpointMeta, MemoryStore] | None:
+    """The rows of a checkpoint, without their heap, if there is one and `usable(meta)` finds nothing wrong with it.
 
     `usable` answers with what is wrong, or with an empty text. `oldest` is the earliest row version that can be read.
     """
@@ -83,8 +85,8 @@ def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> t
         with open(path, "rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise Unusable("no checkpoint of this version")
-            standing = msgspec.msgpack.decode(_read_frame(file), type=Standing)
-            wrong = usable(standing)
+            meta = msgspec.msgpack.decode(_read_frame(file), type=CheckpointMeta)
+            wrong = usable(meta)
             if wrong:
                 raise Unusable(wrong)
             rows = MemoryStore()
@@ -93,10 +95,10 @@ def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> t
                 if oldest > 1 and any(version_of(row) < oldest for row in block.values()):
                     raise Unusable("rows older than this version reads")
                 rows.sealed.update(block)
-            if len(rows) != standing.rows:
+            if len(rows) != meta.rows:
                 raise Unusable("rows are missing")
-            rows.clock = standing.clock
-            return standing, rows
+            rows.clock = meta.clock
+            return meta, rows
     except FileNotFoundError:
         return None
     except (Unusable, OSError, msgspec.DecodeError) as found:
@@ -104,15 +106,15 @@ def read(path: Path, usable: Callable[[Standing], str], *, oldest: int = 1) -> t
         return None
 
 
-def judge(standing: Standing, *, topic_id: str, partition: int, schema: int, start: int, end: int) -> str:
+def judge(meta: CheckpointMeta, *, topic_id: str, partition: int, schema: int, start: int, end: int) -> str:
     """What is wrong with a checkpoint for a changelog whose partition reaches from `start` to `end`; empty: nothing."""
-    if standing.topic_id != topic_id or standing.partition != partition:
+    if meta.topic_id != topic_id or meta.partition != partition:
         return "of another topic"
-    if standing.schema > schema:
-        return f"of schema version {standing.schema}"
-    if not start <= standing.offset <= end:
-        return f"at {standing.offset}, while the changelog reaches from {start} to {end}"
-    if time.time() * 1000 - standing.written > OLDEST:
+    if meta.schema > schema:
+        return f"of schema version {meta.schema}"
+    if not start <= meta.offset <= end:
+        return f"at {meta.offset}, while the changelog reaches from {start} to {end}"
+    if time.time() * 1000 - meta.written > OLDEST:
         return "too old"
     return ""
 

@@ -27,13 +27,13 @@ def _unarmed(point: str, before: Callable[[], Any] | None = None) -> None:
     """No test has armed a point."""
 
 
-def _arm(order: str) -> Callable[..., None]:
+def _armed(order: str) -> Callable[..., None]:
     name, _, nth = order.partition(":")
     if name not in POINTS:
         raise ValueError(f"HANDOFF_KILL_AT names no kill point; there are: {', '.join(POINTS)}")
     left = int(nth or 1)
 
-    def reach(point: str, before: Callable[[], Any] | None = None) -> None:
+    def failpoint(point: str, before: Callable[[], Any] | None = None) -> None:
         nonlocal left
         if point != name:
             return
@@ -43,9 +43,9 @@ def _arm(order: str) -> Callable[..., None]:
                 before()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return reach
+    return failpoint
 
 
 _order = os.environ.get("HANDOFF_KILL_AT")
-reach: Final[Callable[..., None]] = _arm(_order) if _order else _unarmed
+failpoint: Final[Callable[..., None]] = _armed(_order) if _order else _unarmed
 """`reach(point, before)`: the process has come to `point`. `before` runs ahead of the kill (to have records sent)."""

@@ -12,10 +12,16 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     max_records: int = 2_000
     """Records one poll takes at most."""
+    max_bytes: int = 8 * 1024 * 1024
+    """Bytes of values after which a batch ends."""
     linger: float = 0.02
     """How long a poll that has a record waits for more."""
     idle: float = 0.25
     """How long a poll waits for its first record."""
+    chunk_seconds: float = 5.0
+    """No further record of a chunk is begun after this time: the rest waits for the next transaction."""
+    record_budget: float = 10.0
+    """A record whose decision takes longer is set aside as `too-costly`. A third of `chunk_deadline`."""
     tick_every: float | None = 60.0
     """How often the owner of a partition produces a tick; None: somebody else does."""
     session: float = 10.0

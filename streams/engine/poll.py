@@ -1,4 +1,4 @@
-"""Intake: what one poll brings, as records grouped by partition."""
+"""The poller: what one poll brings, as records grouped by partition, bounded in count and in bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, Message
 
 from agents.runtime.contract import Record
-from streams.engine.crash import crash
-from streams.engine.failpoints import reach
+from streams.engine.crash import crash, refuse
+from streams.engine.failpoints import failpoint
 from streams.engine.options import EngineOptions
+from streams.engine.partitions import Partitions
+from streams.kafka.consumers import member
 from streams.kafka.settings import KafkaSettings
 
 _NO_HEADERS: Final[dict[str, bytes]] = {}
@@ -28,59 +30,39 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def stage_consumer(kafka: KafkaSettings, options: EngineOptions, *, group: str, instance: str) -> Consumer:
-    """A consumer that joins `group` as the static member `instance`, and reads what is committed."""
-    return Consumer(
-        {
-            **kafka.librdkafka(),
-            "group.id": group,
-            "group.instance.id": instance,
-            "partition.assignment.strategy": "range",
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "session.timeout.ms": int(options.session * 1000),
-            "heartbeat.interval.ms": int(options.session * 250),
-            "max.poll.interval.ms": int(max(60.0, options.session * 2) * 1000),
-            "fetch.wait.max.ms": 50,
-            "fetch.queue.backoff.ms": 10,
-            "max.partition.fetch.bytes": 4 * 1024 * 1024,
-            "queued.min.messages": 20_000,
-            "queued.max.messages.kbytes": 64 * 1024,
-            "topic.metadata.refresh.interval.ms": 30_000,
-            "error_cb": on_client_error,
-        }
-    )
+    """The consumer of a stage: static member `instance` of `group`."""
+    return member(kafka, group=group, instance=instance, session=options.session, on_error=on_client_error)
 
 
 def on_client_error(error: KafkaError) -> None:
-    """librdkafka's own trouble: passing outages are its to mend, a fatal error (a fenced member) ends the worker."""
+    """Handle librdkafka client errors: it retries passing outages itself; a fatal error (fenced) ends the worker."""
     if error.fatal():
         crash("consumer-fatal", code=error.name())
 
 
-class Intake:
-    """Polls in a thread of its own; `poll` blocks.
+class Poller:
+    """Polls on a thread of its own; `poll` blocks.
 
     Everything that changes the consumer happens on that thread: librdkafka lets a resume from another thread wait until
     the polls pause.
     """
 
-    def __init__(self, consumer: Consumer, options: EngineOptions) -> None:
+    def __init__(self, consumer: Consumer, options: EngineOptions, partitions: Partitions) -> None:
         self.consumer = consumer
-        self.expecting: Callable[[], bool] = lambda: False
-        """Whether somebody is about to `soon` something: polls are kept short then."""
-        self._options = options
+        self._options, self._partitions = options, partitions
         self._rebalances = 0
         self._soon: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._left: list[Message] = []
+        """Messages that were consumed and did not fit into the last batch."""
 
     def soon(self, act: Callable[[], None]) -> None:
-        """Have `act` run on the polling thread before its next poll. May be called from any thread."""
+        """Run `act` on the polling thread before its next poll. May be called from any thread."""
         self._soon.put(act)
 
     def rebalanced(self) -> None:
-        """Called from a rebalance callback, hence from within `poll`: what that poll gathered before is void."""
+        """Called from a rebalance callback, hence from within `poll`: messages gathered before it are void."""
         self._rebalances += 1
+        self._left.clear()
 
     def poll(self) -> Batch | None:
         """The next batch; None when nothing came, or when partitions changed hands meanwhile."""
@@ -88,27 +70,37 @@ class Intake:
         while not self._soon.empty():
             self._soon.get()()
         before = self._rebalances
-        messages = consume(1, _SHORT if self.expecting() else options.idle)
-        if messages and options.max_records > 1:
-            messages += consume(options.max_records - 1, options.linger)
+        messages, self._left = self._left, []
+        if not messages:
+            # While partitions are being restored polls are short: `soon` is about to be called.
+            messages = consume(1, _SHORT if self._partitions.restoring else options.idle)
+            if messages and options.max_records > 1:
+                messages += consume(options.max_records - 1, options.linger)
         if not messages or self._rebalances != before:
             return None
-        reach("after-consume")
-        return batch_of(messages)
+        failpoint("after-consume")
+        batch, taken = batch_of(messages, options.max_bytes, options.max_records)
+        self._left = messages[taken:]
+        return batch if batch.chunks else None
 
 
-def batch_of(messages: list[Message]) -> Batch:
-    """Messages as records by partition, in the order in which they came."""
+def batch_of(messages: list[Message], max_bytes: int, max_records: int) -> tuple[Batch, int]:
+    """(messages as records by partition in their order, how many of them).
+
+    The batch ends with the message that brings it to `max_bytes` of values or `max_records`.
+    """
     chunks: dict[int, list[Record]] = {}
     positions: dict[tuple[str, int], int] = {}
     last: Any = None
     chunk: list[Record] = []
+    size = taken = 0
     for message in messages:
+        taken += 1
         error = message.error()
         if error is not None:
-            _meet(error)
+            _check(error, message)
             continue
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        topic, partition, offset, value = message.topic(), message.partition(), message.offset(), message.value()
         if partition != last:
             last, chunk = partition, chunks.setdefault(partition, [])
         headers = message.headers()
@@ -118,15 +110,30 @@ def batch_of(messages: list[Message]) -> Batch:
                 partition,
                 offset,
                 message.key(),
-                message.value(),
+                value,
                 message.timestamp()[1],
                 dict(headers) if headers else _NO_HEADERS,
             )
         )
         positions[topic, partition] = offset + 1
-    return Batch(chunks, positions)
+        if value is not None:
+            size += len(value)
+            if size >= max_bytes:
+                break
+        if taken >= max_records:
+            break
+    return Batch(chunks, positions), taken
 
 
-def _meet(error: KafkaError) -> None:
+def _check(error: KafkaError, message: Message) -> None:
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        refuse(
+            "position-not-retained",
+            topic=message.topic(),
+            partition=message.partition(),
+            remedy="records were deleted before they were read; move the group's position on purpose, then restart",
+        )
+    if error.code() == KafkaError._PARTITION_EOF:
+        return
     if error.fatal() or not (error.retriable() or error.code() in _PASSING):
         crash("consume-failed", code=error.name())

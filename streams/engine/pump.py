@@ -1,7 +1,7 @@
-"""The pump: poll, have decided, commit, fold. One per stage and worker.
+"""The pump: poll, have decided, commit, apply. One per stage and worker (docs/engine.md#loop).
 
 While a transaction is being committed the next batch is already decided, on top of what is being committed. At most one
-commit is outstanding. Rows change only when Kafka holds the transaction; whatever goes wrong before ends the process.
+commit is outstanding. Rows change only when Kafka holds the transaction; any failure before that ends the process.
 """
 
 from __future__ import annotations
@@ -12,72 +12,84 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+from mode import Service
+
 from agents.runtime.chunk import questions
 from agents.runtime.contract import Stage
-from streams.engine.assignment import Assignment
+from streams import signals
+from streams.engine.budget import Budget
+from streams.engine.channel import Chunk
 from streams.engine.crash import crash
-from streams.engine.failpoints import reach
-from streams.engine.handover import Chunk
+from streams.engine.failpoints import failpoint
 from streams.engine.lookup import Lookup, ask
 from streams.engine.options import EngineOptions
-from streams.engine.poll import Batch, Intake
-from streams.engine.report import report
-from streams.engine.transactions import Decided, Transactions
+from streams.engine.partitions import Partitions
+from streams.engine.poll import Batch, Poller
+from streams.engine.service import EngineService
+from streams.engine.transactions import Outcome, Transactions
 
 Send = Callable[[Chunk], Awaitable[None]]
 
 
-class Pump:
-    """`run` until `stop`. Lives in the event loop; polls and commits on a thread each."""
+class Pump(EngineService):
+    """Runs in the event loop from start to stop; polls and commits on a thread each."""
 
     def __init__(
         self,
         stage: Stage,
         options: EngineOptions,
-        intake: Intake,
+        partitions: Partitions,
+        poller: Poller,
         transactions: Transactions,
         send: Send,
         lookup: Lookup | None,
     ) -> None:
-        self.assignment: Assignment | None = None
+        super().__init__()
         self.committed = 0
         """Records committed since the start."""
         self.beat = time.monotonic()
-        """When the pump last came round."""
+        """When the pump last completed a poll or a decision."""
         self.handed_out: float | None = None
         """Since when chunks are with the agent, or None."""
-        self._stage, self._options, self._intake, self.transactions = stage, options, intake, transactions
+        self.partitions, self.transactions = partitions, transactions
+        self._stage, self._options, self._poller = stage, options, poller
         self._send, self._lookup = send, lookup
+        self._budget = Budget(options.record_budget)
         self._busy = asyncio.Lock()
-        self._open: tuple[Decided, asyncio.Future[dict[int, int]]] | None = None
-        self._stopping = False
+        self._open: tuple[Outcome, asyncio.Future[dict[int, int]]] | None = None
+        self._finished = asyncio.Event()
         self._polling = ThreadPoolExecutor(1, "poll")
         self._committing = ThreadPoolExecutor(1, "commit")
 
-    def stop(self) -> None:
-        """Take in nothing more; `run` returns when all that was decided is committed."""
-        self._stopping = True
+    async def on_start(self) -> None:
+        """Arm the time budget of decisions."""
+        self._budget.install()
 
-    async def run(self) -> None:
-        """Pump until stopped."""
+    async def on_stop(self) -> None:
+        """Return when all that was decided is committed."""
+        await self._finished.wait()
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _run(self) -> None:
         poll = self._poll()
-        while not self._stopping:
+        while not self.should_stop:
             batch = await poll
             poll = self._poll()
             self.beat = time.monotonic()
             async with self._busy:
                 if self._open is not None and self._open[1].done():
-                    await self._settle()
-                if batch is not None:
-                    await self._turn(batch)
+                    await self._apply()
+                while batch is not None:
+                    batch = await self._turn(batch)
         await poll
         await self.drain()
+        self._finished.set()
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
         """While this is held no decision and no transaction is under way, and the rows are as committed."""
         async with self._busy:
-            await self._settle()
+            await self._apply()
             yield
 
     async def drain(self) -> None:
@@ -90,8 +102,7 @@ class Pump:
 
         Commits the positions where they already are: a worker that has been replaced is fenced, and ends.
         """
-        assert self.assignment is not None
-        again = Decided({}, dict(self.assignment.moved), self.assignment.metadata, {})
+        again = Outcome({}, dict(self.partitions.moved), self.partitions.metadata, {})
         await asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, again)
 
     async def call_polling(self, act: Callable[[], None]) -> None:
@@ -99,22 +110,34 @@ class Pump:
         await asyncio.get_running_loop().run_in_executor(self._polling, act)
 
     def _poll(self) -> asyncio.Future[Batch | None]:
-        return asyncio.get_running_loop().run_in_executor(self._polling, self._intake.poll)
+        return asyncio.get_running_loop().run_in_executor(self._polling, self._poller.poll)
 
-    async def _turn(self, batch: Batch) -> None:
-        """Have one batch decided, and begin its transaction as soon as the one before is done."""
-        assignment = self.assignment
-        assert assignment is not None
+    async def _turn(self, batch: Batch) -> Batch | None:
+        """Have a batch decided and begin its transaction; what the time budget left undecided, or None."""
         under = self._open[0].results if self._open is not None else {}
-        asked = [question for records in batch.chunks.values() for question in questions(self._stage, records)]
+        with self._budget.watch() as progress:
+            asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
         lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
+        if lookups is None:
+            signals.directory_unavailable(self._stage.name)
         self.handed_out = time.monotonic()
+        until = self.handed_out + self._options.chunk_seconds
         chunks = []
         for partition, records in batch.chunks.items():
-            rows = assignment.ready.get(partition)
+            rows = self.partitions.ready.get(partition)
             if rows is None:
                 crash("record-of-no-partition-of-ours", stage=self._stage.name, source=records[0].coordinates)
-            chunk = Chunk(self._stage, partition, records, rows, under.get(partition), lookups, self._options.row_limit)
+            chunk = Chunk(
+                self._stage,
+                partition,
+                records,
+                rows,
+                under.get(partition),
+                lookups,
+                self._options.row_limit,
+                self._budget,
+                until,
+            )
             await self._send(chunk)
             chunks.append(chunk)
         try:
@@ -122,27 +145,44 @@ class Pump:
         except Exception as bug:
             crash("decision-failed", stage=self._stage.name, error=type(bug).__name__)
         self.handed_out = None
-        reach("after-decide")
-        oldest = {partition: records[0].timestamp for partition, records in batch.chunks.items()}
-        decided = Decided(results, batch.positions, assignment.metadata, oldest)
-        await self._settle()
-        writing = asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, decided)
-        self._open = decided, writing
+        self.beat = time.monotonic()
+        failpoint("after-decide")
+        decided = {partition: batch.chunks[partition][: result.records] for partition, result in results.items()}
+        oldest = {partition: records[0].timestamp for partition, records in decided.items()}
+        left = {
+            partition: records[results[partition].records :]
+            for partition, records in batch.chunks.items()
+            if results[partition].records < len(records)
+        }
+        positions = batch.positions if not left else _positions(batch, left)
+        outcome = Outcome(results, positions, self.partitions.metadata, oldest)
+        await self._apply()
+        writing = asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, outcome)
+        self._open = outcome, writing
+        return Batch(left, batch.positions) if left else None
 
-    async def _settle(self) -> None:
-        """Wait for the outstanding commit and fold what it wrote into the rows."""
+    async def _apply(self) -> None:
+        """Wait for the outstanding commit and apply what it wrote to the rows."""
         if self._open is None:
             return
-        decided, writing = self._open
+        outcome, writing = self._open
         try:
-            reached = await writing
+            changelog = await writing
         except Exception as bug:
             crash("commit-failed", stage=self._stage.name, error=type(bug).__name__)
-        assert self.assignment is not None
-        for partition, result in decided.results.items():
-            self.assignment.ready[partition].fold(result, reached.get(partition))
+        for partition, result in outcome.results.items():
+            self.partitions.ready[partition].apply_committed(result, changelog.get(partition))
             self.committed += result.records
-        self.assignment.moved.update(decided.positions)
+        self.partitions.moved.update(outcome.positions)
         self._open = None
-        reach("after-fold")
-        report(self._stage.name, decided, self.assignment.ready, time.time() * 1000)
+        failpoint("after-fold")
+        signals.committed(self._stage.name, outcome, self.partitions.ready, time.time() * 1000)
+
+
+def _positions(batch: Batch, left: dict[int, list]) -> dict[tuple[str, int], int]:  # type: ignore[type-arg]
+    """Input positions after the records that were decided: before the first that is left, per topic."""
+    positions = dict(batch.positions)
+    for partition, records in left.items():
+        for record in reversed(records):
+            positions[record.topic, partition] = record.offset
+    return positions

@@ -13,14 +13,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, ChunkResult, clock_envelope
 from streams.engine.crash import crash
-from streams.engine.failpoints import reach
+from streams.engine.failpoints import failpoint
 from streams.engine.metrics import TRANSACTIONS
 from streams.engine.options import EngineOptions
 from streams.engine.poll import on_client_error
+from streams.kafka.produce import produce_blocking
 from streams.kafka.settings import KafkaSettings, producer_config
 
 
-class Decided(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True):
     """What one poll's chunks came to, by partition, and where the input stands after them."""
 
     results: dict[int, ChunkResult]
@@ -64,9 +65,9 @@ class Transactions:
 
     def begin_service(self) -> None:
         """Fence the slot's predecessor and have its open transaction aborted. Must come before the group is joined."""
-        self._insist("init", lambda: self._producer.init_transactions(10.0), self._options.start)
+        self._retry("init", lambda: self._producer.init_transactions(10.0), self._options.start)
 
-    def write(self, decided: Decided) -> dict[int, int]:
+    def write(self, decided: Outcome) -> dict[int, int]:
         """Write and commit. Returns only if all of it is in Kafka: the changelog's position after it, by partition.
 
         With rows in memory nobody needs the positions, and there are none.
@@ -75,19 +76,19 @@ class Transactions:
         began = self.open_since = time.monotonic()
         limit = self._options.transaction
         producer = self._producer
-        self._insist("begin", producer.begin_transaction, limit)
-        reach("after-begin")
+        self._retry("begin", producer.begin_transaction, limit)
+        failpoint("after-begin")
         try:
             self._produce(decided)
         except KafkaException as error:
             crash("produce-failed", stage=self._stage.name, code=error.args[0].name())
-        reach("after-produce", producer.flush)
+        failpoint("after-produce", producer.flush)
         offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in decided.positions.items()]
-        self._insist("offsets", lambda: producer.send_offsets_to_transaction(offsets, decided.metadata, limit), limit)
-        reach("after-offsets", producer.flush)
-        self._insist("commit", lambda: producer.commit_transaction(limit), limit)
+        self._retry("offsets", lambda: producer.send_offsets_to_transaction(offsets, decided.metadata, limit), limit)
+        failpoint("after-offsets", producer.flush)
+        self._retry("commit", lambda: producer.commit_transaction(limit), limit)
         self.open_since = None
-        reach("after-commit")
+        failpoint("after-commit")
         TRANSACTIONS.observe(time.monotonic() - began)
         return self._reached
 
@@ -96,35 +97,24 @@ class Transactions:
         if error is None:
             self._reached[int(message.partition() or 0)] = int(message.offset() or 0) + 1
 
-    def _produce(self, decided: Decided) -> None:
-        produce, changelog = self._send, self._stage.changelog
+    def _produce(self, decided: Outcome) -> None:
+        producer, changelog = self._producer, self._stage.changelog
         for partition, result in decided.results.items():
             for key, row in result.changed.items():
-                produce(changelog, row, key.encode(), partition)
-            produce(changelog, clock_envelope(result.clock), CLOCK_KEY, partition, self._noting)
+                produce_blocking(producer, changelog, row, key.encode(), partition)
+            clock = clock_envelope(result.clock)
+            if self._noting is None:
+                produce_blocking(producer, changelog, clock, CLOCK_KEY, partition)
+            else:
+                produce_blocking(producer, changelog, clock, CLOCK_KEY, partition, on_delivery=self._noting)
             for emit in result.emits:
-                produce(
-                    emit.topic,
-                    emit.value,
-                    emit.key,
-                    -1 if emit.partition is None else emit.partition,
-                    headers=list(emit.headers) if emit.headers else None,
-                )
-
-    def _send(self, *args: Any, headers: list[tuple[str, bytes]] | None = None) -> None:
-        producer = self._producer
-        while True:
-            try:
-                if headers is None:
-                    producer.produce(*args)
+                at = -1 if emit.partition is None else emit.partition
+                if emit.headers:
+                    produce_blocking(producer, emit.topic, emit.value, emit.key, at, headers=list(emit.headers))
                 else:
-                    producer.produce(*args, headers=headers)
-                return
-            except BufferError:
-                # The queue is full: wait for it to drain. The transaction's time-out bounds how long.
-                producer.poll(0.05)
+                    produce_blocking(producer, emit.topic, emit.value, emit.key, at)
 
-    def _insist(self, step: str, call: Callable[[], object], seconds: float) -> None:
+    def _retry(self, step: str, call: Callable[[], object], seconds: float) -> None:
         """Call, again while the failure is one that librdkafka calls retriable, for `seconds` at most."""
         deadline = time.monotonic() + seconds
         while True:

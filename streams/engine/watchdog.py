@@ -1,4 +1,4 @@
-"""The watchdog: a worker that no longer moves ends itself, so that the supervisor starts another."""
+"""The watchdog: a worker that makes no progress ends itself, so that the supervisor starts another."""
 
 from __future__ import annotations
 
@@ -7,43 +7,57 @@ import sys
 import time
 from threading import Event, Thread
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 
 from streams.engine.crash import crash
 from streams.engine.options import EngineOptions
+from streams.engine.partitions import Place
 from streams.engine.pump import Pump
+from streams.engine.service import EngineService
+from streams.kafka.lag import Peek
+from streams.kafka.offsets import admin_client, ends
 from streams.kafka.settings import KafkaSettings
 
 _GRACE = 3.0
 """Seconds past the time-out after which Kafka has aborted a transaction anyway."""
 
 
-class Watchdog(Thread):
-    """Looks, from a thread of its own, whether chunks come back, the pump comes round, and the lag is worked off."""
+class Watchdog(EngineService):
+    """Checks, on a thread of its own, that chunks come back, that the pump runs, and that waiting records are decided.
+
+    A thread, since a decision that never ends holds the event loop.
+    """
 
     def __init__(self, stage: str, pump: Pump, kafka: KafkaSettings, options: EngineOptions) -> None:
-        super().__init__(name="watchdog", daemon=True)
+        super().__init__()
         self._stage, self._pump, self._options = stage, pump, options
-        self._admin = AdminClient({**kafka.librdkafka(), "log_level": 0})
+        self._admin = admin_client(kafka)
+        self._peek = Peek(kafka)
         self._done = Event()
-        self._seen = (-1, 0, time.monotonic())
+        self._thread = Thread(target=self._watch, name="watchdog", daemon=True)
+        self._waiting: tuple[int, dict[Place, int], float] = (-1, {}, 0.0)
+        """Records committed, the positions at which records waited, and since when both are unchanged."""
 
-    def stop(self) -> None:
-        """Look no more."""
+    async def on_start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def on_stop(self) -> None:
+        """Stop the thread."""
         self._done.set()
 
-    def run(self) -> None:
-        """Look every second, and after the lag more rarely."""
-        looks = 0
+    def _watch(self) -> None:
+        """Check the pump every second, and the lag every quarter of its limit."""
+        rounds = 0
         while not self._done.wait(1.0):
-            looks += 1
-            self.look_at_pump(time.monotonic())
-            if looks % max(1, int(self._options.stall_deadline / 4)) == 0:
-                self.look_at_lag(time.monotonic())
+            rounds += 1
+            self.check_pump(time.monotonic())
+            if rounds % max(1, int(self._options.stall_deadline / 4)) == 0:
+                self.check_lag(time.monotonic())
+        self._peek.close()
 
-    def look_at_pump(self, now: float) -> None:
-        """Crash if a chunk has been out too long, a transaction too, or the pump has not come round."""
+    def check_pump(self, now: float) -> None:
+        """Crash if a chunk or a transaction is overdue, or if the pump has not completed a turn."""
         handed_out = self._pump.handed_out
         if handed_out is not None and now - handed_out > self._options.chunk_deadline:
             _show_threads()
@@ -55,37 +69,37 @@ class Watchdog(Thread):
             _show_threads()
             crash("pump-stopped", stage=self._stage, seconds=round(now - self._pump.beat))
 
-    def look_at_lag(self, now: float) -> None:
-        """Crash if nothing has been committed for too long while the lag has grown."""
-        committed, lag_then, since = self._seen
-        lag = self._lag()
-        if lag is None:
-            return
-        if self._pump.committed != committed or lag == 0:
-            self._seen = self._pump.committed, lag, now
-        elif lag > lag_then and now - since > self._options.stall_deadline:
-            crash("no-progress", stage=self._stage, lag=lag, seconds=round(now - since))
+    def check_lag(self, now: float) -> None:
+        """Crash if a record has waited at an unchanged position for too long while nothing was committed.
 
-    def _lag(self) -> int | None:
-        """Records waiting in the partitions that are restored; None when that cannot be told.
-
-        Asks through a client of its own: the consumer belongs to the thread that polls.
+        Quiet is no stall: the end of a topic may lie behind the markers of transactions, which are no records.
         """
-        assignment = self._pump.assignment
-        if assignment is None:
-            return None
-        stands = assignment.positions
-        if not stands:
-            return None
-        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in stands}
+        waiting = self._positions_with_records()
+        if waiting is None:
+            return
+        committed, before, since = self._waiting
+        stuck = {place: at for place, at in waiting.items() if before.get(place) == at}
+        if self._pump.committed != committed or not stuck:
+            self._waiting = self._pump.committed, waiting, now
+        elif now - since > self._options.stall_deadline:
+            crash("no-progress", stage=self._stage, places=len(stuck), seconds=round(now - since))
+
+    def _positions_with_records(self) -> dict[Place, int] | None:
+        """Input positions of restored partitions at which a committed record waits; None without an answer.
+
+        Uses clients of its own: the consumer belongs to the thread that polls.
+        """
+        positions = self._pump.partitions.positions
+        if not positions:
+            return {}
         try:
-            answers = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=5)
-            ends = {(place.topic, place.partition): int(end.result(5).offset) for place, end in answers.items()}
+            last = ends(self._admin, positions, seconds=5.0)
+            behind = {(*place, at) for place, at in positions.items() if at < last[place]}
+            return {(topic, number): at for topic, number, at in self._peek.with_records(behind)}
         except (KafkaException, TimeoutError):
             return None
-        return sum(max(0, end - stands[place]) for place, end in ends.items())
 
 
 def _show_threads() -> None:
-    """Say on stderr which line of code each thread stands at: lines only, no values."""
+    """Write the line of code that each thread is at to stderr: lines only, no values."""
     faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)

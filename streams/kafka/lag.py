@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import msgspec
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streams.kafka.consumers import peeker, reader
+from streams.kafka.offsets import Place, admin_client, committed, ends, places_of, starts
 from streams.kafka.settings import KafkaSettings
 
 _SECONDS: Final = 5.0
@@ -22,7 +23,6 @@ _PEEK_SECONDS: Final = 1.5
 
 _NOTHING: Final = -1
 
-Place = tuple[str, int]
 Waiting = tuple[str, int, int]
 """Topic, partition, and the offset from which on records wait."""
 
@@ -63,73 +63,39 @@ class LagReader:
 
     def __init__(self, kafka: KafkaSettings, groups: Mapping[str, Sequence[str]]) -> None:
         self._groups = {group: tuple(kafka.actual(topic) for topic in topics) for group, topics in groups.items()}
-        quiet = {
-            **kafka.librdkafka(),
-            "enable.auto.commit": False,
-            "log_level": 2,  # faults are raised here, and told by whoever asks
-        }
-        self._admin = AdminClient({**kafka.librdkafka(), "log_level": 2})
+        self._admin = admin_client(kafka)
         # Positions are asked for through consumers that name the group and never subscribe, so that they are no members
         # of it. The admin client's own request brings the process down with a segmentation fault when a coordinator
         # moves (librdkafka 2.16 looks for a consumer's group there, and an admin client has none).
-        self._asking = {group: Consumer({**quiet, "group.id": group}) for group in groups}
-        self._peeking = Consumer(
-            {
-                **quiet,
-                "group.id": "handoff-lag",  # never joined: partitions are assigned by hand
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 20,
-                "fetch.message.max.bytes": 16_384,
-                "queued.max.messages.kbytes": 1024,
-            }
-        )
-        self._appended: dict[Waiting, int] = {}
-        """Append times (ms UTC) of the records that waited at the last reading: they do not change."""
+        self._consumers = {group: reader(kafka, group) for group in groups}
+        self._peek = Peek(kafka)
 
     def read(self, now: int) -> LagReading:
         """One reading; `now` is ms UTC. Topics that do not exist are left out. Raises KafkaException."""
-        topics = {topic for names in self._groups.values() for topic in names}
-        known = self._admin.list_topics(timeout=_SECONDS).topics
-        parts = {
-            topic: [TopicPartition(topic, number) for number in known[topic].partitions]
-            for topic in topics
-            if topic in known and known[topic].error is None
-        }
-        every = [part for of_topic in parts.values() for part in of_topic]
-        if not every:
+        places = places_of(self._admin, sorted({t for names in self._groups.values() for t in names}), missing_ok=True)
+        if not places:
             return LagReading(now, (), self._members())
-        ends = self._offsets(every, OffsetSpec.latest())
-        starts = self._offsets(every, OffsetSpec.earliest())
-        positions: dict[tuple[str, str, int], int | None] = {}
-        for group, names in self._groups.items():
-            wanted = [part for name in names for part in parts.get(name, ())]
-            if wanted:
-                positions |= self._positions(group, wanted)
+        last = ends(self._admin, places, seconds=_SECONDS)
+        first = starts(self._admin, places, seconds=_SECONDS)
+        positions = self._positions(places)
+        # Records wait from the committed position on, even where some of them are no longer retained; the oldest that
+        # can be looked at is the first that is.
         waiting = {
-            (topic, number, max(starts[topic, number], position or 0))
+            (topic, number, max(first[topic, number], position or 0))
             for (_, topic, number), position in positions.items()
         }
-        waiting = {place for place in waiting if place[2] < ends[place[0], place[1]]}
-        oldest = self._peek(waiting)
-        lags = []
-        for (group, topic, number), position in positions.items():
-            first, end = max(starts[topic, number], position or 0), ends[topic, number]
-            lag, seconds = max(0, end - first), 0.0
-            if lag:
-                appended = oldest.get((topic, number, first))
-                if appended == _NOTHING:  # only the markers of transactions lie between
-                    lag = 0
-                elif appended is not None:
-                    seconds = max(0.0, (now - appended) / 1000)
-            lags.append(PartitionLag(group, topic, number, position, end, lag, round(seconds, 3)))
+        oldest = self._peek.append_times({place for place in waiting if place[2] < last[place[0], place[1]]})
+        lags = [
+            _lag(group, (topic, number), position, first[topic, number], last[topic, number], oldest, now)
+            for (group, topic, number), position in positions.items()
+        ]
         return LagReading(now, sorted(lags, key=lambda lag: (lag.group, lag.topic, lag.partition)), self._members())
 
     def close(self) -> None:
         """Close the connections."""
-        for consumer in (*self._asking.values(), self._peeking):
+        for consumer in self._consumers.values():
             consumer.close()
+        self._peek.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,17 +103,13 @@ class LagReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _offsets(self, parts: Sequence[TopicPartition], spec: Any) -> dict[Place, int]:
-        found = self._admin.list_offsets(
-            dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
-        )
-        return {(part.topic, part.partition): future.result().offset for part, future in found.items()}
-
-    def _positions(self, group: str, parts: list[TopicPartition]) -> dict[tuple[str, str, int], int | None]:
-        return {
-            (group, part.topic, part.partition): part.offset if part.error is None and part.offset >= 0 else None
-            for part in self._asking[group].committed(parts, timeout=_SECONDS)
-        }
+    def _positions(self, places: Sequence[Place]) -> dict[tuple[str, str, int], int | None]:
+        found = {}
+        for group, topics in self._groups.items():
+            wanted = [place for place in places if place[0] in topics]
+            for place, position in committed(self._consumers[group], wanted, seconds=_SECONDS).items():
+                found[group, *place] = position
+        return found
 
     def _members(self) -> dict[str, int]:
         """How many workers each group has; 0 for a group that does not exist yet."""
@@ -161,23 +123,54 @@ class LagReader:
                 members[group] = 0
         return members
 
-    def _peek(self, places: set[Waiting]) -> dict[Waiting, int]:
+
+class Peek:
+    """The first record at or after given places, by a consumer that joins no group. For one thread; `close` it."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._consumer = peeker(kafka)
+        self._appended: dict[Waiting, int] = {}
+        """Append times (ms UTC) of the records that waited at the last call: they do not change."""
+
+    def with_records(self, places: set[Waiting]) -> list[Waiting]:
+        """Those of the places at or after which a committed record is, not only markers of transactions."""
+        return [place for place, at in self.append_times(places).items() if at != _NOTHING]
+
+    def append_times(self, places: set[Waiting]) -> dict[Waiting, int]:
         """Append times (ms UTC) of the first record at or after each place, `_NOTHING` where none is.
 
-        A place that does not answer in time is missing: it is asked again at the next reading.
+        A place that does not answer in time is missing: it is looked at again at the next call.
         """
         found = {place: self._appended[place] for place in places if place in self._appended}
         asked = {(topic, number): offset for topic, number, offset in places - found.keys()}
         if asked:
-            self._peeking.assign([TopicPartition(topic, number, offset) for (topic, number), offset in asked.items()])
+            self._consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in asked.items()])
         deadline = time.monotonic() + _PEEK_SECONDS
         while asked and time.monotonic() < deadline:
-            for message in self._peeking.consume(64, timeout=0.1):
+            for message in self._consumer.consume(64, timeout=0.1):
                 place = (message.topic() or "", message.partition() or 0)
                 error = message.error()
                 if place not in asked or (error is not None and error.code() != KafkaError._PARTITION_EOF):
                     continue
                 found[(*place, asked.pop(place))] = _NOTHING if error is not None else message.timestamp()[1]
-        self._peeking.unassign()
+        self._consumer.unassign()
         self._appended = {place: at for place, at in found.items() if at != _NOTHING}
         return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+
+def _lag(
+    group: str, place: Place, position: int | None, first: int, end: int, oldest: Mapping[Waiting, int], now: int
+) -> PartitionLag:
+    """The lag of one partition, from the committed position (the start where there is none) to the end."""
+    lag = max(0, end - (first if position is None else position))
+    seconds = 0.0
+    appended = oldest.get((*place, max(first, position or 0)))
+    if appended == _NOTHING:  # only the markers of transactions lie between
+        lag = 0
+    elif lag and appended is not None:
+        seconds = max(0.0, (now - appended) / 1000)
+    return PartitionLag(group, *place, position, end, lag, round(seconds, 3))

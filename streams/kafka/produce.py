@@ -23,6 +23,7 @@ from streams.kafka.settings import KafkaSettings, producer_config
 _log = structlog.get_logger("produce")
 _POLL_SECONDS: Final = 0.2
 _LOAD_SECONDS: Final = 300
+_FULL_SECONDS: Final = 0.05
 TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
@@ -81,7 +82,7 @@ class ConfirmedProducer:
                 },
             )
         )
-        self._told: list[tuple[asyncio.Future[None], KafkaError | None]] = []
+        self._answered: list[tuple[asyncio.Future[None], KafkaError | None]] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._thread.start()
@@ -118,29 +119,29 @@ class ConfirmedProducer:
         left = await asyncio.to_thread(self._producer.flush, seconds)
         self._stopping = True
         await asyncio.to_thread(self._thread.join, 5.0)
-        self._settle(self._take())
+        self._resolve(self._take())
         return int(left)
 
     def _delivered(self, future: asyncio.Future[None], error: KafkaError | None, _: Any) -> None:
         """Runs in the thread that polls (or flushes)."""
-        self._told.append((future, error))
+        self._answered.append((future, error))
 
     def _poll(self) -> None:
         while not self._stopping:
             self._producer.poll(_POLL_SECONDS)
-            if self._told:
+            if self._answered:
                 try:
-                    self._loop.call_soon_threadsafe(self._settle, self._take())
+                    self._loop.call_soon_threadsafe(self._resolve, self._take())
                 except RuntimeError:
                     return  # the loop is closed: nobody waits any more
 
     def _take(self) -> list[tuple[asyncio.Future[None], KafkaError | None]]:
-        told, self._told = self._told, []
-        return told
+        answered, self._answered = self._answered, []
+        return answered
 
     @staticmethod
-    def _settle(told: list[tuple[asyncio.Future[None], KafkaError | None]]) -> None:
-        for future, error in told:
+    def _resolve(answered: list[tuple[asyncio.Future[None], KafkaError | None]]) -> None:
+        for future, error in answered:
             if future.done():
                 continue
             if error is None:
@@ -172,7 +173,7 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
         producer.init_transactions(30)
         producer.begin_transaction()
         for emit in emits:
-            hand_over(producer, kafka.actual(emit.topic), emit.key, emit.value, headers=list(emit.headers))
+            produce_blocking(producer, kafka.actual(emit.topic), emit.value, emit.key, headers=list(emit.headers))
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)
@@ -188,16 +189,20 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
     return count
 
 
-def hand_over(producer: Producer, topic: str, key: bytes | None, value: bytes | None, **more: Any) -> None:
-    """Give the producer a record, as soon as its queue has room. `more`: headers, timestamp. Raises KafkaException."""
+def produce_blocking(
+    producer: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int = -1, **more: Any
+) -> None:
+    """Put a record into the producer's queue, as soon as there is room. `more`: headers, timestamp, on_delivery.
+
+    The queue empties as records are written or given up after `message.timeout.ms`, which bounds the wait. Raises
+    KafkaException.
+    """
     while True:
         try:
-            producer.produce(topic, value=value, key=key, **more)
-        except BufferError:
-            producer.poll(0.5)
-        else:
-            producer.poll(0)
+            producer.produce(topic, value, key, partition, **more)
             return
+        except BufferError:
+            producer.poll(_FULL_SECONDS)
 
 
 def _abort(producer: Producer) -> None:

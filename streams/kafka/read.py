@@ -1,42 +1,86 @@
-"""Reading topics from outside the workers: whole, as they stand now, or on and on. Always `read_committed`."""
+"""Reading topics outside a stage's input: whole, as they are now, or for as long as they grow. Always `read_committed`.
+
+`tail` is the one loop over a consumer; the functions below it, the restore, the directory, the migration and the
+console are built on it.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.runtime.contract import Record
+from streams.kafka.consumers import reader
+from streams.kafka.offsets import Place, TopicMissing, admin_client, ends, places_of
 from streams.kafka.settings import KafkaSettings
 
-_BATCH = 2000
-_SILENT_SECONDS = 15.0
+__all__ = [
+    "Batch",
+    "TopicMissing",
+    "at_places",
+    "documents",
+    "follow",
+    "latest",
+    "record_of",
+    "snapshot",
+    "tail",
+]
+
+_BATCH: Final = 2000
+_SILENT_SECONDS: Final = 15.0
 
 
-class TopicMissing(Exception):
-    """The cluster does not have this topic."""
+class Batch(msgspec.Struct, frozen=True):
+    """What one call of the consumer brought.
 
-
-def reader(kafka: KafkaSettings, group: str = "handoff-reading") -> Consumer:
-    """Reads committed records of partitions that are assigned by hand, and tells when it has come to the end.
-
-    Joins nothing, and commits nothing by itself; positions that are asked for are those of `group`.
+    `ends` holds the partitions whose end was reached, with the offset after the last record or marker there. It is
+    reported again whenever a partition has grown and its end is reached anew.
     """
-    return Consumer(
-        {
-            **kafka.librdkafka(),
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 50,
+
+    messages: list[Message]
+    ends: dict[Place, int]
+
+    @property
+    def positions(self) -> dict[Place, int]:
+        """The next offset to read, of each partition that the batch is about."""
+        found = {
+            (message.topic() or "", message.partition() or 0): (message.offset() or 0) + 1 for message in self.messages
         }
-    )
+        for place, end in self.ends.items():
+            found[place] = max(end, found.get(place, 0))
+        return found
+
+
+def tail(
+    consumer: Consumer, *, size: int = _BATCH, wait: float = 0.05, silence: float | None = None
+) -> Iterator[Batch]:
+    """Batches of at most `size` messages from a reader's assigned partitions, without end; empty when none came.
+
+    `wait` (seconds) is how long a batch that is not full waits for more. Raises KafkaException, also when nothing has
+    come for `silence` seconds: where the end is not reached yet, a cluster that answers brings something.
+    """
+    last_heard = time.monotonic()
+    while True:
+        messages: list[Message] = []
+        reached: dict[Place, int] = {}
+        for message in consumer.consume(size, wait):
+            error = message.error()
+            if error is None:
+                messages.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                reached[message.topic() or "", message.partition() or 0] = message.offset() or 0
+            elif error.fatal() or not error.retriable():
+                raise KafkaException(error)
+        if messages or reached:
+            last_heard = time.monotonic()
+        elif silence is not None and time.monotonic() - last_heard > silence:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read"))
+        yield Batch(messages, reached)
 
 
 def record_of(message: Message) -> Record:
@@ -53,21 +97,6 @@ def record_of(message: Message) -> Record:
     )
 
 
-def _declared(kafka: KafkaSettings, record: Record) -> Record:
-    if not kafka.topics:
-        return record
-    return msgspec.structs.replace(record, topic=kafka.declared(record.topic), stored=record.topic)
-
-
-def partitions_of(consumer: Consumer, topics: Sequence[str]) -> list[TopicPartition]:
-    """Every partition of the topics. Raises TopicMissing."""
-    known = consumer.list_topics(timeout=10).topics
-    missing = [topic for topic in topics if topic not in known or known[topic].error is not None]
-    if missing:
-        raise TopicMissing(", ".join(missing))
-    return [TopicPartition(topic, number, 0) for topic in topics for number in known[topic].partitions]
-
-
 def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
     """Every committed record of the topics up to their ends as they are now; order holds within a partition.
 
@@ -75,27 +104,14 @@ def snapshot(kafka: KafkaSettings, topics: Sequence[str]) -> Iterator[Record]:
     """
     consumer = reader(kafka)
     try:
-        waiting = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
-        consumer.assign(waiting)
-        open_partitions = {(part.topic, part.partition) for part in waiting}
-        heard = time.monotonic()
-        while open_partitions:
-            # `consume` waits for a full batch: the time-out bounds how long the last few records are held back.
-            messages = consumer.consume(_BATCH, timeout=0.05)
-            if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _SILENT_SECONDS:
-                raise KafkaException(
-                    KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read")
-                )
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield _declared(kafka, record_of(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard((message.topic() or "", message.partition() or 0))
-                else:
-                    raise KafkaException(error)
+        unread = set(places_of(consumer, [kafka.actual(topic) for topic in topics]))
+        consumer.assign([TopicPartition(*place, 0) for place in unread])
+        for batch in tail(consumer, silence=_SILENT_SECONDS):
+            for message in batch.messages:
+                yield _declared(kafka, record_of(message))
+            unread -= batch.ends.keys()
+            if not unread:
+                return
     finally:
         consumer.close()
 
@@ -105,39 +121,30 @@ def at_places(kafka: KafkaSettings, places: Iterable[tuple[str, int, int]]) -> I
 
     Raises KafkaException when the cluster does not answer; a topic or partition that is gone has no records.
     """
+    by_partition: dict[Place, set[int]] = {}
+    for topic, partition, offset in places:
+        by_partition.setdefault((topic, partition), set()).add(offset)
     consumer = reader(kafka)
     try:
-        known = consumer.list_topics(timeout=10).topics
-        by_partition: dict[tuple[str, int], set[int]] = {}
-        for topic, partition, offset in places:
-            if topic in known and partition in known[topic].partitions:
-                by_partition.setdefault((topic, partition), set()).add(offset)
-        for (topic, partition), wanted in sorted(by_partition.items()):
-            yield from _at_offsets(consumer, topic, partition, sorted(wanted))
+        known = set(places_of(consumer, sorted({topic for topic, _ in by_partition}), missing_ok=True))
+        for place in sorted(by_partition.keys() & known):
+            yield from _at_offsets(consumer, place, sorted(by_partition[place]))
     finally:
         consumer.close()
 
 
-def _at_offsets(consumer: Consumer, topic: str, partition: int, wanted: list[int]) -> Iterator[Record]:
+def _at_offsets(consumer: Consumer, place: Place, wanted: list[int]) -> Iterator[Record]:
     position = -1
-    heard = time.monotonic()
     while wanted:
         if position < 0 or wanted[0] - position > _BATCH:
-            consumer.assign([TopicPartition(topic, partition, wanted[0])])
+            consumer.assign([TopicPartition(*place, wanted[0])])
             position = wanted[0]
-        message = consumer.poll(0.2)
-        if message is None:
-            if time.monotonic() - heard > _SILENT_SECONDS:
-                raise KafkaException(
-                    KafkaError(KafkaError._TIMED_OUT, "the cluster went silent while a topic was read")
-                )
-            continue
-        heard = time.monotonic()
-        error = message.error()
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:
-            return
-        if error is not None:
-            raise KafkaException(error)
+        for batch in tail(consumer, size=1, wait=0.2, silence=_SILENT_SECONDS):
+            if batch.ends:
+                return
+            if batch.messages:
+                break
+        message = batch.messages[0]
         position = (message.offset() or 0) + 1
         if message.offset() == wanted[0]:
             yield record_of(message)
@@ -163,23 +170,25 @@ def documents(kafka: KafkaSettings, topic: str) -> dict[str, dict[str, Any]]:
 
 
 def follow(kafka: KafkaSettings, topics: Sequence[str], *, from_start: bool = True) -> Iterator[Record | None]:
-    """Records as they are committed, for ever; None now and then when there are none, so that the caller can stop."""
+    """Records as they are committed, without end; None now and then when there are none, so that the caller can stop.
+
+    Raises TopicMissing and KafkaException.
+    """
     consumer = reader(kafka)
     try:
-        parts = partitions_of(consumer, [kafka.actual(topic) for topic in topics])
-        if not from_start:
-            for part in parts:
-                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]
-        consumer.assign(parts)
-        while True:
-            messages = consumer.consume(_BATCH, timeout=0.25)
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield _declared(kafka, record_of(message))
-                elif error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-            if not messages:
+        places = places_of(consumer, [kafka.actual(topic) for topic in topics])
+        begin = dict.fromkeys(places, 0) if from_start else ends(admin_client(kafka), places)
+        consumer.assign([TopicPartition(*place, begin[place]) for place in places])
+        for batch in tail(consumer, wait=0.25):
+            for message in batch.messages:
+                yield _declared(kafka, record_of(message))
+            if not batch.messages:
                 yield None
     finally:
         consumer.close()
+
+
+def _declared(kafka: KafkaSettings, record: Record) -> Record:
+    if not kafka.topics:
+        return record
+    return msgspec.structs.replace(record, topic=kafka.declared(record.topic), stored=record.topic)

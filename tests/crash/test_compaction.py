@@ -50,4 +50,4 @@ def few_left(counted: Counted) -> bool:
     counted.produce(1)
     records = sum(len(each) for each in counted.read(counted.stage.changelog).values())
     ends = ends_of(counted.kafka, counted.stage.changelog, range(2), 20.0)
-    return records < sum(end for _, end in ends.reach.values()) / 2
+    return records < sum(end for _, end in ends.offsets.values()) / 2

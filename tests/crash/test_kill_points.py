@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.mark.parametrize("rows", ["memory", "disk"])
 def test_a_kill_at_the_point(kafka: HasBootstrap, tmp_path: Path, point: str, nth: int, rows: str) -> None:
     if not MANY and (rows == "disk" or point not in TELLING):
-        pytest.skip("part of `make crash`; with rows on disk, tests/streams/test_engine_shelf.py has two of them")
+        pytest.skip("part of `make crash`; with rows on disk, tests/streams/engine/test_rocksdb.py has two of them")
     options = {"max_records": 150, "rows": rows, "checkpoint_folder": str(tmp_path) if rows == "disk" else None}
     with Counted(kafka.bootstrap, partitions=2) as counted:
         counted.produce(2_000)

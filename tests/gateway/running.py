@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from agents.runtime.contract import Record
 from gateway.ingress import Ingress, Topics
@@ -16,8 +16,9 @@ from gateway.listener import Listener, MllpConfig
 from parsers.hl7.ack import Ack, read_ack
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles, SenderProfile, Trust
+from streams.kafka.offsets import places_of
 from streams.kafka.produce import ConfirmedProducer
-from streams.kafka.read import partitions_of, record_of
+from streams.kafka.read import record_of
 from streams.kafka.settings import KafkaSettings
 from tests.support.kafka import TopicNames, make_topics
 
@@ -48,7 +49,7 @@ def everything(kafka: KafkaSettings, topic: str) -> list[Record]:
     )
     found: list[Record] = []
     try:
-        parts = partitions_of(consumer, [topic])
+        parts = [TopicPartition(*place, 0) for place in places_of(consumer, [topic])]
         consumer.assign(parts)
         left = len(parts)
         deadline = time.monotonic() + 30

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents import reconcile
-from agents.runtime.chunk import RECORD_LIMIT, decide_chunk
+from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Emit, Record
 from agents.runtime.store import MemoryStore
 from agents.topics import ADT_RAW, VISITS
@@ -30,6 +30,7 @@ from handoff.redrive import CUT, GONE, SUPERSEDED, UNKNOWN, Redrive
 from handoff.replay import Replay
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles, SenderProfile
+from parsers.records.dead_letters import LIMIT as RECORD_LIMIT
 from parsers.records.documents import comparable
 from parsers.records.links import Link, encode_link
 from parsers.records.roster import encode_roster, load_roster
@@ -166,9 +167,9 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
 
     rows = MemoryStore()
     with monkeypatch.context() as patched:
-        patched.setattr(reconcile, "read_adt", stumbles)
+        patched.setattr("agents.reconcile.decide.read_adt", stumbles)
         result = decide_chunk(reconcile.stage(profiles, provisional=True), rows, records, lookups={})
-        rows.fold(result)
+        rows.apply_committed(result)
     (emitted,) = [emit for emit in result.emits if emit.topic == LETTERS]
     set_aside = Record(LETTERS, 0, 0, emitted.key, emitted.value, 50, dict(emitted.headers))
     assert set_aside.headers["code"] == b"internal-error"
@@ -176,7 +177,7 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
     assert again is not None
     driven = [Record(ADT_RAW, 0, 3 + n, again.key, again.value, 60, dict(again.headers)) for n in range(2)]
     first = decide_chunk(stage, rows, driven[:1], lookups={})
-    rows.fold(first)
+    rows.apply_committed(first)
     mended = visits_of([*result.emits, *first.emits])
     # A row that was there when the bug struck goes on saying so.
     usual = unharmed["GENHOSP|V100"].pop("flags")

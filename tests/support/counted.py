@@ -26,7 +26,8 @@ from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from agents.topics import TICKS
 from streams.engine.options import EngineOptions
 from streams.engine.poll import batch_of
-from streams.engine.restore import changelog_reader, ends_of, restore
+from streams.engine.restore import ends_of, restore
+from streams.kafka.consumers import BULK, reader
 from streams.kafka.settings import KafkaSettings, producer_config
 from tests.support.count_worker import Order
 from tests.support.counting import Row, counting_stage, fact
@@ -156,7 +157,7 @@ class Counted:
 
     def ends(self) -> dict[int, int]:
         """The end of the facts, by partition."""
-        reached = patiently(lambda: ends_of(self.kafka, self.facts, range(self.partitions), 10.0)).reach
+        reached = patiently(lambda: ends_of(self.kafka, self.facts, range(self.partitions), 10.0)).offsets
         return {partition: end for partition, (_, end) in reached.items()}
 
     def progress(self) -> str:
@@ -181,7 +182,7 @@ class Counted:
         for partition, records in self.read(self.facts).items():
             state = MemoryStore()
             result: ChunkResult = decide_chunk(self.stage, state, records)
-            state.fold(result)
+            state.apply_committed(result)
             rows[partition] = decoded(state, self.stage)
             outputs.update(emit.value or b"" for emit in result.emits if emit.topic == self.counts)
         return rows, outputs
@@ -239,8 +240,8 @@ class WorkerProcess:
         self.turns: list[dict[str, Any]] = []
         """When it took and gave up rows."""
         self._readers = [Thread(target=self._listen, daemon=True), Thread(target=self._read_log, daemon=True)]
-        for reader in self._readers:
-            reader.start()
+        for thread in self._readers:
+            thread.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -262,8 +263,8 @@ class WorkerProcess:
     def wait(self, seconds: float = 30.0) -> int:
         """Wait for the end; the exit code."""
         code = self._process.wait(seconds)
-        for reader in self._readers:
-            reader.join(5)
+        for thread in self._readers:
+            thread.join(5)
         return code
 
     def wait_or(self, seconds: float) -> int | None:
@@ -330,12 +331,12 @@ def read_committed(kafka: KafkaSettings, topic: str, partitions: int) -> dict[in
 
     Waits for transactions that are open there: a dead worker's hides what others committed after it until it times out.
     """
-    marks = {partition: mark for partition, (_, mark) in ends_of(kafka, topic, range(partitions), 30.0).reach.items()}
+    marks = {partition: mark for partition, (_, mark) in ends_of(kafka, topic, range(partitions), 30.0).offsets.items()}
     return {partition: list(_read_partition(kafka, topic, partition, mark)) for partition, mark in marks.items()}
 
 
 def _read_partition(kafka: KafkaSettings, topic: str, partition: int, mark: int) -> Iterator[Record]:
-    consumer = changelog_reader(kafka)
+    consumer = reader(kafka, "handoff.restore", BULK)
     consumer.assign([TopicPartition(topic, partition, 0)])
     deadline = time.monotonic() + 60
     at = 0
@@ -347,7 +348,7 @@ def _read_partition(kafka: KafkaSettings, topic: str, partition: int, mark: int)
                 error = message.error()
                 assert error is None or error.code() == KafkaError._PARTITION_EOF, error
                 at = message.offset() + (error is None)
-            for chunk in batch_of([message for message in messages if message.error() is None]).chunks.values():
+            for chunk in batch_of([m for m in messages if m.error() is None], 2**40, 2**40)[0].chunks.values():
                 yield from chunk
     finally:
         consumer.close()

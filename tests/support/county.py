@@ -38,7 +38,7 @@ class PatientStage:
         headers = {"sender": sender, "received": str(received).encode()}
         record = Record(topic, 0, self.offset, key.encode(), value, received, headers)
         result = decide_chunk(self.stage, self.rows, [record], lookups=self.lookups)
-        self.rows.fold(result)
+        self.rows.apply_committed(result)
         self.faults += [fault.code for fault in result.faults]
         self.emits += result.emits
         out = list(result.emits)

@@ -168,12 +168,12 @@ def in_chunks(stage: Stage, records: Sequence[Record], size: int, row_limit: int
     for start in range(0, len(records), size):
         result: ChunkResult = decide_chunk(stage, rows, records[start : start + size], under=under, row_limit=row_limit)
         if under is not None:
-            rows.fold(under)
+            rows.apply_committed(under)
         under = result
         emits += result.emits
         faults += [fault.code for fault in result.faults]
     if under is not None:
-        rows.fold(under)
+        rows.apply_committed(under)
     return Ran(decoded(rows, stage), emits, faults)
 
 

@@ -38,16 +38,16 @@ def run(
     for start in range(0, len(records), size):
         result = decide_chunk(STAGE, rows, records[start : start + size], under=under, row_limit=row_limit)
         if under is not None:
-            rows.fold(under)
+            rows.apply_committed(under)
             under = None
         if overlapped:
             under = result
         else:
-            rows.fold(result)
+            rows.apply_committed(result)
         emits += result.emits
         results.append(result)
     if under is not None:
-        rows.fold(under)
+        rows.apply_committed(under)
     return rows, emits, results
 
 
@@ -232,14 +232,14 @@ def test_the_clock_follows_the_latest_stamp_and_never_runs_backwards() -> None:
     ]
     result = decide_chunk(stage, MemoryStore(), records)
     assert [at - T0 for at in seen] == [-10, -10, AHEAD, AHEAD, AHEAD + 7, AHEAD + 7]
-    assert result.held == 2
+    assert result.clamped_stamps == 2
     assert result.clock == T0 + AHEAD + 7
 
 
 def test_a_tick_tells_its_own_time_not_when_it_was_written() -> None:
     records = [record(0, fact(1, "a", do="due", at=T0 - 50), received=T0 - 100), tick(1, T0 - 60)]
     result = decide_chunk(STAGE, MemoryStore(), records)
-    assert (result.clock, result.ticked, result.fired) == (T0 - 60, T0 - 60, 0)
+    assert (result.clock, result.ticked, result.due_decided) == (T0 - 60, T0 - 60, 0)
 
 
 def test_a_tick_fires_what_is_due_once_oldest_first_and_the_rest_waits() -> None:
@@ -255,7 +255,7 @@ def test_a_tick_fires_what_is_due_once_oldest_first_and_the_rest_waits() -> None
         for overlapped in (False, True):
             rows, emits, results = run(records, size, overlapped=overlapped)
             assert [each["due"] for each in said(emits) if "due" in each] == ["b", "a"]
-            assert sum(result.fired for result in results) == 2
+            assert sum(result.due_decided for result in results) == 2
             assert [key for _, key in rows.due(2**62)] == ["c"]
 
 
@@ -271,7 +271,7 @@ def test_a_row_that_stays_due_fires_again_at_the_next_tick() -> None:
     stage = msgspec.structs.replace(STAGE, decide=decide)
     rows = MemoryStore()
     for each in (record(0, fact(1, "a", do="due", at=T0)), tick(1, T0 + 1), tick(2, T0 + 2), tick(3, T0 + 3)):
-        rows.fold(decide_chunk(stage, rows, [each]))
+        rows.apply_committed(decide_chunk(stage, rows, [each]))
     assert fired == [1, 2, 3]
 
 
@@ -283,9 +283,9 @@ def test_a_bug_in_a_tick_writes_no_dead_letter_and_keeps_the_row_due() -> None:
 
     stage = msgspec.structs.replace(STAGE, decide=decide)
     rows = MemoryStore()
-    rows.fold(decide_chunk(stage, rows, [record(0, fact(1, "a", do="due", at=T0))]))
+    rows.apply_committed(decide_chunk(stage, rows, [record(0, fact(1, "a", do="due", at=T0))]))
     result = decide_chunk(stage, rows, [tick(1, T0 + 1)])
-    rows.fold(result)
+    rows.apply_committed(result)
     assert result.emits == []
     assert [fault.code for fault in result.faults] == ["internal-error"]
     assert result.rows["a"].impaired
@@ -315,10 +315,10 @@ def test_each_question_is_asked_once_and_unreadable_records_ask_none() -> None:
 
 def test_a_row_that_is_removed_is_removed() -> None:
     rows = MemoryStore()
-    rows.fold(decide_chunk(STAGE, rows, [record(0, fact(1, "a")), record(1, fact(2, "b"))]))
+    rows.apply_committed(decide_chunk(STAGE, rows, [record(0, fact(1, "a")), record(1, fact(2, "b"))]))
     result = decide_chunk(STAGE, rows, [record(2, fact(3, "a", do="remove"))])
     assert result.changed == {"a": None}
-    rows.fold(result)
+    rows.apply_committed(result)
     assert list(rows.sealed) == ["b"]
 
 

@@ -10,7 +10,7 @@ from agents.runtime.contract import Record
 from agents.runtime.rename import renamed
 from agents.runtime.store import MemoryStore, decoded
 from agents.shadow import shadowed
-from domain.patient.row import Claim, OwnerAnnouncement
+from domain.patient.row import Claim, OwnerAnnouncement, PatientRow
 from parsers.hl7.profiles import Profiles
 from parsers.records.links import Link, encode_link
 from parsers.records.ticks import Tick, write_tick
@@ -88,7 +88,7 @@ def test_a_shadow_hears_the_live_directory_but_not_the_live_merges() -> None:
 
     def row_after(*records: Record) -> PatientRow:
         rows = MemoryStore()
-        rows.fold(decide_chunk(shadow, rows, [record("adt.raw.v1", MESSAGE), *records], lookups={}))
+        rows.apply_committed(decide_chunk(shadow, rows, [record("adt.raw.v1", MESSAGE), *records], lookups={}))
         row: PatientRow = decoded(rows, shadow)["GENHOSP|100"]
         return row
 

@@ -57,8 +57,8 @@ def test_what_this_version_cannot_read_is_refused(value: bytes) -> None:
 
 def test_a_result_moves_the_clock_on_only() -> None:
     rows = MemoryStore()
-    rows.fold(result({}, clock=9))
-    rows.fold(result({}, clock=5))
+    rows.apply_committed(result({}, clock=9))
+    rows.apply_committed(result({}, clock=5))
     assert rows.clock == 9
 
 
@@ -79,7 +79,7 @@ def test_the_due_rows_are_those_whose_time_has_come(steps: list[tuple[dict[str, 
             else:
                 model[key] = due
                 sealed[key] = envelope(1, None if due == NEVER else due, b"")
-        rows.fold(result(sealed, ticked=ticked))
+        rows.apply_committed(result(sealed, ticked=ticked))
         for clock in (0, 7, 20):
             assert set(rows.due(clock)) == {(due, key) for key, due in model.items() if due <= clock}
 
@@ -87,6 +87,6 @@ def test_the_due_rows_are_those_whose_time_has_come(steps: list[tuple[dict[str, 
 def test_the_heap_does_not_grow_with_changes() -> None:
     rows = MemoryStore()
     for due in range(10_000):
-        rows.fold(result({"a": envelope(1, due, b"")}))
+        rows.apply_committed(result({"a": envelope(1, due, b"")}))
     assert len(rows.heap) < 2_000
     assert list(rows.due(NEVER - 1)) == [(9_999, "a")]

@@ -59,7 +59,7 @@ def test_a_changed_row_is_written_in_the_new_version_and_no_other_is() -> None:
     result = decide_chunk(STAGE, rows, [record("a"), record("c", 1)])
     assert {key: version_of(row or b"") for key, row in result.changed.items()} == {"a": 3, "c": 3}
     assert [msgspec.json.decode(emit.value or b"")["count"] for emit in result.emits] == [12, 31]
-    rows.fold(result)
+    rows.apply_committed(result)
     assert {key: version_of(row) for key, row in rows.sealed.items()} == {"a": 3, "b": 2, "c": 3}
     assert decoded(rows, STAGE)["a"].count == 12
 
@@ -80,9 +80,9 @@ def test_an_earlier_row_is_due_when_it_said_so() -> None:
     )
     tick = Record(TICKS, 0, 0, b"0", write_tick(Tick(60)), 60)
     result = decide_chunk(STAGE, rows, [tick])
-    assert result.fired == 2
+    assert result.due_decided == 2
     assert {key: version_of(row or b"") for key, row in result.changed.items()} == {"a": 3, "b": 3}
-    rows.fold(result)
+    rows.apply_committed(result)
     assert set(rows.due(1_000)) == {(70, "c")}
 
 
@@ -93,7 +93,7 @@ def test_deciding_in_old_and_new_bytes_ends_the_same() -> None:
         emits: list[Emit] = []
         for each in records:
             result = decide_chunk(STAGE, rows, [each])
-            rows.fold(result)
+            rows.apply_committed(result)
             emits += result.emits
         return decoded(rows, STAGE), emits
 

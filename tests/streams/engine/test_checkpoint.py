@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agents.runtime.store import MemoryStore, decoded, envelope
 from streams.engine import checkpoint
-from streams.engine.checkpoint import Standing, judge
+from streams.engine.checkpoint import CheckpointMeta, judge
 from streams.engine.restore import Local, restore
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
@@ -22,12 +22,12 @@ from tests.support.counted import Counted
 ROWS = {f"k{number}": envelope(1, number, b"row") for number in range(5_000)}
 
 
-def standing(**other: object) -> Standing:
+def standing(**other: object) -> CheckpointMeta:
     now = int(time.time() * 1000)
-    return msgspec.structs.replace(Standing("topic", 3, 1, 100, 7, now, len(ROWS)), **other)
+    return msgspec.structs.replace(CheckpointMeta("topic", 3, 1, 100, 7, now, len(ROWS)), **other)
 
 
-def usable(seen: Standing) -> str:
+def usable(seen: CheckpointMeta) -> str:
     return judge(seen, topic_id="topic", partition=3, schema=1, start=10, end=120)
 
 
@@ -68,7 +68,7 @@ def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(tmp_
     mixed = {"a": envelope(1, None, b"1"), "b": envelope(2, None, b"2")}
     checkpoint.write(path, standing(schema=2, rows=2), mixed)
 
-    def judged(seen: Standing) -> str:
+    def judged(seen: CheckpointMeta) -> str:
         return judge(seen, topic_id="topic", partition=3, schema=3, start=10, end=120)
 
     found = checkpoint.read(path, judged)

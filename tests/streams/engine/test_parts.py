@@ -13,9 +13,8 @@ import pytest
 
 from agents.runtime.contract import Record
 from agents.runtime.store import MemoryStore
-from streams.engine import failpoints as killpoints
-from streams.engine import watchdog
-from streams.engine.handover import Chunk
+from streams.engine import failpoints, watchdog
+from streams.engine.channel import Chunk
 from streams.engine.lookup import ask
 from streams.engine.options import EngineOptions
 from streams.kafka.settings import KafkaSettings
@@ -120,38 +119,37 @@ def test_the_watchdog_ends_a_worker_that_stands(
     pump: Any = StandingPump(handed_out, beat, open_since)
     dog = watchdog.Watchdog("t", pump, KAFKA, EngineOptions())
     with suppress(Crashed):
-        dog.look_at_pump(100.0)
+        dog.check_pump(100.0)
     assert reasons == ([reason] if reason else [])
 
 
-def test_the_watchdog_ends_a_worker_whose_lag_grows_while_it_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watchdog_ends_a_worker_at_which_a_record_waits_while_it_commits_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reasons: list[str] = []
     monkeypatch.setattr(watchdog, "crash", lambda reason, **_: reasons.append(reason))
     pump: Any = StandingPump(None, 0.0)
     dog = watchdog.Watchdog("t", pump, KAFKA, EngineOptions(stall_deadline=60))
-    lags = iter([5, 5, 9, 3, 9, 20])
-    monkeypatch.setattr(dog, "_lag", lambda: next(lags))
-    dog.look_at_lag(0.0)
-    dog.look_at_lag(100.0)
-    assert reasons == []  # nothing moves, but nothing more is waiting either
-    dog.look_at_lag(101.0)
+    waiting: list[dict[tuple[str, int], int]] = [{}, {("t", 0): 5}, {("t", 0): 5}, {("t", 0): 5}, {("t", 0): 6}]
+    monkeypatch.setattr(dog, "_positions_with_records", lambda: waiting.pop(0))
+    dog.check_lag(0.0)
+    dog.check_lag(1_000.0)  # quiet for a long time, and then a record: it has only begun to wait
+    dog.check_lag(1_050.0)
+    assert reasons == []
+    dog.check_lag(1_061.0)
     assert reasons == ["no-progress"]
-    pump.committed = 10
-    dog.look_at_lag(102.0)
-    dog.look_at_lag(110.0)
-    assert reasons == ["no-progress"]
-    dog.look_at_lag(170.0)
-    assert reasons == ["no-progress"] * 2
+    dog.check_lag(1_062.0)
+    assert reasons == ["no-progress"], "another record waits: the one before was decided"
 
 
 def test_an_unarmed_kill_point_does_nothing() -> None:
-    for point in killpoints.POINTS:
-        killpoints.reach(point)
+    for point in failpoints.POINTS:
+        failpoints.failpoint(point)
 
 
 @pytest.mark.parametrize(("order", "code"), [("after-decide:2", -9), ("after-fold", 0), ("nowhere", 1)])
 def test_an_armed_kill_point_kills_at_the_nth_passage(order: str, code: int) -> None:
-    script = "from streams.engine.killpoints import reach; [reach('after-decide') for _ in range(2)]"
+    script = "from streams.engine.failpoints import failpoint; [failpoint('after-decide') for _ in range(2)]"
     done = subprocess.run(
         [sys.executable, "-c", script], env={"HANDOFF_KILL_AT": order, "PYTHONPATH": "."}, check=False, timeout=60
     )

@@ -19,22 +19,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.runtime.store import ChunkResult, MemoryStore, decoded, envelope
-from streams.engine.checkpoint import Standing, judge
+from streams.engine.checkpoint import CheckpointMeta, judge
 from streams.engine.restore import Local, ends_of, restore
-from streams.engine.shelf import DISCARD, Shelf
-from streams.engine.shelves import open_shelf
+from streams.engine.rocksdb import DISCARD, RocksStore
+from streams.engine.rocksdb_files import open_rocks
 from tests.conftest import HasBootstrap
 from tests.support.counted import ROOT, Counted
 
-NEW = Standing("topic", 3, 1, 0, 0, 0, 0)
+NEW = CheckpointMeta("topic", 3, 1, 0, 0, 0, 0)
 
 
-def usable(seen: Standing) -> str:
+def usable(seen: CheckpointMeta) -> str:
     return judge(seen, topic_id="topic", partition=3, schema=1, start=10, end=120)
 
 
-def opened(folder: Path, *, cache: int = 200, new: Standing = NEW, oldest: int = 1) -> tuple[Shelf, int]:
-    return open_shelf(folder, "stage", new, usable, cache=cache, oldest=oldest)
+def opened(folder: Path, *, cache: int = 200, new: CheckpointMeta = NEW, oldest: int = 1) -> tuple[RocksStore, int]:
+    return open_rocks(folder, "stage", new, usable, cache=cache, oldest=oldest)
 
 
 def result(changed: dict[str, bytes | None], *, clock: int = 0, ticked: int = -1) -> ChunkResult:
@@ -67,7 +67,7 @@ def test_it_answers_as_memory_does_closed_in_between_or_not(
                 for key, due in changed.items()
             }
             for rows in (memory, shelf):
-                rows.fold(result(sealed, clock=step, ticked=ticked), 20 + step)
+                rows.apply_committed(result(sealed, clock=step, ticked=ticked), 20 + step)
             if again:
                 shelf.close()
                 shelf, position = opened(folder)
@@ -82,7 +82,7 @@ def test_it_answers_as_memory_does_closed_in_between_or_not(
 
 def test_the_cache_keeps_to_its_bytes(tmp_path: Path) -> None:
     shelf, _ = opened(tmp_path, cache=1_000)
-    shelf.fold(result(ROWS), 50)
+    shelf.apply_committed(result(ROWS), 50)
     assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
     assert [shelf.get(f"k{number}") for number in range(500)] == list(ROWS.values())
     assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
@@ -92,14 +92,14 @@ def test_the_cache_keeps_to_its_bytes(tmp_path: Path) -> None:
 def test_rows_are_not_taken_without_their_position(tmp_path: Path) -> None:
     shelf, _ = opened(tmp_path)
     with pytest.raises(ValueError, match="position"):
-        shelf.fold(result(ROWS))
+        shelf.apply_committed(result(ROWS))
     shelf.close()
 
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     shelf, _ = opened(tmp_path)
-    shelf.fold(result(ROWS, clock=7), 100)
+    shelf.apply_committed(result(ROWS, clock=7), 100)
     shelf.close()
     return tmp_path
 
@@ -118,7 +118,7 @@ def test_one_that_is_whole_is_gone_on_from_and_only_the_owner_can_enter(filled: 
 def test_one_that_stands_for_something_else_is_made_anew(tmp_path: Path, other: dict[str, object]) -> None:
     # Written as by a worker of that topic, version or time; the folder's name says partition 3 all the same.
     claimed = msgspec.structs.replace(NEW, **other)
-    shelf, _ = open_shelf(tmp_path, "stage", claimed, lambda _: "", cache=0)
+    shelf, _ = open_rocks(tmp_path, "stage", claimed, lambda _: "", cache=0)
     now = int(time.time() * 1000)
     shelf._write(ROWS, int(str(other.get("offset", 100))), int(str(other.get("written", now))))
     shelf.close()
@@ -130,16 +130,16 @@ def test_one_that_stands_for_something_else_is_made_anew(tmp_path: Path, other: 
 
 
 def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(filled: Path) -> None:
-    def judged(seen: Standing) -> str:
+    def judged(seen: CheckpointMeta) -> str:
         return judge(seen, topic_id="topic", partition=3, schema=2, start=10, end=120)
 
     later = msgspec.structs.replace(NEW, schema=2)
-    shelf, position = open_shelf(filled, "stage", later, judged, cache=0)
+    shelf, position = open_rocks(filled, "stage", later, judged, cache=0)
     assert (position, len(shelf)) == (100, 500)
-    shelf.fold(result({"k0": envelope(2, None, b"new")}), 101)
+    shelf.apply_committed(result({"k0": envelope(2, None, b"new")}), 101)
     shelf.close()
     # The version that wrote the rest is a version back: it may not read what the later one wrote.
-    shelf, position = open_shelf(filled, "stage", later, judged, cache=0, oldest=2)
+    shelf, position = open_rocks(filled, "stage", later, judged, cache=0, oldest=2)
     assert (position, len(shelf)) == (0, 0)
     shelf.close()
 
@@ -158,7 +158,7 @@ def test_one_whose_restore_was_broken_off_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_shadow_of_the_same_stage_has_shelves_of_its_own(filled: Path) -> None:
     another = msgspec.structs.replace(NEW, topic_id="another")
-    shadow, position = open_shelf(filled, "shadow.next.changelog", another, usable, cache=0)
+    shadow, position = open_rocks(filled, "shadow.next.changelog", another, usable, cache=0)
     assert (position, len(shadow)) == (0, 0)
     shadow.close()
     shelf, position = opened(filled)
@@ -190,7 +190,7 @@ def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged
         at = 100 if damaged == "due times" else len(whole) // 2
         each.write_bytes(whole[:at] + bytes(byte ^ 0x55 for byte in whole[at : at + 50]) + whole[at + 50 :])
     script = (
-        "import sys; from pathlib import Path; from tests.streams.test_engine_shelf import opened\n"
+        "import sys; from pathlib import Path; from tests.streams.engine.test_rocksdb import opened\n"
         "shelf, _ = opened(Path(sys.argv[1]))\n"
         "[shelf.get(f'k{number}') for number in range(500)] if sys.argv[2] == 'rows' else list(shelf.due(9999))\n"
         "print('all read')"
@@ -213,7 +213,7 @@ def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged
 def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None:
     shelf, _ = opened(filled)
     shelf._database.flush()
-    shelf.fold(result({"late": envelope(1, 5, b"")}, clock=9), 110)
+    shelf.apply_committed(result({"late": envelope(1, 5, b"")}, clock=9), 110)
     # As a kill leaves it: not closed.
     copytree(filled, filled / "found")
     shelf.close()
@@ -227,7 +227,7 @@ def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None
 def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: Path) -> None:
     holder, _ = opened(filled)
     spare, position = opened(filled)
-    spare.fold(result({"k": envelope(1, None, b"")}), 50)
+    spare.apply_committed(result({"k": envelope(1, None, b"")}), 50)
     assert (position, len(spare), len(holder)) == (0, 1, 500)
     assert len(list(filled.glob("*.spare-*"))) == 1
     third, _ = opened(filled)
@@ -262,7 +262,7 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
         assert counted.worker(kill_at=point, **options).wait(60) == -signal.SIGKILL
         # Two transactions were committed and folded; the third was open, or committed and not folded.
         shelves = {
-            partition: open_shelf(
+            partition: open_rocks(
                 tmp_path,
                 counted.stage.changelog,
                 msgspec.structs.replace(NEW, partition=partition),
@@ -280,7 +280,7 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
         counted.finish(slots)
         counted.check(f"rows on disk, kill -9 {point}", 1)
         assert slots[0].stop() == 0
-        read, rows = restored(counted, Local(shelves=tmp_path))
+        read, rows = restored(counted, Local(stores=tmp_path))
         assert read <= 4, "only what a marker leaves between the last record and the end"
         assert rows == counted.expected()[0]
 
@@ -298,15 +298,15 @@ def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: H
         slots = {0: counted.worker(max_records=50)}
         counted.finish(slots)
         assert slots[0].stop() == 0
-        read, rows = restored(counted, Local(shelves=tmp_path))
+        read, rows = restored(counted, Local(stores=tmp_path))
         assert 0 < read <= 120
         assert rows == counted.expected()[0]
         ends = ends_of(counted.kafka, counted.stage.changelog, range(2), 20.0)
         assert sum(len(each) for each in rows.values()) < 50
         # A shelf that is ahead of the log: the log lost what the shelf has.
-        shelf, _ = open_shelf(
+        shelf, _ = open_rocks(
             tmp_path, counted.stage.changelog, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
         )
-        shelf.fold(result({"k-not-there": envelope(1, None, b"")}), ends.reach[0][1] + 1)
+        shelf.apply_committed(result({"k-not-there": envelope(1, None, b"")}), ends.offsets[0][1] + 1)
         shelf.close()
-        assert restored(counted, Local(shelves=tmp_path))[1] == counted.expected()[0]
+        assert restored(counted, Local(stores=tmp_path))[1] == counted.expected()[0]

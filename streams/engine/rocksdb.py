@@ -1,12 +1,12 @@
 """Rows on local disk, for partitions whose rows are more than memory takes: a RocksDB per partition.
 
 The same rule as in memory: nothing is written before Kafka holds the transaction. One batch then writes the rows, their
-entries in the index of due times, and the changelog position that all of it stands for. The batch goes through the
+entries in the index of due times, and the changelog position that all of it meta_ for. The batch goes through the
 write-ahead log, which the operating system keeps when the process is killed; a power cut may cost the last batches, but
 what is found afterwards is the state after some earlier one, position included. A restart goes on from there.
 
 Keys begin with a letter: `r` a row by its key; `d` a due row by due time and key, so that due rows are found by reading
-the front of the index and no heap is kept; `m` the standing.
+the front of the index and no heap is kept; `m` the meta.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import msgspec
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, WriteBatch
 
 from agents.runtime.store import CLOCK_KEY, NEVER, ChunkResult, check_row, due_of, version_of
-from streams.engine.checkpoint import Standing
+from streams.engine.checkpoint import CheckpointMeta
 from streams.engine.crash import crash
 
 DISCARD: Final = "discard"
-"""A file of this name in a shelf's folder says that it was found unreadable and is to be made anew."""
-_STANDING: Final = b"m"
+"""A file of this name in a store's folder says that it was found unreadable and is to be made anew."""
+_META: Final = b"m"
 _SHIFT: Final = 2**63
 _PENDING: Final = 8_192
 _WRITE_BUFFER: Final = 16 * 1024 * 1024
 _BLOCK_CACHE: Final = 32 * 1024 * 1024
 
 
-def shelf_options() -> Options:
+def rocks_options() -> Options:
     """How RocksDB is run. One batch a transaction and point reads by key; files are few and compressed."""
     blocks = BlockBasedOptions()
     blocks.set_block_cache(Cache(_BLOCK_CACHE))
@@ -48,37 +48,38 @@ def shelf_options() -> Options:
     return options
 
 
-class Stands(msgspec.Struct, frozen=True, array_like=True):
-    """What a shelf stands for, and the earliest version of a row that was ever put on it."""
+class StoreMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What a store meta_ for, and the earliest version of a row that was ever put on it."""
 
-    standing: Standing
+    meta: CheckpointMeta
     oldest: int
 
 
-class Shelf:
+class RocksStore:
     """One partition's rows in a database; `Rows` to the engine. Keeps those last used in memory, `cache` bytes of them.
 
     A database that cannot be read or written ends the worker: its rows must not be mistaken for missing ones.
     """
 
-    def __init__(self, database: Any, folder: Path, stands: Stands, cache: int) -> None:
-        """`database` is an open Rdict in raw mode, now this shelf's to close."""
-        self.clock = stands.standing.clock
+    def __init__(self, database: Any, folder: Path, meta_: StoreMeta, cache: int) -> None:
+        """`database` is an open Rdict in raw mode, now this store's to close."""
+        self.clock = meta_.meta.clock
+        self.again = False
         self._database, self._folder, self._cache = database, folder, cache
-        self._standing, self._oldest = stands.standing, stands.oldest
+        self._stored_meta, self._oldest = meta_.meta, meta_.oldest
         self._opened = _now()
         self._hot: OrderedDict[str, bytes] = OrderedDict()
         self._hot_bytes = 0
         self._pending: dict[str, bytes | None] = {}
-        self._position = stands.standing.offset
+        self._position = meta_.meta.offset
 
     @property
     def position(self) -> int:
         """The changelog's next record to read, as of the last batch written."""
-        return self._standing.offset
+        return self._stored_meta.offset
 
     def __len__(self) -> int:
-        return self._standing.rows
+        return self._stored_meta.rows
 
     def get(self, key: str) -> bytes | None:
         """A sealed row, None when there is none."""
@@ -99,6 +100,9 @@ class Shelf:
 
     def due(self, clock: int) -> Iterator[tuple[int, str]]:
         """(due time, key) of every row due at `clock`, oldest first."""
+        if self.again:
+            yield from ((0, name.decode()) for name, _ in self._walk(b"r"))
+            return
         for name, _ in self._walk(b"d"):
             at = int.from_bytes(name[:8], "big") - _SHIFT
             if at > clock:
@@ -119,19 +123,25 @@ class Shelf:
         """All changelog records before `position` have been taken; written in batches."""
         self._position = position
         if len(self._pending) >= _PENDING:
-            # Until the log's end is reached the rows are as old as when this shelf was last there: tombstones of rows
+            # Until the log's end is reached the rows are as old as when this store was last there: tombstones of rows
             # that are on it may go from the log meanwhile.
-            self._put(self._standing.written)
+            self._put(self._stored_meta.written)
 
     def finish_restore(self) -> None:
         """Write the last of what was restored."""
         self._put(self._opened)
 
-    def fold(self, result: ChunkResult, position: int | None = None) -> None:
+    def set_back(self, clock: int) -> None:
+        """Set the clock back and make every row due once."""
+        self.clock, self.again = clock, True
+
+    def apply_committed(self, result: ChunkResult, position: int | None = None) -> None:
         """Take what a committed transaction wrote, which left the changelog at `position`."""
         if position is None:
             raise ValueError("rows on disk must be told the changelog's position")
         self.clock = max(self.clock, result.clock)
+        if result.ticked >= 0:
+            self.again = False
         self._write(result.changed, position, _now())
         for key, row in result.changed.items():
             if row is not None:
@@ -148,7 +158,7 @@ class Shelf:
     def _write(self, changed: Mapping[str, bytes | None], position: int, written: int) -> None:
         """One batch: rows, their due entries, and what they now stand for."""
         batch = WriteBatch(raw_mode=True)
-        rows = self._standing.rows
+        rows = self._stored_meta.rows
         for key, row in changed.items():
             name = key.encode()
             before = self._read(key) if (hot := self._hot.get(key)) is None else hot
@@ -167,15 +177,13 @@ class Shelf:
             batch.put(b"r" + name, row)
             if due not in (NEVER, due_before):
                 batch.put(_due_key(due, name), b"")
-        standing = msgspec.structs.replace(
-            self._standing, offset=position, clock=self.clock, written=written, rows=rows
-        )
-        batch.put(_STANDING, msgspec.msgpack.encode(Stands(standing, self._oldest)))
+        meta = msgspec.structs.replace(self._stored_meta, offset=position, clock=self.clock, written=written, rows=rows)
+        batch.put(_META, msgspec.msgpack.encode(StoreMeta(meta, self._oldest)))
         try:
             self._database.write(batch)
         except Exception as error:
-            crash("shelf-not-written", partition=standing.partition, error=type(error).__name__)
-        self._standing, self._position = standing, position
+            crash("store-not-written", partition=meta.partition, error=type(error).__name__)
+        self._stored_meta, self._position = meta, position
 
     def _read(self, key: str) -> bytes | None:
         try:
@@ -199,7 +207,7 @@ class Shelf:
 
     def _give_up(self, error: Exception) -> NoReturn:
         (self._folder / DISCARD).touch()
-        crash("shelf-unreadable", partition=self._standing.partition, error=type(error).__name__)
+        crash("store-unreadable", partition=self._stored_meta.partition, error=type(error).__name__)
 
     def _keep(self, key: str, row: bytes) -> None:
         hot = self._hot
@@ -215,10 +223,10 @@ class Shelf:
             self._hot_bytes -= len(before)
 
 
-def standing_of(database: Any) -> Stands | None:
-    """What a database stands for; None for a new one. Raises whatever is wrong with one that cannot be read."""
-    told = database.get(_STANDING)
-    return None if told is None else msgspec.msgpack.decode(told, type=Stands)
+def meta_of(database: Any) -> StoreMeta | None:
+    """What a database meta_ for; None for a new one. Raises whatever is wrong with one that cannot be read."""
+    told = database.get(_META)
+    return None if told is None else msgspec.msgpack.decode(told, type=StoreMeta)
 
 
 def _now() -> int:

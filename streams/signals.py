@@ -1,0 +1,43 @@
+"""Happenings of a worker that operators see: one function each, its log line and its counters together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from agents.runtime.store import RowStore
+from streams.engine import metrics
+from streams.engine.transactions import Outcome
+
+_log = structlog.get_logger("engine")
+_LOGGED: Final = 20
+"""Faults logged one by one, of one chunk: a flood of bad records must not become a flood of lines."""
+
+
+def committed(stage: str, outcome: Outcome, rows: Mapping[int, RowStore], now: float) -> None:
+    """A transaction was committed at `now` (ms UTC)."""
+    for partition, result in outcome.results.items():
+        metrics.RECORDS.labels(stage).inc(result.records)
+        metrics.LATENCY.labels(stage).observe(max(0.0, (now - outcome.oldest[partition]) / 1000))
+        metrics.ROWS.labels(stage, str(partition)).set(len(rows[partition]))
+        if result.due_decided:
+            metrics.DUE_ROWS.labels(stage).inc(result.due_decided)
+        if result.clamped_stamps:
+            metrics.HELD_STAMPS.labels(stage).inc(result.clamped_stamps)
+        for fault in result.faults:
+            metrics.DEAD_LETTERS.labels(fault.code).inc()
+            if fault.bug:
+                metrics.INTERNAL_ERRORS.labels(stage).inc()
+        for fault in result.faults[:_LOGGED]:
+            log = _log.error if fault.bug else _log.warning
+            where = {"error": fault.error, "where": fault.where} if fault.bug else {"place": fault.place}
+            log("set aside", stage=stage, code=fault.code, source=fault.source, **where)
+        if len(result.faults) > _LOGGED:
+            _log.warning("set aside more", stage=stage, partition=partition, records=len(result.faults) - _LOGGED)
+
+
+def directory_unavailable(stage: str) -> None:
+    """A chunk is decided without the directory's answers; its unknown patients wait as `directory-unavailable`."""
+    metrics.DIRECTORY_AWAY.labels(stage).inc()
