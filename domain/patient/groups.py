@@ -34,7 +34,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class PatientFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the row of `patient` knows by itself.
 
-    `parent` is the merge that retired it and still holds: the survivor is `parent.value`. `partners` are the links (A24,
+    `parent` is the merge that retired it and still holds; its value is the survivor. `partners` are the links (A24,
     withdrawn by A37) by the other patient's key; a withdrawn one has the value None.
     """
 
@@ -218,9 +218,7 @@ class Groups:
         conflict = len(cins) > 1
         operators = [(f.operator, patient) for patient, f in known.items() if f.operator is not None]
         linked = len(trees) > 1
-        everywhere = _greatest(
-            (f.evidence, patient) for patient, f in known.items() if f.evidence is not None
-        )
+        everywhere = _greatest((f.evidence, patient) for patient, f in known.items() if f.evidence is not None)
         for root, tree in trees.items():
             below = [(f.evidence, p) for p in tree if p != root and (f := known.get(p)) is not None and f.evidence]
             best = _greatest(below)
