@@ -13,7 +13,6 @@ import msgspec
 
 from domain.member.dedup import join_duplicates
 from domain.member.visits import (
-    DIED,
     ED,
     ELECTIVE,
     LABOR,
@@ -74,7 +73,7 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
     links: dict[int, int]
     """Stays that continue (TRANSFERRED) or follow within 30 days (READMITTED) an earlier acute stay."""
     death: int
-    """The position of the visit that tells of the member's death, or -1."""
+    """The position of the visit that ended with the member's death, or -1."""
 
 
 def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
@@ -95,7 +94,7 @@ def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
         if index in duplicates:
             reasons.append(DUPLICATE)
             continue
-        if death < 0 and (visit.disposition_group == "EXPIRED" or visit.flags & DIED):
+        if death < 0 and visit.disposition_group == "EXPIRED":
             death = index
         if group == ED:
             if visit.disposition_group in _ONWARD and _was_admitted(visit, visits, duplicates, practice.ed_link_days):

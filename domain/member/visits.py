@@ -89,6 +89,16 @@ class MemberVisit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.messages
 
 
+class MemberPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one source patient's row knows of the member: `died` is ms UTC."""
+
+    patient: str
+    revision: int
+    died: int
+    received: int
+    messages: bytes
+
+
 class MemberCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One custody record as the member's row holds it. `at` is when it happened (for a plan: when it was made)."""
 
