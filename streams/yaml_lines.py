@@ -31,10 +31,12 @@ class Document(NamedTuple):
         where = ".".join(str(part) for part in place)
         return f"{self.name}:{self.lines.get(known, 1)}: {where + ': ' if where else ''}{what}"
 
-    def into(self, model: type[Model]) -> Model:
-        """The data as `model`. Raises BadDeclaration with every fault that pydantic finds."""
+    def into(self, model: type[Model], data: Any = None) -> Model:
+        """The data as `model`, or `data` where this document completes another. Raises BadDeclaration with every fault
+        that pydantic finds, at the line of this document where it has one.
+        """
         try:
-            return model.model_validate(self.data)
+            return model.model_validate(self.data if data is None else data)
         except ValidationError as error:
             faults = (self.fault(item["loc"], _wording(item["type"], item["msg"])) for item in error.errors())
             raise BadDeclaration(tuple(faults)) from error
@@ -46,17 +48,24 @@ def _wording(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def read_declaration(path: Path) -> Document:
-    """A file's document. Raises BadDeclaration when it cannot be read, is no YAML, or gives a key twice."""
+def read_declaration(path: Path, name: str = "") -> Document:
+    """A file's document, called `name` in faults (its file name by default).
+
+    Raises BadDeclaration when it cannot be read, is no YAML, or gives a key twice.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadDeclaration((f"{path.name}: cannot be read ({type(error).__name__})",)) from error
-    return parse_declaration(text, path.name)
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadDeclaration((f"{name or path.name}: cannot be read ({type(error).__name__})",)) from error
+    return parse_declaration(content, name or path.name)
 
 
-def parse_declaration(text: str, name: str) -> Document:
-    """The document in `text`, which is called `name` in faults. Raises BadDeclaration."""
+def parse_declaration(content: str | bytes, name: str) -> Document:
+    """The document in `content`, which is called `name` in faults. Raises BadDeclaration."""
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadDeclaration((f"{name}: cannot be read: not UTF-8",)) from error
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
@@ -64,7 +73,7 @@ def parse_declaration(text: str, name: str) -> Document:
         data = None if root is None else reading.value(root, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadDeclaration((f"{name}:{line}: no YAML: {error.problem}",)) from error
+        raise BadDeclaration((f"{name}:{line}: cannot be read: no YAML: {error.problem}",)) from error
     finally:
         loader.dispose()
     if reading.faults:

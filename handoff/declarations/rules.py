@@ -10,8 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import BadDeclaration
 from domain.rules.ruleset import (
@@ -27,6 +26,7 @@ from domain.rules.ruleset import (
     ValueSet,
     check,
 )
+from streams.yaml_lines import parse_declaration
 
 _YAML: Final = ("criteria.yaml", "exclusions.yaml", "routes.yaml", "supports.yaml")
 _CODE_COLUMNS: Final = ("code", "system", "display", "from", "to")
@@ -196,17 +196,9 @@ def _model(model: type[_M], files: dict[str, bytes], name: str, faults: list[str
     if name not in files:
         return None
     try:
-        return model.model_validate(yaml.safe_load(files[name]))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark is not None else ""
-        faults.append(f"{name}{where}: not YAML: {getattr(error, 'problem', None) or 'cannot be read'}")
-    except UnicodeDecodeError:
-        faults.append(f"{name}: not UTF-8")
-    except ValidationError as error:
-        for fault in error.errors():
-            place = ".".join(str(part) for part in fault["loc"])
-            faults.append(f"{name}: {place or 'file'}: {fault['msg']}")
+        return parse_declaration(files[name], name).into(model)
+    except BadDeclaration as bad:
+        faults += bad.faults
     return None
 
 

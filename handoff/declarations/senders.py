@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from domain.errors import BadDeclaration
 from parsers.hl7.dialects import ADMISSION_TYPES, CLASSES, DISPOSITIONS, SOURCES
 from parsers.hl7.profiles import DEFAULT, Facility, Place, Profiles, SenderProfile, Trust, place_of
+from streams.yaml_lines import Document, read_declaration
 
 FacilityType = Literal["hospital", "snf", "icf", "jail", "prison", "youth-facility", "psychiatric", "other", ""]
 PatientClass = Literal[
@@ -203,22 +203,19 @@ def load_senders(folder: Path, refuse_unknown: bool = False) -> Profiles:
     places and dialects, two profiles of one name, two with the same trust.
     """
     faults: list[str] = []
-    files = sorted(folder.glob("*.yaml"))
-    read = {path: _mapping(path, faults) for path in files}
-    default = read.get(folder / "default.yaml")
-    if folder / "default.yaml" not in read:
+    read = _documents(folder, faults)
+    default = read.get("default.yaml")
+    if not (folder / "default.yaml").is_file():
         faults.append(f"{folder.name}/default.yaml: missing; it gives what the other files leave out")
     if default is None:
         raise BadDeclaration(tuple(faults))
     profiles: list[SenderProfile] = []
-    for path, declared in read.items():
-        if declared is None:
-            continue
-        whole = _over(default, {"name": path.stem, **declared})
+    for name, document in read.items():
+        whole = _over(default.data, {"name": Path(name).stem, **document.data})
         try:
-            profiles.append(SenderFile.model_validate(whole).profile())
-        except ValidationError as error:
-            faults += [f"{_title(path)}: {_where(each['loc'])}{each['msg']}" for each in error.errors()]
+            profiles.append(document.into(SenderFile, whole).profile())
+        except BadDeclaration as bad:
+            faults += bad.faults
     faults += _clashes(profiles)
     if DEFAULT not in {profile.name for profile in profiles} and not faults:
         faults.append(f"{folder.name}/default.yaml: must be named {DEFAULT}")
@@ -233,27 +230,32 @@ def declared(folder: Path, name: str) -> dict[str, Any]:
     Raises BadDeclaration when a file of `folder` cannot be read.
     """
     faults: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
-        found = _mapping(path, faults)
-        if found is not None and found.get("name", path.stem) == name:
+    for file, document in _documents(folder, faults).items():
+        if document.data.get("name", Path(file).stem) == name:
+            found: dict[str, Any] = document.data
             return found
     if faults:
         raise BadDeclaration(tuple(faults))
     return {}
 
 
-def _mapping(path: Path, faults: list[str]) -> dict[str, Any] | None:
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        faults.append(f"{_title(path)}: cannot be read: {' '.join(str(error).split())}")
-        return None
-    if read is None:
-        return {}
-    if not isinstance(read, dict) or not all(isinstance(key, str) for key in read):
-        faults.append(f"{_title(path)}: not a mapping of keys to values")
-        return None
-    return read
+def _documents(folder: Path, faults: list[str]) -> dict[str, Document]:
+    """The documents of a folder by file name; an empty file declares nothing."""
+    found: dict[str, Document] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        title = f"{path.parent.name}/{path.name}"
+        try:
+            document = read_declaration(path, title)
+        except BadDeclaration as bad:
+            faults += bad.faults
+            continue
+        if document.data is None:
+            document = document._replace(data={})
+        if isinstance(document.data, dict):
+            found[path.name] = document
+        else:
+            faults.append(document.fault((), "not a mapping of keys to values"))
+    return found
 
 
 def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,11 +281,3 @@ def _clashes(profiles: list[SenderProfile]) -> list[str]:
             if other.name != profile.name and alike:
                 faults.append(f"{other.name} and {profile.name} both claim app {trust.app}, facility {trust.facility}")
     return faults
-
-
-def _title(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) + ": " if location else ""

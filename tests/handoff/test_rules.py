@@ -92,11 +92,11 @@ def test_every_fault_of_every_file_is_said_at_once(folder: Path) -> None:
     spoil(folder / "routes.yaml", "plan: iehp", "plan: ''")
     faults = "\n".join(faults_of(folder))
     for words in (
-        "criteria.yaml: criteria.0.versions.0.limbs.0.at_least",
-        "exclusions.yaml: exclusions.1.nmae",
+        "criteria.yaml:37: criteria.0.versions.0.limbs.0.at_least",
+        "exclusions.1.nmae: unknown key",
         "2023-07-32 is no date",
         "value_sets/HIV.csv:2: a code is upper case",
-        "routes.yaml: routes.3.plan",
+        "routes.3.plan",
     ):
         assert words in faults
 
@@ -109,8 +109,9 @@ def test_every_fault_of_every_file_is_said_at_once(folder: Path) -> None:
         ("criteria.yaml", "[MENTAL,", "[MENTALS,", "no value set MENTALS"),
         ("criteria.yaml", "near: 4", "near: 5", "near must be below at_least"),
         ("criteria.yaml", "source: DHCS ECM Policy Guide Jan 2026 p20", "source: ''", "no source"),
-        ("criteria.yaml", "practice:", "practice: [", "not YAML"),
-        ("criteria.yaml", 'version: "2026-01"\n\npractice', "\npractice", "criteria.yaml: version: Field required"),
+        ("criteria.yaml", "practice:", "practice: [", "no YAML"),
+        ("criteria.yaml", "    kind: count\n", "    kind: count\n    kind: count\n", "given twice"),
+        ("criteria.yaml", 'version: "2026-01"\n\npractice', "\npractice", "criteria.yaml:5: version: Field required"),
         ("go_live.csv", "county,population,date,source", "county,population,date", "the heading must be"),
         ("go_live.csv", "*,2c,2023-07-01,", "*,2c,,", "no date"),
         ("go_live.csv", "*,2c,2023-07-01,", "*,2c,", "columns in place of"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -104,22 +105,22 @@ def test_all_faults_of_all_files_come_at_once(folder: Path) -> None:
     (folder / "G.yaml").write_text("", encoding="utf-8")
     found = faults(folder)
     for expected in (
-        "senders/a.yaml: zone: Value error, no such time zone: Mars/Olympus",
-        "senders/a.yaml: colour: Extra inputs",
-        "senders/a.yaml: encoding: Value error, no such encoding: utf-99",
-        "senders/b.yaml: class.dialect: ",
-        "senders/b.yaml: class.codes.X: ",
-        "senders/b.yaml: facility.places.0: Value error, not a place",
-        "senders/b.yaml: facility.known.A.id: ",
-        "senders/b.yaml: homelessness.yes_codes.0: Value error, write it in quotes",
-        "senders/b.yaml: trust.addresses.0: ",
-        "senders/b.yaml: medical_record_number.types: ",
-        "senders/c.yaml: cannot be read",
-        "senders/d.yaml: not a mapping",
+        "senders/a.yaml:1: zone: no such time zone: Mars/Olympus",
+        "senders/a.yaml:2: colour: unknown key",
+        "senders/a.yaml:3: encoding: no such encoding: utf-99",
+        r"senders/b.yaml:\d+: class\.dialect: ",
+        r"senders/b.yaml:\d+: class\.codes\.X: ",
+        r"senders/b.yaml:\d+: facility\.places\.0: not a place",
+        r"senders/b.yaml:\d+: facility\.known\.A\.id: ",
+        r"senders/b.yaml:\d+: homelessness\.yes_codes\.0: write it in quotes",
+        r"senders/b.yaml:\d+: trust\.addresses\.0: ",
+        r"senders/b.yaml:\d+: medical_record_number\.types: ",
+        "senders/c.yaml:2: cannot be read",
+        "senders/d.yaml:1: not a mapping",
         "senders/e.yaml: cannot be read",
-        "senders/G.yaml: name: ",
+        "senders/G.yaml:1: name: ",
     ):
-        assert any(fault.startswith(expected) for fault in found), (expected, found)
+        assert any(fault.startswith(expected) or re.match(expected, fault) for fault in found), (expected, found)
     assert len(found) == 14
 
 
@@ -144,7 +145,7 @@ def test_a_folder_without_a_default_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_default_that_cannot_be_read_is_one_fault(folder: Path) -> None:
     (folder / "default.yaml").write_text("[]", encoding="utf-8")
-    assert faults(folder) == ("senders/default.yaml: not a mapping of keys to values",)
+    assert faults(folder) == ("senders/default.yaml:1: not a mapping of keys to values",)
 
 
 def test_the_default_must_be_called_default(folder: Path) -> None:
