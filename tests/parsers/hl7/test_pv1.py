@@ -73,8 +73,8 @@ def test_a_visit_number_belongs_to_the_patients_authority() -> None:
     ("sent", "known"),
     [
         ("E", "emergency"), ("I", "inpatient"), ("O", "outpatient"), ("P", "preadmit"), ("R", "recurring"),
-        ("B", "obstetrics"), ("C", "commercial"), ("N", None), ("U", "unknown"), ("", None), ('""', None), ("OBS", "observation"),
-        ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"), ("ff", "other"), ("NB", "newborn"),
+        ("B", "obstetrics"), ("C", "commercial"), ("N", None), ("U", "unknown"), ("", None), ('""', None),
+        ("OBS", "observation"), ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"), ("ff", "other"), ("NB", "newborn"),
         ("SNF", "snf"),
     ],
 )  # fmt: skip
