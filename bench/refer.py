@@ -69,8 +69,9 @@ def measure(name: str, number: int, kinds: tuple[str, ...], rounds: int = 3_000)
         row, _ = refer.decide(row, record(VISITS, encode_snapshot(each, MEMBER)), context)
     records, last = [], visits[-1]
     for turn in range(rounds):
-        left = (last.arrived or 0) + 5 * HOUR + (turn % 2) * MINUTE
-        last = msgspec.structs.replace(last, revision=last.revision + 1, departed=left)
+        left = (last.visit.arrived or 0) + 5 * HOUR + (turn % 2) * MINUTE
+        revised = msgspec.structs.replace(last.visit, departed=left)
+        last = msgspec.structs.replace(last, revision=last.revision + 1, visit=revised)
         records.append(record(VISITS, encode_snapshot(last, MEMBER)))
     best, emits = float(DAY), 0
     for start in range(0, rounds, RUN):
