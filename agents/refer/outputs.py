@@ -13,13 +13,14 @@ from agents.refer.events import Emission
 from agents.refer.transitions import emit_transitions
 from agents.runtime.contract import Emit
 from agents.topics import CANDIDATES, UTILIZATION, WATCHLIST
+from domain.identity import digest
 from domain.member.candidates import LIVE, Judgment, Verdict, judge
 from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
 from domain.member.evidence import CandidateFacts, candidate_facts, complete_since
 from domain.member.row import EmittedDocument, MemberRow
 from domain.member.transitions import due_of_visit
 from domain.member.utilization import count_visits
-from domain.member.visits import SNF, digest
+from domain.member.visits import SNF
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
 

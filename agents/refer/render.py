@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from agents.refer.events import Emission, Subject
+from domain.identity import digest
 from domain.member.eligibility import Eligibility
 from domain.member.evidence import CandidateFacts, EvidenceLine
 from domain.member.row import EmittedDocument, EmittedTransition, MemberRow
 from domain.member.transitions import Transition, transition_id
 from domain.member.utilization import CLASSES, WINDOWS, VisitCounts
-from domain.member.visits import digest
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.times import iso_day, rfc3339, rfc3339_or_none

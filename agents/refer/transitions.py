@@ -15,6 +15,7 @@ from agents.refer import render
 from agents.refer.events import Emission, Subject
 from agents.runtime.contract import Emit
 from agents.topics import ALERTS, TRANSITIONS
+from domain.identity import digest
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
 from domain.member.row import PERSON, EmittedTransition, EmittedTransitions, MemberRow
@@ -26,7 +27,7 @@ from domain.member.transitions import (
     representatives,
     visit_transitions,
 )
-from domain.member.visits import OTHER, digest
+from domain.member.visits import OTHER
 from domain.rules.rulebook import Rulebook
 from domain.times import HOUR, rfc3339
 from parsers.records.documents import Alert

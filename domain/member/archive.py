@@ -8,11 +8,11 @@ may lie in a chain of spans that reaches into the present: who opens a chain nam
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from domain.identity import public_id
 from domain.member.candidates import LIVE, judge
 from domain.member.counting import read_ledger
 from domain.member.evidence import candidate_facts
@@ -73,5 +73,4 @@ def archive_id(member: str, visit: MemberVisit) -> str:
     """The key of a member's archived visit: it names nobody, and each visit has its own, so that a compacted topic
     keeps the last record of each.
     """
-    name = "\x1f".join((member, visit.patient, visit.visit))
-    return "v_" + blake2b(name.encode(), digest_size=12).hexdigest()
+    return public_id("v", member, visit.patient, visit.visit)
