@@ -17,13 +17,13 @@ from domain.member.counting import Counted
 from domain.member.visits import ED, SNF, STAY, MemberVisit
 from domain.times import DAY, leaves_window
 
-GROUPS_OF: Final = {
+CATEGORIES_OF: Final = {
     "ed": (ED,),
     "inpatient": (STAY,),
     "snf": (SNF,),
     "inpatient_or_snf": (STAY, SNF),
 }
-"""What a limb counts, in groups of visits."""
+"""What a threshold counts (`Threshold.of`), as categories of visits."""
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):

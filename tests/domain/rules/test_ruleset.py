@@ -153,7 +153,7 @@ def test_versions_that_ask_the_same_are_one_stretch() -> None:
     same = a_criterion(version="2", valid_from=day_of("2024-01-01"), valid_to=day_of("2024-12-31"))
     other = a_criterion(version="3", valid_from=day_of("2025-01-01"), months=12)
     (line,) = Rulebook(a_rule_set(criteria=(other, first, same))).lines
-    assert [(s.start, s.end) for s in line.stretches] == [
+    assert [(s.start, s.end) for s in line.periods] == [
         (day_start(day_of("2022-01-01")), day_start(day_of("2025-01-01"))),
         (day_start(day_of("2025-01-01")), FOREVER),
     ]
