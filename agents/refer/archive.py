@@ -13,8 +13,8 @@ import msgspec
 
 from agents.refer.events import Emission
 from agents.refer.render import messages_in
-from agents.runtime.chunk import ROW_LIMIT
 from agents.runtime.contract import Emit
+from agents.runtime.overlay import ROW_LIMIT
 from agents.topics import ARCHIVE
 from domain.member.archive import archivable, archive_id, cited_visits, is_over, months_kept, without_messages
 from domain.member.row import MemberRow

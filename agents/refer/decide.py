@@ -17,7 +17,9 @@ from agents.graph import REFER
 from agents.refer.archive import ARCHIVE_AT, VisitArchive
 from agents.refer.compress import pack, unpack
 from agents.refer.outputs import derive_outputs
-from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
+from agents.refer.upcasters import UPCASTERS
+from agents.runtime.contract import Context, Emit, Record, Stage, received_of
+from agents.runtime.rows import check_schema, mark_impaired, row_key
 from agents.topics import (
     ALERTS,
     ARCHIVE,
@@ -53,22 +55,6 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
 
 
-def _from_1(body: bytes) -> bytes:
-    """Version 2 may write a row packed, and messages of a visit may be empty; version 1 did neither."""
-    _, *rest = msgspec.msgpack.decode(body)
-    return msgspec.msgpack.encode([2, *rest])
-
-
-def _from_2(body: bytes) -> bytes:
-    """Version 3 knows deaths apart from visits; a row of version 2 knows of none."""
-    _, *rest = msgspec.msgpack.decode(unpack(body))
-    return msgspec.msgpack.encode([3, *rest])
-
-
-UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1, _from_2)
-"""One step for each row version before `domain.members.SCHEMA`, oldest first."""
-
-
 def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_AT) -> Stage:
     """The member stage, judging by `rules`; `source` names this system in CloudEvents headers.
 
@@ -101,17 +87,10 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
         next_due=next_due,
         lookups=_nothing,
         ticks=True,
-        impair=_impaired,
+        impair=mark_impaired,
         schema=SCHEMA,
         upcasters=UPCASTERS,
     )
-
-
-def row_key(record: Record) -> str:
-    """The member a record is for: the record's key. Raises Refusal("no-key")."""
-    if not record.key:
-        raise Refusal("no-key")
-    return record.key.decode("utf-8", "replace")
 
 
 def _decide(
@@ -120,7 +99,7 @@ def _decide(
     now = context.now
     if record.topic == TICKS:
         due = row is not None and row.next_due is not None and row.next_due <= now
-        if row is None or (row.rules == book.stamp and not due and not context.again):
+        if row is None or (row.rules == book.stamp and not due and not context.all_due):
             return row, []
         return derive_outputs(row, row, row_key(record), now, now, book, source)
     before = row if row is not None else new_row()
@@ -154,14 +133,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
 
 
 def _decode(value: bytes) -> MemberRow:
-    row = _DECODER.decode(unpack(value))
-    if row.schema != SCHEMA:
-        raise ValueError(f"a member row of schema {row.schema}; this version reads {SCHEMA}")
-    return row
-
-
-def _impaired(row: MemberRow) -> MemberRow:
-    return row if row.impaired else msgspec.structs.replace(row, impaired=True)
+    return check_schema(_DECODER.decode(unpack(value)), SCHEMA)
 
 
 def _nothing(_: Record) -> Iterable[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.refer.decide import row_key
 from agents.runtime.contract import Context, Record
+from agents.runtime.rows import row_key
 from agents.topics import DISPOSITIONS, ROSTER, TICKS, VISITS
 from domain.errors import Refusal
 from domain.times import rfc3339
