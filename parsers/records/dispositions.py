@@ -1,4 +1,4 @@
-"""Roster rows and answers of care management, as the member stage reads them.
+"""Read roster rows and answers of care management for the member stage.
 
 Both are JSON (docs/records.md#membersrosterv1, docs/records.md#ecmdispositionsv1). Names, addresses and identifiers are
 skipped: the member stage does not use them.
