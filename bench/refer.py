@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agents.refer.decide import stage
+from agents.refer import stage
 from agents.runtime.contract import Context, Record
 from agents.topics import ROSTER, VISITS
 from domain.snapshots import Source, Visit, VisitSnapshot

@@ -49,8 +49,8 @@ class Criterion(msgspec.Struct, frozen=True, gc=False):
     """One version of one population's rule.
 
     `kind` "count": any of `thresholds` within `months`. `kind` "release": a release from custody within `months`, at
-    one of `facility_types` (empty: any), with a diagnosis of one of `conditions` (empty: none needed). `age` is "adult" (21 or
-    older) or "youth"; with one of `foster_aid_codes` a youth rule reaches to the 26th birthday from the 18th on.
+    one of `facility_types` (empty: any), with a diagnosis of one of `conditions` (empty: none needed). `age` is "adult"
+    (21 or older) or "youth"; with one of `foster_aid_codes` a youth rule reaches to the 26th birthday from the 18th on.
     """
 
     id: str
