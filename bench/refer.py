@@ -62,7 +62,7 @@ def measure(name: str, number: int, kinds: tuple[str, ...], rounds: int = 3_000)
     def record(topic: str, value: bytes) -> Record:
         return Record(topic, 0, 0, MEMBER.encode(), value, now, {"received": str(now).encode()})
 
-    roster = {"birth_date": "1980-01-01", "plan": "lacare", "county": "Los Angeles"}
+    roster = {"member_id": MEMBER, "birth_date": "1980-01-01", "plan": "lacare", "county": "Los Angeles"}
     row, _ = refer.decide(None, record(ROSTER, json.dumps(roster).encode()), context)
     visits = [visit(i, number, kinds[i % len(kinds)]) for i in range(number)]
     for each in visits:
