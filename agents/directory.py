@@ -22,6 +22,7 @@ import msgspec
 
 from agents.links import link_record
 from agents.runtime.contract import Emit, Record, received_of
+from agents.runtime.rows import row_key
 from agents.topics import IDENTITY_FACTS, ROSTER, UNATTRIBUTED
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.demographics import demographic_keys, hash_birth, hash_name, plain
@@ -297,7 +298,7 @@ def keys_of(record: Record, key: bytes) -> list[str]:
     """The store's keys that taking a record will most likely need: what to fetch in one go for a whole chunk."""
     try:
         if record.topic == ROSTER:
-            member = _text(record.key)
+            member = row_key(record)
             keys = [member_key(member)]
             if record.value:
                 for identifier in listed_in(read_roster(record.value), member, key).identifiers:
@@ -308,7 +309,7 @@ def keys_of(record: Record, key: bytes) -> list[str]:
             listed = (waiting.patient, *waiting.identifiers)
             return [name for each in listed for name in (identifier_key(each), patients_key(each))]
         if record.topic == IDENTITY_FACTS:
-            patient = _text(record.key)
+            patient = row_key(record)
             return [resolution_key(patient, patient)]
     except Refusal:
         pass
@@ -322,7 +323,7 @@ def take(directory: Directory, record: Record) -> list[Emit]:
     record cannot be read (the directory stays as it was).
     """
     received = received_of(record)
-    key = _text(record.key)
+    key = row_key(record)
     links: list[Link] = []
     if record.topic == ROSTER:
         listed = listed_in(read_roster(record.value), key, directory.key) if record.value else Listed()
@@ -352,9 +353,3 @@ def _waiting(value: bytes) -> Waiting:
         return _decode_waiting(value)
     except UNDECODABLE as error:
         raise Refusal("bad-unattributed") from error
-
-
-def _text(key: bytes | None) -> str:
-    if not key:
-        raise Refusal("no-key")
-    return key.decode("utf-8", "replace")

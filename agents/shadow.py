@@ -13,11 +13,11 @@ from domain.errors import Refusal
 from parsers.records.links import decode_link
 
 DERIVED = ("merge", "partner", "move", "group", "absorb")
-"""Kinds of links that a patient stage says to itself; the others come from the directory and from operators."""
+"""Kinds of links that the patient stage emits to itself; the others come from the directory and from operators."""
 
 
 def shadow_topic(shadow: str, topic: str) -> str:
-    """What a shadow calls its own copy of a topic."""
+    """The name of a shadow's own copy of a topic."""
     return f"shadow.{shadow}.{topic}"
 
 
@@ -27,11 +27,11 @@ def topics_of_shadow(stage: Stage) -> tuple[str, ...]:
 
 
 def shadowed(stage: Stage, shadow: str, names: Mapping[str, str], *, visits: bool) -> Stage:
-    """The shadow `shadow` of `stage`: live inputs, nothing live written.
+    """The shadow `shadow` of `stage`: it reads live inputs and writes to its own topics only.
 
-    With `visits` it reads the shadow's visits in place of the live ones. Links are read twice: the directory's and the
-    operators' as they are said live, the patient stage's own as this shadow says them. The clock is the live one: a
-    shadow says no ticks.
+    `names` maps declared to real names of topics. With `visits` it reads the shadow's visits in place of the live ones.
+    Links come from two topics: those of the directory and of operators from the live one, those of the patient stage
+    from the shadow's. The clock is the live one: a shadow produces no ticks.
     """
     own = {topic: shadow_topic(shadow, topic) for topic in topics_of_shadow(stage)}
     reads = {**names, VISITS: shadow_topic(shadow, VISITS)} if visits and VISITS in stage.inputs else dict(names)

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from agents.runtime.store import MemoryStore, body_of, decoded
+from agents.runtime.store import HEAD_BYTES, MemoryStore, decoded
 from bench.report import result, say
 from simulator.county import simulate
 from streams.engine import checkpoint
@@ -60,9 +60,9 @@ def by_field(rows: dict[str, Any]) -> dict[str, int]:
 
 def measure(rows: MemoryStore, count: int, folder: Path) -> dict[str, Any]:
     """One stage's rows."""
-    keys = list(rows.sealed)
+    keys = list(rows.envelopes)
     # Each copy is bytes of its own once it is read from the file.
-    many = {f"{keys[number % len(keys)]}{number // len(keys):05d}": rows.sealed[keys[number % len(keys)]]
+    many = {f"{keys[number % len(keys)]}{number // len(keys):05d}": rows.envelopes[keys[number % len(keys)]]
             for number in range(count)}  # fmt: skip
     path = folder / "weighed.rows"
     checkpoint.write(path, CheckpointMeta("", 0, 1, 0, 0, int(time.time() * 1000), len(many)), many)
@@ -71,7 +71,7 @@ def measure(rows: MemoryStore, count: int, folder: Path) -> dict[str, Any]:
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     seen = json.loads(told.stdout)
-    sizes = [len(body_of(row)) for row in rows.sealed.values()]
+    sizes = [len(row) - HEAD_BYTES for row in rows.envelopes.values()]
     return {
         "rows_of_the_county": len(keys),
         "resident_bytes_per_row": round(seen["row"]),

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from agents.refer.decide import stage
+from agents.refer import stage
 from agents.runtime.contract import Context, Record
 from agents.topics import ROSTER, VISITS
 from domain.snapshots import Source, Visit, VisitSnapshot
@@ -62,15 +62,16 @@ def measure(name: str, number: int, kinds: tuple[str, ...], rounds: int = 3_000)
     def record(topic: str, value: bytes) -> Record:
         return Record(topic, 0, 0, MEMBER.encode(), value, now, {"received": str(now).encode()})
 
-    roster = {"birth_date": "1980-01-01", "plan": "lacare", "county": "Los Angeles"}
+    roster = {"member_id": MEMBER, "birth_date": "1980-01-01", "plan": "lacare", "county": "Los Angeles"}
     row, _ = refer.decide(None, record(ROSTER, json.dumps(roster).encode()), context)
     visits = [visit(i, number, kinds[i % len(kinds)]) for i in range(number)]
     for each in visits:
         row, _ = refer.decide(row, record(VISITS, encode_snapshot(each, MEMBER)), context)
     records, last = [], visits[-1]
     for turn in range(rounds):
-        left = (last.arrived or 0) + 5 * HOUR + (turn % 2) * MINUTE
-        last = msgspec.structs.replace(last, revision=last.revision + 1, departed=left)
+        left = (last.visit.arrived or 0) + 5 * HOUR + (turn % 2) * MINUTE
+        revised = msgspec.structs.replace(last.visit, departed=left)
+        last = msgspec.structs.replace(last, revision=last.revision + 1, visit=revised)
         records.append(record(VISITS, encode_snapshot(last, MEMBER)))
     best, emits = float(DAY), 0
     for start in range(0, rounds, RUN):

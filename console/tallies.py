@@ -18,9 +18,9 @@ import msgspec
 from agents.runtime.contract import Record, received_of
 from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
 from domain.times import HOUR
+from parsers.records.documents import LIVE_STATUSES
 
 OTHER: Final = "other"
-LIVE_STATUSES: Final = ("raised", "amended")
 STATUSES: Final = (*LIVE_STATUSES, "lapsed", "withdrawn", "closed")
 LATEST: Final = 20
 _SENDER: Final = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}")

@@ -1,10 +1,14 @@
-"""How a person is named: the key of a hospital's patient, and the Medi-Cal client index number (CIN)."""
+"""How things are identified: patient keys, Medi-Cal client index numbers (CIN), published IDs and content digests."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
 
+import msgspec
+
+_encode = msgspec.msgpack.Encoder().encode
 _CIN: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z]", re.ASCII)
 """DHCS: `9`, seven digits, and a check letter that is none of B I J K L O P Q R S."""
 _CARD: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z][0-9]{5}", re.ASCII)
@@ -36,3 +40,19 @@ def read_cin(text: str) -> str | None:
     if _CARD.fullmatch(plain):
         return plain[:9]
     return None
+
+
+def public_id(prefix: str, *parts: str) -> str:
+    """A published ID: the prefix and 24 hexadecimal digits that depend on all parts and disclose none of them.
+
+    Topics and what consumers keep hold these IDs: the construction never changes.
+    """
+    return f"{prefix}_" + blake2b("\x1f".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def digest(content: Any) -> bytes:
+    """Eight bytes that tell two contents apart: BLAKE2b of their msgpack.
+
+    Rows keep digests of what was emitted: another construction, order or content would emit everything once more.
+    """
+    return blake2b(_encode(content), digest_size=8).digest()

@@ -18,6 +18,7 @@ from agents.links import link_record
 from agents.reconcile.outputs import Identities, derive_outputs
 from agents.reconcile.upcasters import UPCASTERS
 from agents.runtime.contract import Context, Emit, Record, Stage, received_of
+from agents.runtime.rows import check_schema, mark_impaired, row_key
 from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, IDENTITY_FACTS, LINKS, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
 from domain.patient.demographics import demographic_keys, hash_name
@@ -86,7 +87,7 @@ def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) 
         next_due=_never,
         lookups=lookups,
         ticks=False,
-        impair=_impaired,
+        impair=mark_impaired,
         schema=SCHEMA,
         upcasters=UPCASTERS,
     )
@@ -112,26 +113,12 @@ class _Events:
         return known
 
 
-def row_key(record: Record) -> str:
-    """The source patient a record is for: the record's key. Raises Refusal("no-key")."""
-    if not record.key:
-        raise Refusal("no-key")
-    return record.key.decode("utf-8", "replace")
-
-
 def read_row(value: bytes) -> PatientRow:
     """A row from what this version's stage encoded (`agents.runtime.store.row_of` reads earlier ones).
 
     Raises ValueError for another version's.
     """
-    row = _DECODER.decode(value)
-    if row.schema != SCHEMA:
-        raise ValueError(f"a patient row of schema {row.schema}; this version reads {SCHEMA}")
-    return row
-
-
-def _impaired(row: PatientRow) -> PatientRow:
-    return row if row.impaired else replace(row, impaired=True)
+    return check_schema(_DECODER.decode(value), SCHEMA)
 
 
 def _never(_: Any) -> None:

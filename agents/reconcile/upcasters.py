@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from agents.runtime.contract import Upcaster
+from agents.runtime.rows import renumbered
 
 _FIELDS_2: Final = (
     "schema",
@@ -30,12 +31,6 @@ _FIELDS_2: Final = (
     "bad_cin",
     "impaired",
 )
-
-
-def _from_1(body: bytes) -> bytes:
-    """Statements gained `creates`, at their end: those of version 1 never did, which is what a missing one reads as."""
-    _, *rest = msgspec.msgpack.decode(body)
-    return msgspec.msgpack.encode([2, *rest])
 
 
 def _from_2(body: bytes) -> bytes:
@@ -85,5 +80,6 @@ def _from_2(body: bytes) -> bytes:
     )
 
 
-UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1, _from_2)
-"""One step for each row version before `domain.patient.row.SCHEMA`, oldest first."""
+UPCASTERS: Final[tuple[Upcaster, ...]] = (renumbered(2), _from_2)
+"""One step for each row version before `domain.patient.row.SCHEMA`, oldest first. Version 2 gave statements
+`creates`, at their end; a missing one reads as false, as all of version 1 were."""

@@ -1,4 +1,4 @@
-"""A row that has archived visits, written small: deflated, as one msgpack byte string in place of the row's array.
+"""Compress the row of a member with archived visits: deflated, as one msgpack byte string in place of the array.
 
 Deflated bytes may differ between builds of zlib, so nothing is decided by their length except whether a row still fits.
 """
@@ -20,10 +20,10 @@ _decode = msgspec.msgpack.Decoder(bytes).decode
 
 
 def pack(body: bytes) -> bytes:
-    """An encoded row, packed."""
+    """An encoded row, compressed."""
     return _encode(zlib.compress(body, _LEVEL))
 
 
 def unpack(body: bytes) -> bytes:
-    """An encoded row, whether it was packed or not. Raises zlib.error for what `pack` cannot have written."""
+    """An encoded row, compressed or not, as plain msgpack. Raises zlib.error for what `pack` did not write."""
     return zlib.decompress(_decode(body)) if body[0] in _BYTE_STRINGS else body

@@ -1,9 +1,9 @@
-"""The member stage: what all visits of a member add up to, and what therefore has to be said.
+"""The member stage: derive transitions, counts, candidates and watches from all visits of a member.
 
-Records in: visit and custody snapshots, the roster, answers of care management, ticks; all keyed by member. One
-decision is: fold the record into the row's facts; if they changed, or something became due, say the difference between
-what the row should have emitted by now and what it remembers (docs/semantics.md#what-goes-out). A row that nears
-its limit then gives up proofs of old visits (`agents.archive`).
+Records in: visit, custody and person snapshots, the roster, answers of care management, ticks; all keyed by member. One
+decision folds the record into the row's facts and, if they changed or something became due, emits the difference
+between what follows from the row now and what was emitted before (docs/semantics.md#what-goes-out). A row that nears
+its limit then gives the messages of old visits to the archive (`agents.refer.archive`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import msgspec
 from agents.graph import REFER
 from agents.refer.archive import ARCHIVE_AT, VisitArchive
 from agents.refer.compress import pack, unpack
+from agents.refer.events import Emission
 from agents.refer.outputs import derive_outputs
-from agents.runtime.contract import Context, Emit, Record, Stage, Upcaster, received_of
+from agents.refer.upcasters import UPCASTERS
+from agents.runtime.contract import Context, Emit, Record, Stage, received_of
+from agents.runtime.rows import check_schema, mark_impaired, row_key
 from agents.topics import (
     ALERTS,
     ARCHIVE,
@@ -32,6 +35,7 @@ from agents.topics import (
     WATCHLIST,
 )
 from domain.errors import Refusal
+from domain.member.evidence import complete_since
 from domain.member.row import (
     SCHEMA,
     MemberRow,
@@ -54,32 +58,15 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MemberRow)
 
 
-def _from_1(body: bytes) -> bytes:
-    """Version 2 may write a row packed, and messages of a visit may be empty; version 1 did neither."""
-    _, *rest = msgspec.msgpack.decode(body)
-    return msgspec.msgpack.encode([2, *rest])
-
-
-def _from_2(body: bytes) -> bytes:
-    """Version 3 knows deaths apart from visits; a row of version 2 knows of none."""
-    _, *rest = msgspec.msgpack.decode(unpack(body))
-    return msgspec.msgpack.encode([3, *rest])
-
-
-UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1, _from_2)
-"""One step for each row version before `domain.member.row.SCHEMA`, oldest first."""
-
-
 def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_AT) -> Stage:
-    """The member stage, judging by `rules`; `source` names this system in CloudEvents headers.
-
-    A row that takes more than `archive_at` bytes gives the proofs of its old visits to the archive.
+    """The member stage over a rule set. `source` is the CloudEvents source; a row of more than `archive_at` bytes gives
+    the messages of its old visits to the archive.
     """
     book = Rulebook(rules)
-    archivist = VisitArchive(book, source, archive_at, _ENCODER.encode)
+    archive = VisitArchive(book, archive_at, _ENCODER.encode)
 
     def decide(row: MemberRow | None, record: Record, context: Context) -> tuple[MemberRow | None, list[Emit]]:
-        return _decide(row, record, context, book, source, archivist)
+        return _decide(row, record, context, book, source, archive)
 
     def next_due(row: MemberRow) -> int | None:
         return row.next_due if row.rules == book.stamp else 0
@@ -102,40 +89,33 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
         next_due=next_due,
         lookups=_nothing,
         ticks=True,
-        impair=_impaired,
+        impair=mark_impaired,
         schema=SCHEMA,
         upcasters=UPCASTERS,
     )
 
 
-def row_key(record: Record) -> str:
-    """The member a record is for: the record's key. Raises Refusal("no-key")."""
-    if not record.key:
-        raise Refusal("no-key")
-    return record.key.decode("utf-8", "replace")
-
-
 def _decide(
-    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str, archivist: VisitArchive
+    row: MemberRow | None, record: Record, context: Context, book: Rulebook, source: str, archive: VisitArchive
 ) -> tuple[MemberRow | None, list[Emit]]:
-    now = context.now
+    now, member = context.now, row_key(record)
     if record.topic == TICKS:
         due = row is not None and row.next_due is not None and row.next_due <= now
-        if row is None or (row.rules == book.stamp and not due and not context.again):
+        if row is None or (row.rules == book.stamp and not due and not context.all_due):
             return row, []
-        return derive_outputs(row, row, row_key(record), now, now, book, source)
+        return derive_outputs(row, row, Emission(member, now, now, complete_since(row), source), book)
     before = row if row is not None else new_row()
     after, received = _fold(before, record)
     if after is before:
         return row, []
-    after, emits = derive_outputs(before, after, row_key(record), now, received, book, source)
-    after, moved = archivist.keep(before, after, row_key(record), now)
-    emits += moved
-    return None if is_empty(after) else after, emits
+    emission = Emission(member, now, received, complete_since(after), source)
+    after, emits = derive_outputs(before, after, emission, book)
+    after, archived = archive.keep(before, after, emission)
+    return None if is_empty(after) else after, [*emits, *archived]
 
 
 def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
-    """(the row with what the record says, when that was received). Raises Refusal."""
+    """(the row with the record folded in, when its content was received: ms UTC). Raises Refusal."""
     received = received_of(record)
     if record.topic == VISITS:
         member, snapshot = decode_snapshot(record.value or b"")
@@ -155,14 +135,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
 
 
 def _decode(value: bytes) -> MemberRow:
-    row = _DECODER.decode(unpack(value))
-    if row.schema != SCHEMA:
-        raise ValueError(f"a member row of schema {row.schema}; this version reads {SCHEMA}")
-    return row
-
-
-def _impaired(row: MemberRow) -> MemberRow:
-    return row if row.impaired else msgspec.structs.replace(row, impaired=True)
+    return check_schema(_DECODER.decode(unpack(value)), SCHEMA)
 
 
 def _nothing(_: Record) -> Iterable[str]:

@@ -13,33 +13,36 @@ from agents.refer.events import Emission
 from agents.refer.transitions import emit_transitions
 from agents.runtime.contract import Emit
 from agents.topics import CANDIDATES, UTILIZATION, WATCHLIST
-from domain.member.candidates import LIVE, Judgment, Verdict, judge
+from domain.identity import digest
+from domain.member.candidates import LIVE, judge
 from domain.member.counting import IN_OBSERVATION, Ledger, read_ledger
-from domain.member.evidence import CandidateFacts, candidate_facts, complete_since
+from domain.member.evidence import candidate_facts
 from domain.member.row import EmittedDocument, MemberRow
 from domain.member.transitions import due_of_visit
 from domain.member.utilization import count_visits
-from domain.member.visits import SNF, digest
+from domain.member.visits import SNF
 from domain.rules.rulebook import Rulebook
 from domain.times import local_day
+from parsers.records.documents import Candidate, Watch
 
 
 def derive_outputs(
-    before: MemberRow, row: MemberRow, member: str, now: int, received: int, book: Rulebook, source: str
+    before: MemberRow, row: MemberRow, emission: Emission, book: Rulebook
 ) -> tuple[MemberRow, list[Emit]]:
-    """(the row with its memory, what to emit). `before` is the row ahead of this record; times are ms UTC."""
-    emission = Emission(member, now, received, complete_since(row), source)
+    """(the row with its memory and next due time, records to emit). `before` is the row before this record."""
     ledger = read_ledger(row.visits, book)
     # A new roster row may change who was in ECM when a transition occurred, and so which transitions have an alert.
     transitions, emits = emit_transitions(row, ledger, emission, book, all_again=row.roster is not before.roster)
-    used, counted, counts_due = _utilization(row, ledger, emission)
+    utilization, counted, counts_due = _utilization(row, ledger, emission)
     emitted, judged, candidates_due = _candidates(row, ledger, emission, book)
-    dues = [due for due in (counts_due, candidates_due, *_visit_dues(row, ledger, now, book)) if due is not None]
+    dues = [
+        due for due in (counts_due, candidates_due, *_visit_dues(row, ledger, emission.now, book)) if due is not None
+    ]
     after = msgspec.structs.replace(
         row,
         transitions=transitions,
         emitted=emitted,
-        utilization=used,
+        utilization=utilization,
         next_due=min(dues, default=None),
         rules=book.stamp,
     )
@@ -47,7 +50,7 @@ def derive_outputs(
 
 
 def _visit_dues(row: MemberRow, ledger: Ledger, now: int, book: Rulebook) -> list[int | None]:
-    """When a visit or custody record changes something by the passing of time alone."""
+    """When a visit, custody record or death changes something by the passing of time alone (ms UTC)."""
     dues = [
         due_of_visit(visit, now, book)
         for visit in ledger.visits
@@ -61,7 +64,7 @@ def _visit_dues(row: MemberRow, ledger: Ledger, now: int, book: Rulebook) -> lis
 def _utilization(
     row: MemberRow, ledger: Ledger, emission: Emission
 ) -> tuple[EmittedDocument | None, list[Emit], int | None]:
-    """(memory, emits, next due) of the member's counts: a tombstone when nothing is left that could be counted."""
+    """(memory, emits, next due) of the member's counts. A tombstone follows when nothing is left to count."""
     now, known = emission.now, row.utilization
     counts = count_visits(ledger, now, local_day(now))
     subject = "u_" + digest(emission.member).hex()
@@ -84,7 +87,7 @@ def _utilization(
 def _candidates(
     row: MemberRow, ledger: Ledger, emission: Emission, book: Rulebook
 ) -> tuple[dict[str, EmittedDocument], list[Emit], int | None]:
-    """(memory, emits, next due) of candidates and watches."""
+    """(memory, emits, next due) of candidates and watches; a watch that ended has a tombstone for its document."""
     judgment = judge(row, emission.member, ledger, emission.now, book)
     changed: dict[str, EmittedDocument] = {}
     emits: list[Emit] = []
@@ -104,31 +107,17 @@ def _candidates(
             continue
         revision = known.revision + 1 if known is not None else 1
         supersedes = verdict.supersedes or (known.supersedes if known is not None else None)
-        changed[verdict.id] = EmittedDocument(revision, verdict.status, fingerprint, verdict.line.name, supersedes)
-        emits.append(_document(verdict, facts, judgment, row, emission, book, changed[verdict.id], amended=live))
+        memory = EmittedDocument(revision, verdict.status, fingerprint, verdict.line.name, supersedes)
+        changed[verdict.id] = memory
+        document: Watch | Candidate
+        if verdict.watch:
+            topic, kind, document = WATCHLIST, "watch", render.watch(facts, row, emission, book, revision)
+        else:
+            status = verdict.status if verdict.status != LIVE else "amended" if live else "raised"
+            topic, kind = CANDIDATES, "candidate"
+            document = render.candidate(facts, row, judgment.eligibility, emission, book, memory, status)
+        emits.append(emission.record(topic, verdict.id, document, f"{kind}.{document.status}", verdict.id, revision))
     return ({**row.emitted, **changed} if changed else row.emitted), emits, judgment.due
-
-
-def _document(
-    verdict: Verdict,
-    facts: CandidateFacts,
-    judgment: Judgment,
-    row: MemberRow,
-    emission: Emission,
-    book: Rulebook,
-    memory: EmittedDocument,
-    *,
-    amended: bool,
-) -> Emit:
-    """The record of one candidate or watch that is new or has changed."""
-    if verdict.watch:
-        watch = render.watch(facts, row, emission, book, memory.revision)
-        return emission.record(WATCHLIST, verdict.id, watch, f"watch.{watch.status}", verdict.id, memory.revision)
-    status = verdict.status
-    if status == LIVE:
-        status = "amended" if amended else "raised"
-    candidate = render.candidate(facts, row, judgment.eligibility, emission, book, memory, status)
-    return emission.record(CANDIDATES, verdict.id, candidate, f"candidate.{status}", verdict.id, memory.revision)
 
 
 def _anything_to_count(ledger: Ledger, now: int) -> bool:

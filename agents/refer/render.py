@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from agents.refer.events import Emission, Subject
+from domain.identity import digest
 from domain.member.eligibility import Eligibility
 from domain.member.evidence import CandidateFacts, EvidenceLine
 from domain.member.row import EmittedDocument, EmittedTransition, MemberRow
 from domain.member.transitions import Transition, transition_id
 from domain.member.utilization import CLASSES, WINDOWS, VisitCounts
-from domain.member.visits import digest
 from domain.rules.rulebook import Rulebook
 from domain.snapshots import Source
 from domain.times import iso_day, rfc3339, rfc3339_or_none
@@ -26,14 +26,17 @@ _NOBODY: Final = Eligibility(None, (), ())
 
 @lru_cache(maxsize=16_384)
 def messages_in(packed: bytes) -> tuple[MessageDocument, ...]:
-    """The sources of a visit, which its row keeps packed."""
+    """The messages of a visit, which its row keeps as msgpack."""
     return tuple(MessageDocument(s.sender, s.control_id, s.at) for s in _read_sources(packed)) if packed else ()
 
 
 def candidate_digest(
     facts: CandidateFacts, row: MemberRow, eligibility: Eligibility | None, since: int | None, successor: str | None
 ) -> bytes:
-    """Eight bytes over all that a case's document shows, but for receipts, revisions and the rule set's hash."""
+    """Eight bytes over the content of a document, without times of receipt, revisions and the rule set's hash.
+
+    Rows keep these bytes: another content or order would amend every candidate once after an upgrade.
+    """
     roster, verdict = row.roster, facts.verdict
     eligibility = eligibility or _NOBODY
     return digest(
@@ -148,7 +151,7 @@ def utilization(counts: VisitCounts, keys: list[str], emission: Emission, revisi
 
 
 def _common(facts: CandidateFacts, row: MemberRow, emission: Emission, book: Rulebook) -> dict[str, Any]:
-    """What the documents of candidates and watches have in common."""
+    """The fields that candidates and watches share."""
     roster, criterion = row.roster, facts.criterion
     ed, inpatient, snf, release = facts.counts
     since = _day(emission.since)

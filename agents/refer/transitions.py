@@ -15,6 +15,7 @@ from agents.refer import render
 from agents.refer.events import Emission, Subject
 from agents.runtime.contract import Emit
 from agents.topics import ALERTS, TRANSITIONS
+from domain.identity import digest
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
 from domain.member.row import PERSON, EmittedTransition, EmittedTransitions, MemberRow
@@ -26,195 +27,162 @@ from domain.member.transitions import (
     representatives,
     visit_transitions,
 )
-from domain.member.visits import OTHER, digest
+from domain.member.visits import OTHER
 from domain.rules.rulebook import Rulebook
 from domain.times import HOUR, rfc3339
 from parsers.records.documents import Alert
 
 _WITHDRAWN: Final = -2
 """The fingerprint of a visit that was withdrawn."""
+_UNKNOWN: Final = -1
+"""The fingerprint where transitions depend on more than one visit: they are derived at each decision."""
 
 
 def emit_transitions(
     row: MemberRow, ledger: Ledger, emission: Emission, book: Rulebook, *, all_again: bool
 ) -> tuple[dict[str, EmittedTransitions], list[Emit]]:
     """(memory of all that was emitted, emits). Visits whose fingerprint is unchanged are skipped unless `all_again`."""
-    changed: dict[str, EmittedTransitions] = {}
-    emits: list[Emit] = []
-    _of_visits(row, ledger, emission, book, all_again, changed, emits)
-    _of_custody(row, emission, book, all_again, changed, emits)
-    _of_person(row, ledger, emission, book, all_again, changed, emits)
+    emitter = _Emitter(row, ledger, emission, book, all_again)
+    emitter.visits()
+    emitter.custody()
+    emitter.person()
     if row.withdrawn:
-        _retract_withdrawn(row, ledger, emission, book, changed, emits)
-    return ({**row.transitions, **changed} if changed else row.transitions), emits
+        emitter.withdrawn()
+    return ({**row.transitions, **emitter.changed} if emitter.changed else row.transitions), emitter.emits
 
 
-def _of_visits(
-    row: MemberRow,
-    ledger: Ledger,
-    emission: Emission,
-    book: Rulebook,
-    all_again: bool,
-    changed: dict[str, EmittedTransitions],
-    emits: list[Emit],
-) -> None:
-    shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
-    for index in representatives(ledger) if shared else range(len(ledger.visits)):
-        visit = ledger.visits[index]
-        known = row.transitions.get(visit.visit)
-        if known is None and visit.category == OTHER:
-            continue
-        fingerprint = -1 if shared else fingerprint_of(index, ledger, emission.now, book)
-        if known is not None and known.fingerprint == fingerprint >= 0 and not all_again:
-            continue
-        found = visit_transitions(index, ledger, emission.now, book)
-        subject = Subject(visit.visit, visit.facility, visit.messages, visit.received)
-        kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
+class _Emitter:
+    """One decision's transitions: `changed` is the new memory by visit or record, `emits` the records."""
+
+    def __init__(self, row: MemberRow, ledger: Ledger, emission: Emission, book: Rulebook, all_again: bool) -> None:
+        self._row, self._ledger, self._emission, self._book = row, ledger, emission, book
+        self._all_again = all_again
+        self.changed: dict[str, EmittedTransitions] = {}
+        self.emits: list[Emit] = []
+
+    def visits(self) -> None:
+        """Transitions of visits. Where source patients share a visit number, one visit represents all that have it."""
+        ledger, now = self._ledger, self._emission.now
+        shared = len({visit.visit for visit in ledger.visits}) < len(ledger.visits)
+        for index in representatives(ledger) if shared else range(len(ledger.visits)):
+            visit = ledger.visits[index]
+            known = self._row.transitions.get(visit.visit)
+            if known is None and visit.category == OTHER:
+                continue
+            fingerprint = _UNKNOWN if shared else fingerprint_of(index, ledger, now, self._book)
+            if not self._unchanged(known, fingerprint):
+                found = visit_transitions(index, ledger, now, self._book)
+                subject = Subject(visit.visit, visit.facility, visit.messages, visit.received)
+                self._remember(subject, known, found, fingerprint)
+
+    def custody(self) -> None:
+        """Transitions of custody records; of several under one key, the first."""
+        seen: set[str] = set()
+        for record in self._row.custody:
+            key = custody_source_key(record)
+            if key in seen:
+                continue
+            seen.add(key)
+            known = self._row.transitions.get(key)
+            fingerprint = record.revision << 8 | (record.at <= self._emission.now)
+            if not self._unchanged(known, fingerprint):
+                transition = custody_transition(record, self._emission.now)
+                subject = Subject(key, record.facility, record.messages, record.received)
+                self._remember(subject, known, [] if transition is None else [transition], fingerprint)
+
+    def person(self) -> None:
+        """The death that hospitals registered (PID-29, PID-30), unless a visit that ended so has the transition."""
+        row = self._row
+        known = row.transitions.get(PERSON)
+        if not row.persons and known is None:
+            return
+        first = min(row.persons, key=lambda person: (person.died, person.patient), default=None)
+        holds = first is not None and self._ledger.death < 0 and first.died <= self._emission.now
+        fingerprint = first.revision << 1 | 1 if first is not None and holds else 0
+        if not self._unchanged(known, fingerprint):
+            found = [Transition("death", first.died)] if first is not None and holds else []
+            received = self._emission.received if first is None else first.received
+            subject = Subject(PERSON, "", b"" if first is None else first.messages, received)
+            self._remember(subject, known, found, fingerprint)
+
+    def withdrawn(self) -> None:
+        """Retract the transitions of visits and records that are in the row's memory and no longer among its facts."""
+        here = {visit.visit for visit in self._ledger.visits}
+        here.update(custody_source_key(record) for record in self._row.custody)
+        for key, known in self._row.transitions.items():
+            if key not in here and key != PERSON and known.fingerprint != _WITHDRAWN:
+                kinds = self._kinds(Subject(key, "", b"", self._emission.received), known, [])
+                self.changed[key] = EmittedTransitions(_WITHDRAWN, kinds)
+
+    def _unchanged(self, known: EmittedTransitions | None, fingerprint: int) -> bool:
+        """Whether the transitions must be the same as before: most visits of a member, at most decisions."""
+        return known is not None and known.fingerprint == fingerprint >= 0 and not self._all_again
+
+    def _remember(
+        self, subject: Subject, known: EmittedTransitions | None, found: list[Transition], fingerprint: int
+    ) -> None:
+        kinds = self._kinds(subject, known, found)
         if kinds:
-            changed[visit.visit] = EmittedTransitions(fingerprint, kinds)
+            self.changed[subject.key] = EmittedTransitions(fingerprint, kinds)
 
-
-def _of_custody(
-    row: MemberRow,
-    emission: Emission,
-    book: Rulebook,
-    all_again: bool,
-    changed: dict[str, EmittedTransitions],
-    emits: list[Emit],
-) -> None:
-    seen: set[str] = set()
-    for record in row.custody:
-        key = custody_source_key(record)
-        if key in seen:
-            continue
-        seen.add(key)
-        known = row.transitions.get(key)
-        fingerprint = record.revision << 8 | (record.at <= emission.now)
-        if known is not None and known.fingerprint == fingerprint and not all_again:
-            continue
-        transition = custody_transition(record, emission.now)
-        found = [] if transition is None else [transition]
-        subject = Subject(key, record.facility, record.messages, record.received)
-        kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
-        if kinds:
-            changed[key] = EmittedTransitions(fingerprint, kinds)
-
-
-def _of_person(
-    row: MemberRow,
-    ledger: Ledger,
-    emission: Emission,
-    book: Rulebook,
-    all_again: bool,
-    changed: dict[str, EmittedTransitions],
-    emits: list[Emit],
-) -> None:
-    """The death that hospitals registered (PID-29, PID-30), unless a visit that ended with it says so already."""
-    known = row.transitions.get(PERSON)
-    if not row.persons and known is None:
-        return
-    first = min(row.persons, key=lambda person: (person.died, person.patient), default=None)
-    holds = first is not None and ledger.death < 0 and first.died <= emission.now
-    fingerprint = first.revision << 1 | 1 if first is not None and holds else 0
-    if known is not None and known.fingerprint == fingerprint and not all_again:
-        return
-    found = [Transition("death", first.died)] if first is not None and holds else []
-    received = emission.received if first is None else first.received
-    subject = Subject(PERSON, "", b"" if first is None else first.messages, received)
-    kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
-    if kinds:
-        changed[PERSON] = EmittedTransitions(fingerprint, kinds)
-
-
-def _retract_withdrawn(
-    row: MemberRow,
-    ledger: Ledger,
-    emission: Emission,
-    book: Rulebook,
-    changed: dict[str, EmittedTransitions],
-    emits: list[Emit],
-) -> None:
-    here = {visit.visit for visit in ledger.visits}
-    here.update(custody_source_key(record) for record in row.custody)
-    for key, known in row.transitions.items():
-        if key not in here and key != PERSON and known.fingerprint != _WITHDRAWN:
-            subject = Subject(key, "", b"", emission.received)
-            kinds = _emit_kinds(subject, known, [], row, emission, book, emits)
-            changed[key] = EmittedTransitions(_WITHDRAWN, kinds)
-
-
-def _emit_kinds(
-    subject: Subject,
-    known: EmittedTransitions | None,
-    found: list[Transition],
-    row: MemberRow,
-    emission: Emission,
-    book: Rulebook,
-    emits: list[Emit],
-) -> dict[str, EmittedTransition]:
-    """Assert what is new and retract what no longer holds; the memory of one visit or record, by kind."""
-    kinds = dict(known.kinds) if known is not None else {}
-    current = set()
-    for transition in found:
-        kind = transition.kind
-        current.add(kind)
-        fingerprint = digest(
-            (
-                transition.occurred,
-                transition.origin,
-                transition.to,
-                subject.facility,
-                transition.confidence,
-                transition.scheduled,
+    def _kinds(
+        self, subject: Subject, known: EmittedTransitions | None, found: list[Transition]
+    ) -> dict[str, EmittedTransition]:
+        """Assert what is new and retract what no longer holds; the memory of one visit or record, by kind."""
+        kinds = dict(known.kinds) if known is not None else {}
+        current = set()
+        for transition in found:
+            kind = transition.kind
+            current.add(kind)
+            content = digest(
+                (
+                    transition.occurred,
+                    transition.origin,
+                    transition.to,
+                    subject.facility,
+                    transition.confidence,
+                    transition.scheduled,
+                )
             )
-        )
-        last = kinds.get(kind)
-        news = last is None or not last.asserted or last.digest != fingerprint
+            last = kinds.get(kind)
+            news = last is None or not last.asserted or last.digest != content
+            if news:
+                revision = last.revision + 1 if last is not None else 1
+                alerted = last.alerted if last is not None else 0
+                last = EmittedTransition(revision, True, transition.occurred, content, alerted)
+            assert last is not None
+            kinds[kind] = self._emit(transition, last, subject, news=news)
+        for kind, last in kinds.items():
+            if last.asserted and kind not in current:
+                retracted = EmittedTransition(last.revision + 1, False, last.occurred, last.digest, last.alerted)
+                kinds[kind] = self._emit(Transition(kind, last.occurred), retracted, subject, news=True)
+        return kinds
+
+    def _emit(
+        self, transition: Transition, memory: EmittedTransition, subject: Subject, *, news: bool
+    ) -> EmittedTransition:
+        """Emit one transition if it is news, and its alert if the member was in ECM when it occurred."""
+        emission = self._emission
+        provider = enrolled_at(self._row.roster, transition.occurred)
+        due = memory.alerted > 0 if not memory.asserted else provider is not None
+        alert = memory.alerted != memory.revision and due
+        if not (news or alert):
+            return memory
+        document = render.transition(transition, subject, emission, memory)
+        name, status = document.transition_id, document.status
         if news:
-            revision = last.revision + 1 if last is not None else 1
-            alerted = last.alerted if last is not None else 0
-            last = EmittedTransition(revision, True, transition.occurred, fingerprint, alerted)
-        assert last is not None
-        kinds[kind] = _emit(transition, last, subject, row, emission, book, emits, news=news)
-    for kind, last in kinds.items():
-        if last.asserted and kind not in current:
-            retracted = EmittedTransition(last.revision + 1, False, last.occurred, last.digest, last.alerted)
-            transition = Transition(kind, last.occurred)
-            kinds[kind] = _emit(transition, retracted, subject, row, emission, book, emits, news=True)
-    return kinds
-
-
-def _emit(
-    transition: Transition,
-    memory: EmittedTransition,
-    subject: Subject,
-    row: MemberRow,
-    emission: Emission,
-    book: Rulebook,
-    emits: list[Emit],
-    *,
-    news: bool,
-) -> EmittedTransition:
-    """Emit one transition if it is news, and its alert if the member was in ECM when it occurred."""
-    provider = enrolled_at(row.roster, transition.occurred)
-    due = memory.alerted > 0 if not memory.asserted else provider is not None
-    alert = memory.alerted != memory.revision and due
-    if not (news or alert):
-        return memory
-    document = render.transition(transition, subject, emission, memory)
-    name, status = document.transition_id, document.status
-    if news:
-        kind = f"transition.{status}"
-        emits.append(emission.record(TRANSITIONS, emission.member, document, kind, name, memory.revision))
-    if not alert:
-        return memory
-    alert_id = "a" + name[1:]
-    warning = Alert(
-        alert_id=alert_id,
-        member_id=emission.member,
-        transition=document,
-        ecm_provider=provider or "",
-        due=rfc3339(transition.occurred + book.settings.alert_hours * HOUR),
-    )
-    emits.append(emission.record(ALERTS, emission.member, warning, f"alert.{status}", alert_id, memory.revision))
-    return msgspec.structs.replace(memory, alerted=memory.revision)
+            kind = f"transition.{status}"
+            self.emits.append(emission.record(TRANSITIONS, emission.member, document, kind, name, memory.revision))
+        if not alert:
+            return memory
+        alert_id = "a" + name[1:]
+        warning = Alert(
+            alert_id=alert_id,
+            member_id=emission.member,
+            transition=document,
+            ecm_provider=provider or "",
+            due=rfc3339(transition.occurred + self._book.settings.alert_hours * HOUR),
+        )
+        kind = f"alert.{status}"
+        self.emits.append(emission.record(ALERTS, emission.member, warning, kind, alert_id, memory.revision))
+        return msgspec.structs.replace(memory, alerted=memory.revision)

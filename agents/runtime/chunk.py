@@ -1,6 +1,6 @@
-"""Decide one chunk: records of one partition, in log order, on an overlay over the committed rows.
+"""Decide one chunk: records of one partition, in log order, over the committed rows.
 
-Pure: the same rows and records give the same result, with or without Kafka. The worker commits the result and then
+Pure: the same rows and records give the same result, with or without Kafka. A worker commits the result and then
 applies it to the rows; a replay applies it at once. Cutting the records into other chunks gives the same rows and the
 same emits in the same order (docs/engine.md#chunks).
 """
@@ -9,30 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from traceback import extract_tb
-from typing import Any, Final
 
 import msgspec
 
-from agents.runtime.contract import Context, Emit, Progress, Record, Stage, TooCostly, received_of
-from agents.runtime.store import ChunkResult, Fault, RowStore, envelope, row_of
+from agents.runtime.clock import Clock
+from agents.runtime.contract import Context, Emit, Progress, Record, Stage, TooCostly
+from agents.runtime.overlay import ROW_LIMIT, Overlay, TooLarge
+from agents.runtime.store import ChunkResult, Fault, RowStore
 from domain.errors import Refusal
-from domain.times import MINUTE
 from parsers.records import dead_letters
 from parsers.records.ticks import read_tick
-
-ROW_LIMIT: Final = 512 * 1024
-"""Bytes a row may take, encoded."""
-AHEAD: Final = 5 * MINUTE
-"""How far a `received` stamp or a tick may lie ahead of the append time."""
-_UNREAD: Final = object()
-
-
-class TooLarge(Exception):
-    """A row or an output that cannot be written; `code` says which."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 def decide_chunk(
@@ -40,17 +26,18 @@ def decide_chunk(
     rows: RowStore,
     records: Sequence[Record],
     *,
-    under: ChunkResult | None = None,
+    pending: ChunkResult | None = None,
     lookups: Mapping[str, str | None] | None = None,
     row_limit: int = ROW_LIMIT,
     progress: Progress | None = None,
     expired: Callable[[], bool] | None = None,
 ) -> ChunkResult:
-    """Decide `records`, all of one partition, and change nothing.
+    """The result of deciding `records`, all of one partition. Nothing is changed.
 
-    `under` is the result of the chunk before, when its transaction has not been applied to `rows` yet. `lookups` holds
+    `pending` is the result of the chunk before, while its transaction has not been applied to `rows`. `lookups` holds
     the answers to the questions of all these records, None when the directory did not answer. When `expired()` turns
-    true no further record is begun; `records` of the result says how many were decided, one at least.
+    true no further record is begun; `records` of the result counts those decided, one at least. Raises what
+    `Stage.impair` raises: a row that cannot be marked has no safe state.
 
     Rows are encoded and measured when the chunk is done. A row that outgrows its limit must be refused at the record
     that brought it there, and one that outgrew it and shrank again must be refused too: otherwise the result would
@@ -63,7 +50,7 @@ def decide_chunk(
     watched: set[str] = set()
     decided = len(records)
     while True:
-        decision = _Decision(stage, rows, under, lookups, row_limit, watched, progress or Progress())
+        decision = _Decision(stage, rows, pending, lookups, row_limit, watched, progress or Progress())
         decided = decision.run(records[:decided], expired if not watched else None)
         changed, outgrown = decision.overlay.encoded()
         if not outgrown:
@@ -72,138 +59,18 @@ def decide_chunk(
 
 
 def questions(stage: Stage, records: Sequence[Record], progress: Progress | None = None) -> list[str]:
-    """What the records ask the directory, each question once. A record that cannot be read asks nothing here."""
-    asked: dict[str, None] = {}
+    """The questions of all records to the directory, each once. A record that cannot be read has none."""
+    found: dict[str, None] = {}
     for record in records:
         if progress is not None:
             progress.records += 1
         if record.topic == stage.clock:
             continue
         try:
-            asked.update(dict.fromkeys(stage.lookups(record)))
-        except (Exception, TooCostly):  # noqa: S112 - the decision meets the same fault and answers it
+            found.update(dict.fromkeys(stage.lookups(record)))
+        except (Exception, TooCostly):  # noqa: S112 - the decision raises the same and handles it
             continue
-    return list(asked)
-
-
-class _Clock:
-    """The partition's time: the largest `received` stamp or tick decided so far. It never runs backwards."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-        self.ticked = -1
-        """The time of the last tick of this chunk, or -1."""
-        self.clamped = 0
-        """Stamps and ticks that lay too far ahead of their append time."""
-
-    def stamp(self, record: Record) -> bool:
-        """Move on to the record's stamp; whether that changed the time."""
-        at = self._clamp(received_of(record), record)
-        if at <= self.now:
-            return False
-        self.now = at
-        return True
-
-    def tick(self, at: int, record: Record) -> None:
-        """Move on to a tick."""
-        self.now = self.ticked = max(self.now, self._clamp(at, record))
-
-    def _clamp(self, at: int, record: Record) -> int:
-        # Neither a sender's nor a worker's clock can move this partition's time past the broker's: a tick of next year
-        # would end every candidate.
-        if at > self.now and at > record.timestamp + AHEAD:
-            self.clamped += 1
-            return record.timestamp
-        return at
-
-
-class _Overlay:
-    """Rows as this chunk has read or changed them, over the chunk before and the committed rows."""
-
-    def __init__(
-        self, stage: Stage, rows: RowStore, under: ChunkResult | None, row_limit: int, watched: set[str]
-    ) -> None:
-        self.seen: dict[str, Any] = {}
-        """Decoded rows by key."""
-        self.changed: dict[str, None] = {}
-        self._stage, self._rows, self._under = stage, rows, under
-        self._row_limit, self._watched = row_limit, watched
-        self._outgrown: set[str] = set()
-        """Keys of rows that could not have been written at some point within this chunk."""
-
-    def get(self, key: str) -> Any:
-        """The row as of now, None where there is none."""
-        row = self.seen.get(key, _UNREAD)
-        if row is _UNREAD:
-            row = self.seen[key] = self._before(key)
-        return row
-
-    def put(self, key: str, row: Any) -> None:
-        """Change a row. Raises TooLarge for a watched one that is over its limit."""
-        before = self.seen.get(key)
-        if key in self._watched:
-            if row is not None:
-                self._measure(row)
-        elif key in self.changed and before is not None and not self._fits(before):
-            self._outgrown.add(key)
-        self.seen[key] = row
-        self.changed[key] = None
-
-    def refresh(self, key: str) -> None:
-        """Replace a row by a clean copy, for a second try of a decision that raised."""
-        if self.seen.get(key) is not None:
-            self.seen[key] = self._stage.decode(self._stage.encode(self.seen[key]))
-
-    def due(self, now: int) -> list[tuple[int, str]]:
-        """(due time, key) of the rows that are due, in order, with the changes of this chunk and the one before."""
-        open_rows = dict(self._under.rows) if self._under is not None else {}
-        for key in self.changed:
-            open_rows[key] = self.seen[key]
-        found = {(due, key) for due, key in self._rows.due(now) if key not in open_rows}
-        for key, row in open_rows.items():
-            due = None if row is None else self._stage.next_due(row)
-            if due is not None and due <= now:
-                found.add((due, key))
-        return sorted(found)
-
-    def encoded(self) -> tuple[dict[str, bytes | None], set[str]]:
-        """Changed rows as the changelog will hold them, and the keys of those that cannot be written."""
-        stage, watched = self._stage, self._watched
-        changed: dict[str, bytes | None] = {}
-        for key in self.changed:
-            row = self.seen[key]
-            if row is None:
-                changed[key] = None
-                continue
-            try:
-                body, due = stage.encode(row), stage.next_due(row)
-            except Exception:
-                if key in watched:
-                    raise
-                self._outgrown.add(key)
-                continue
-            if len(body) > self._row_limit and key not in watched:
-                self._outgrown.add(key)
-            changed[key] = envelope(stage.schema, due, body)
-        return changed, self._outgrown
-
-    def _before(self, key: str) -> Any:
-        if self._under is not None and key in self._under.rows:
-            return self._under.rows[key]
-        stored = self._rows.get(key)
-        return None if stored is None else row_of(self._stage, stored)
-
-    def _measure(self, row: Any) -> None:
-        self._stage.next_due(row)
-        if len(self._stage.encode(row)) > self._row_limit:
-            raise TooLarge("row-too-large")
-
-    def _fits(self, row: Any) -> bool:
-        try:
-            self._measure(row)
-        except Exception:
-            return False
-        return True
+    return list(found)
 
 
 class _Decision:
@@ -213,16 +80,16 @@ class _Decision:
         self,
         stage: Stage,
         rows: RowStore,
-        under: ChunkResult | None,
+        pending: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         row_limit: int,
         watched: set[str],
         progress: Progress,
     ) -> None:
         self.stage, self.lookups, self.progress = stage, lookups, progress
-        self.clock = _Clock(under.clock if under is not None else rows.clock)
-        self.overlay = _Overlay(stage, rows, under, row_limit, watched)
-        self.again = rows.again
+        self.clock = Clock(pending.clock if pending is not None else rows.clock)
+        self.overlay = Overlay(stage, rows, pending, row_limit, watched)
+        self.all_due = rows.all_due
         self.emits: list[Emit] = []
         self.faults: list[Fault] = []
         self.due_decided = 0
@@ -265,6 +132,7 @@ class _Decision:
             self.retry(key, record, context)
 
     def attempt(self, key: str, record: Record, context: Context) -> None:
+        """Decide one record on the row `key`. Raises whatever the decision raises, and TooLarge."""
         row = self.overlay.get(key)
         new, emits = self.stage.decide(row, record, context)
         for emit in emits:
@@ -295,49 +163,45 @@ class _Decision:
             self.refuse(record, refusal)
             return
         self.clock.tick(at, record)
-        context = Context(self.clock.now, self.lookups, self.again)
+        context = Context(self.clock.now, self.lookups, self.all_due)
         for _, key in self.overlay.due(self.clock.now):
             self.due_decided += 1
             self.progress.records += 1
             self.take(key, msgspec.structs.replace(record, key=key.encode()), context)
 
     def refuse(self, record: Record, refusal: Refusal) -> None:
-        """Their data: a dead letter, and on."""
+        """The record is at fault: write a dead letter and go on."""
         self.faults.append(Fault(refusal.code, refusal.place, record.coordinates))
         self.emits.append(dead_letter(self.stage, record, refusal.code, refusal.place))
 
     def quarantine(self, record: Record, bug: Exception, key: str | None = None) -> None:
-        """Our fault: set the record aside and mark the row as missing a record."""
+        """Our code is at fault: set the record aside under the place in the code, without the exception's text."""
         code = bug.code if isinstance(bug, TooLarge) else "internal-error"
         frames = extract_tb(bug.__traceback__)
         where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
         self.set_aside(record, key, Fault(code, "", record.coordinates, True, type(bug).__name__, where))
 
     def set_aside(self, record: Record, key: str | None, fault: Fault) -> None:
+        """Write a dead letter and mark the row `key`, if any, as missing a record."""
         self.faults.append(fault)
-        # A tick carries no fact: the row stays due and the next tick tries again.
+        # A tick carries no fact: the row stays due, and the next tick tries again.
         if record.topic != self.stage.clock:
             self.emits.append(dead_letter(self.stage, record, fault.code, fault.place))
-        row = self.overlay.seen.get(key) if key is not None else None
-        if row is None or key is None or self.stage.impair is None:
-            return
-        impaired = self.stage.impair(row)
-        if impaired is not row:
-            self.overlay.seen[key] = impaired
-            self.overlay.changed[key] = None
+        if key is not None:
+            self.overlay.mark(key)
 
     def result(self, changed: dict[str, bytes | None], records: int) -> ChunkResult:
         clock, seen = self.clock, self.overlay.seen
         return ChunkResult(
-            changed,
-            {key: seen[key] for key in changed},
-            self.emits,
-            clock.now,
-            clock.ticked,
-            self.faults,
-            records,
-            clock.clamped,
-            self.due_decided,
+            changed=changed,
+            rows={key: seen[key] for key in changed},
+            emits=self.emits,
+            clock=clock.now,
+            ticked=clock.ticked,
+            faults=self.faults,
+            records=records,
+            clamped_stamps=clock.clamped,
+            due_decided=self.due_decided,
         )
 
 

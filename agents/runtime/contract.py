@@ -1,7 +1,7 @@
-"""What a stage is, to the engine that runs it: records in, a row, emits out. Everything here is pure.
+"""The contract between a stage and the engine that runs it: records in, a row, emits out. Everything here is pure.
 
-The engine owns Kafka, rows and transactions; a stage owns meaning. `decide` is called with one record at a time, in log
-order, and must not look at a clock, at the network, or at anything but its arguments.
+The engine has Kafka, rows and transactions; a stage has the meaning. `decide` is called with one record at a time, in
+log order, and depends on nothing but its arguments: no clock, no network.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     headers: Mapping[str, bytes] = {}
     stored: str = ""
-    """The topic as the cluster calls it, where that is another name than the one decisions know (`agents.topics`)."""
+    """The topic's name in the cluster, where it differs from the declared name (`agents.runtime.rename`)."""
 
     @property
     def coordinates(self) -> str:
-        """`topic/partition/offset`: how this record is named in evidence, logs and dead letters."""
+        """`topic/partition/offset`, as evidence, logs and dead letters name this record."""
         return f"{self.stored or self.topic}/{self.partition}/{self.offset}"
 
 
@@ -47,17 +47,17 @@ class Emit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What a decision may know beside its row and record.
+    """What a decision depends on beside its row and record.
 
-    `now`: the partition's clock, milliseconds UTC: the largest `received` or tick decided so far, this record's own
-    included. It never runs backwards. `lookups`: answers to `Stage.lookups` for the whole chunk (None when the
-    directory could not be asked: the decision must then say `directory-unavailable`).
+    `now`: the partition's clock (ms UTC), the largest `received` stamp or tick decided so far, this record's own
+    included. It never runs backwards. `lookups`: the answers to `Stage.lookups` of the whole chunk, or None when the
+    directory did not answer (the reason is then `directory-unavailable`).
     """
 
     now: int
     lookups: Mapping[str, str | None] | None = None
-    again: bool = False
-    """A tick after the clock was set back: judge the row though it is not due."""
+    all_due: bool = False
+    """A tick after the clock was set back: every row is decided, due or not."""
 
 
 class TooCostly(BaseException):
@@ -74,8 +74,8 @@ class Progress:
 
 
 Decide = Callable[[Any, Record, Context], tuple[Any, list[Emit]]]
-"""(row or None, record, context) -> (row, emits). Returning the same row object means "nothing changed"; returning None
-removes the row. Raises `Refusal` when the record cannot be taken; anything else that is raised is a bug of ours."""
+"""(row or None, record, context) -> (row, emits). The same row object means that nothing changed; None removes the row.
+Raises `Refusal` when the record is at fault; any other exception is a fault of ours."""
 
 
 Upcaster = Callable[[bytes], bytes]
@@ -86,10 +86,10 @@ never changed once released. A field that is new gets the value that means "not 
 class Stage(msgspec.Struct, frozen=True):
     """A stage as the engine runs it.
 
-    `row_key(record)` names the row that a record is for, or raises `Refusal`. `lookups(record)` lists the directory
-    questions a record brings (asked once per chunk, in one pipeline). `next_due(row)` is the time (ms UTC) at which the
-    row wants a tick though no record came, or None. A tick is a record of topic `clock.ticks.v1` with the row's key.
-    `dead_letters` is the topic that refused records go to.
+    `row_key(record)` is the key of the row that a record is for; it may raise `Refusal`. `lookups(record)` lists the
+    keys to look up in the directory for a record (one pipeline per chunk). `next_due(row)` is the time (ms UTC) at
+    which the row has to be decided though no record came, or None. The engine then passes `decide` a record of topic
+    `clock` with the row's key. `dead_letters` is the topic of refused records.
     """
 
     name: str
@@ -104,9 +104,9 @@ class Stage(msgspec.Struct, frozen=True):
     next_due: Callable[[Any], int | None]
     lookups: Callable[[Record], Iterable[str]]
     ticks: bool = True
-    """Whether the owner of a partition produces ticks to it (the member stage's does)."""
+    """Whether the worker that owns a partition produces ticks to it (the member stage's does)."""
     impair: Callable[[Any], Any] | None = None
-    """Marks a row as missing a record that a bug of ours kept out (same object: it says so already)."""
+    """Marks a row as missing a record that an error of ours kept out; the same object if it is marked already."""
     schema: int = 1
     """Version of the rows that `encode` writes and `decode` reads, 1 to 127."""
     upcasters: tuple[Upcaster, ...] = ()
@@ -123,7 +123,7 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 def received_of(record: Record) -> int:
-    """When the gateway took the fact this record carries (ms UTC): its `received` header, else the append time."""
+    """When the gateway received this record's content (ms UTC): its `received` header, else the append time."""
     stamp = record.headers.get("received")
     if stamp is not None and len(stamp) < 16 and stamp.isdigit():
         return int(stamp)

@@ -1,8 +1,7 @@
-"""The same decisions over topics of other names: for a shadow beside the live system, and for topics that were moved to
-a new version.
+"""Run a stage over topics of other names: for a shadow beside the live system, and for topics moved to a new version.
 
-Decisions know topics by their declared names. A renamed stage reads and writes others; records reach its decisions
-under the declared name and keep the real one for coordinates.
+Decisions use the declared names of topics (`agents.topics`). A renamed stage maps each record to its declared name
+before the decision, keeping the real one for coordinates, and each emit to its real name after it.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ def renamed(
     outputs: Mapping[str, str] | None = None,
     ignored: Callable[[Record], bool] | None = None,
 ) -> Stage:
-    """`stage` over the topics that `names` gives for declared ones (a name that is not there stays).
+    """`stage` over other topics: `names` maps declared to real names; a topic that is not in it keeps its name.
 
-    `outputs` gives the names to write to where they differ from those to read; a topic that the stage both reads and
-    writes is then read under both. A record of which `ignored` (called with its real name as `topic`) is true changes
+    `outputs` maps to the names to write to where they differ from those to read; a topic that the stage both reads and
+    writes is then read under both. A record for which `ignored` (called with its real name as `topic`) is true changes
     nothing.
     """
     writes = {**names, **(outputs or {})}
@@ -35,21 +34,21 @@ def renamed(
         return stage
     decide, row_key, lookups = stage.decide, stage.row_key, stage.lookups
 
-    def known(record: Record) -> Record:
+    def declared(record: Record) -> Record:
         topic = reads.get(record.topic, record.topic)
         return msgspec.structs.replace(record, topic=topic, stored=record.topic)
 
-    def decide_known(row: Any, record: Record, context: Context) -> tuple[Any, list[Emit]]:
+    def decide_declared(row: Any, record: Record, context: Context) -> tuple[Any, list[Emit]]:
         if ignored is not None and ignored(record):
             return row, []
-        row, emits = decide(row, known(record), context)
+        row, emits = decide(row, declared(record), context)
         return row, [msgspec.structs.replace(emit, topic=writes.get(emit.topic, emit.topic)) for emit in emits]
 
-    def ask_known(record: Record) -> Iterable[str]:
-        return lookups(known(record))
+    def lookups_declared(record: Record) -> Iterable[str]:
+        return lookups(declared(record))
 
-    def key_known(record: Record) -> str:
-        return row_key(known(record))
+    def row_key_declared(record: Record) -> str:
+        return row_key(declared(record))
 
     return msgspec.structs.replace(
         stage,
@@ -57,8 +56,8 @@ def renamed(
         changelog=writes.get(stage.changelog, stage.changelog),
         outputs=tuple(writes.get(topic, topic) for topic in stage.outputs),
         dead_letters=writes.get(stage.dead_letters, stage.dead_letters),
-        row_key=key_known,
-        decide=decide_known,
-        lookups=ask_known,
+        row_key=row_key_declared,
+        decide=decide_declared,
+        lookups=lookups_declared,
         clock=names.get(stage.clock, stage.clock),
     )

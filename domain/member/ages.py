@@ -1,4 +1,4 @@
-"""When a member comes of the ages that rules speak of."""
+"""When a member reaches the ages that rules depend on (docs/semantics.md#spans)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Ages(msgspec.Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=65_536)
 def ages_of(birth_date: str) -> Ages:
-    """The ages of somebody born on `birth_date` (YYYY-MM-DD), each from the start of that California day.
+    """The birthdays of a person born on `birth_date` (YYYY-MM-DD), each at the start of that California day.
 
-    A person born on 29 February comes of age on 28 February of a common year.
+    A birthday on 29 February is 28 February in other years. Raises ValueError for a text that is not a day.
     """
     born = day_of(birth_date)
     return Ages(*(day_start(months_before(born, -12 * years)) for years in (18, 21, 26)))

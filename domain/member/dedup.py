@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from domain.member.visits import OTHER, WEAK, MemberVisit, digest
+from domain.identity import digest
+from domain.member.visits import OTHER, WEAK, MemberVisit
 from domain.times import MINUTE
 
 

@@ -1,7 +1,7 @@
-"""Whether a member may be a candidate at all: plan, programmes, ECM, death, and what care management answered.
+"""Whether a member may be a candidate at all: plan, programs, ECM, death, and the answers of care management.
 
-Verified enrollment in a program that excludes ECM keeps a candidate from going out; a suspicion is only noted
-(docs/semantics.md#eligibility). Everything is judged on a California day.
+Verified enrollment in a program that excludes ECM closes every candidate; a suspicion is only shown
+(docs/semantics.md#eligibility). Days are California days (ordinals).
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from domain.snapshots import EcmStatus, RosterFacts
 from domain.times import DAY, day_of, day_start, local_day
 
 CLOSING: Final = frozenset({"enrolled", "declined", "unreachable", "not_eligible", "closed"})
-"""Answers after which there is nothing more to propose."""
+"""Answers that close a candidate."""
 COOLING_OFF: Final = frozenset({"declined", "unreachable"})
+"""Answers after which other candidates of the population rest."""
 ANSWERS: Final = CLOSING | {"received", "accepted", "outreach"}
 _ENDED: Final = frozenset({"ended", "disenrolled", "discontinued"})
 _WAS_IN: Final = _ENDED | {"enrolled"}
 
 
 class Eligibility(msgspec.Struct, frozen=True, gc=False):
-    """How the member stands today. `bar`: what keeps every candidate from going out, or None. `findings`: each
-    programme that excludes ECM, and clear, suspected or verified."""
+    """A member's eligibility at one instant.
+
+    `blocked_by` is the reason that closes every candidate, or None. `findings` has each program that excludes ECM with
+    clear, suspected or verified; `suspected` the programs that are suspected.
+    """
 
     blocked_by: str | None
     findings: tuple[tuple[str, str], ...]
@@ -36,7 +40,7 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False):
 
 
 def assess(row: MemberRow, roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Eligibility:
-    """The member's standing at `now` (ms UTC), which falls on `today`."""
+    """The eligibility at `now` (ms UTC), which falls on day `today`: death first, then exclusions, then ECM."""
     findings = book.clear(today)
     verified = ""
     if roster.programmes or not book.hinting.isdisjoint([visit.disposition_group for visit in ledger.visits]):
@@ -54,15 +58,15 @@ def assess(row: MemberRow, roster: RosterFacts, ledger: Ledger, now: int, today:
 def _findings(
     roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook
 ) -> tuple[tuple[tuple[str, str], ...], str]:
-    """(each programme that excludes ECM and what is known of it, the first that is verified or "")."""
+    """(each program that excludes ECM and its finding, the first program that is verified or "")."""
     findings: list[tuple[str, str]] = []
     verified = ""
     for name, _ in book.clear(today):
         exclusion = book.exclusions[name]
         finding = "clear"
-        for programme in roster.programmes:
-            if programme.id == exclusion.id and _holds(_day(programme.start), _day(programme.end), today):
-                finding = "verified" if programme.verified or finding == "verified" else "suspected"
+        for program in roster.programmes:
+            if program.id == exclusion.id and _holds(_day(program.start), _day(program.end), today):
+                finding = "verified" if program.verified or finding == "verified" else "suspected"
         if finding == "clear" and exclusion.disposition_group and _left_to(exclusion.disposition_group, ledger, now):
             finding = "suspected"
         if finding == "verified" and not verified:
@@ -72,23 +76,24 @@ def _findings(
 
 
 def not_a_member(roster: RosterFacts, day: int) -> str | None:
-    """Why the member was in no managed care plan on `day`, or None when it was."""
+    """The reason if the member was in no managed care plan on `day`, else None."""
     if not roster.plan:
         return "no_plan"
     return None if _holds(_day(roster.enrolled_from), _day(roster.enrolled_to), day) else "not_enrolled"
 
 
 def enrolled_on(ecm: EcmStatus, day: int) -> bool:
-    """Whether the member was in ECM on `day`. An end without a beginning covers nothing."""
+    """Whether the member was in ECM on `day`. An ended enrollment without both of its days covers no day."""
     if ecm.status in _ENDED and (ecm.start is None or ecm.end is None):
         return False
     return ecm.status in _WAS_IN and _holds(_day(ecm.start), _day(ecm.end), day)
 
 
 def cooling_off(row: MemberRow, chain: Chain, others: set[str], now: int, book: Rulebook) -> str | None:
-    """Why a population rests: ECM ended, or another of its candidates was declined, less than 90 days (setting) ago.
+    """The reason if a live chain rests at `now` (ms UTC), else None.
 
-    What opened after ECM ended is new and does not rest; what opened before a candidate was declined is not held by it.
+    `ecm_ended`: ECM ended less than 90 days (`rest_days`) ago, and the chain opened before. `rests`: less than 90 days
+    ago another candidate of the population (`others`, IDs) was declined or unreachable, and the chain opened after.
     """
     rest, opened = book.settings.rest_days, chain.opener.start
     ecm = row.roster.ecm if row.roster is not None else None
@@ -103,30 +108,30 @@ def cooling_off(row: MemberRow, chain: Chain, others: set[str], now: int, book: 
     return None
 
 
-def answer_to(row: MemberRow, candidate: str, chain: Chain, orphans: set[str], now: int) -> CareResponse | None:
-    """The answer that holds for a chain: its own, else the latest to a name that the facts no longer bear.
+def answer_to(row: MemberRow, candidate: str, chain: Chain, former: set[str], now: int) -> CareResponse | None:
+    """The answer that applies to a chain at `now` (ms UTC): its own, else the latest to one of its `former` IDs.
 
-    `orphans` are names that candidates of this line had before late facts moved their opening; an answer to one of
-    them, given while this chain ran, was an answer to this chain.
+    Candidates of this line had those IDs before late facts changed what opened the chain. An answer to one of them,
+    given while this chain ran, is an answer to this chain.
     """
     own = row.dispositions.get(candidate)
     if own is not None:
         return own if own.at <= now else None
     inherited = [
         answer
-        for answer in (row.dispositions.get(name) for name in orphans)
+        for answer in (row.dispositions.get(name) for name in former)
         if answer is not None and chain.opener.start <= answer.at < chain.spans[-1].end and answer.at <= now
     ]
     return max(inherited, key=lambda a: (a.at, a.status, a.actor, a.reason), default=None)
 
 
 def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], book: Rulebook) -> list[int]:
-    """All instants (ms UTC), past and to come, at which the standing changes by itself."""
+    """All instants (ms UTC), past and future, at which eligibility changes by the passing of time."""
     rest = book.settings.rest_days
     dues = [answer.at for answer in answers.values()]
     dues += [answer.at + rest * DAY for answer in answers.values()]
-    for programme in roster.programmes:
-        dues += _edges(programme.start, programme.end)
+    for program in roster.programmes:
+        dues += _edges(program.start, program.end)
     if roster.ecm is not None:
         dues += _edges(roster.ecm.start, roster.ecm.end)
         if roster.ecm.end is not None:
@@ -136,7 +141,7 @@ def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], b
 
 
 def died_by(row: MemberRow, ledger: Ledger, now: int) -> bool:
-    """Whether the member had died by `now`: a visit ended so, or a hospital registered it (PID-29, PID-30)."""
+    """Whether the member had died by `now` (ms UTC): a visit ended so, or a hospital registered it (PID-29, PID-30)."""
     if any(person.died <= now for person in row.persons):
         return True
     if ledger.death < 0:
@@ -146,7 +151,7 @@ def died_by(row: MemberRow, ledger: Ledger, now: int) -> bool:
 
 
 def enrolled_at(roster: RosterFacts | None, at: int) -> str | None:
-    """The ECM provider ("" when none is named) of a member who was in ECM at the instant `at`; None for no ECM."""
+    """The ECM provider ("" when none is named) of a member in ECM at `at` (ms UTC); None when not in ECM."""
     if roster is None or roster.ecm is None or not enrolled_on(roster.ecm, local_day(at)):
         return None
     return roster.ecm.provider

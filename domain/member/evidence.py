@@ -1,8 +1,8 @@
-"""What a candidate or a watch shows of itself: its window, its counts, and the line_, visit by visit.
+"""The content of a candidate or watch: its window, its counts, and the evidence, visit by visit.
 
-The window of a count criterion is anchored on the last day on which its count could have changed (a counted visit came
-in, or one left), so that a case says the same whenever it is asked for in between. Law 7: recounting the line_ gives
-the counts.
+The window of a count criterion ends on the last day on which its count could have changed (a counted visit came, or one
+left it), so the content does not depend on when it is derived in between. Recounting the evidence gives the counts
+(docs/semantics.md#laws).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from domain.rules.ruleset import Criterion, Route, Support
 from domain.times import leaves_window, local_day, months_before
 
 CONDITION: Final = "condition"
-"""The reason of a visit that is not counted but shows a condition which the rule asks for."""
+"""The reason of a visit that is not counted but has a diagnosis that the rule requires."""
 _SHOWN_CLASS: Final = {SNF: "snf"}
 _NO_ROUTE: Final = Route("", "plan-of-record", "No route is declared for this plan.", "")
 
@@ -44,13 +44,15 @@ class EvidenceLine(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def counted(self) -> bool:
-        """Whether it is one of those that the rule counts."""
+        """Whether the rule counts it."""
         return self.reason == COUNTED
 
 
 class CandidateFacts(msgspec.Struct, frozen=True, gc=False):
-    """Everything that a document says about one verdict, times of receipt aside. Days are ordinals, `first` and `last`
-    the window's, both included."""
+    """The content of a document about one verdict, without times of receipt.
+
+    `first` and `last` are the days of the window, both included. All days are ordinals.
+    """
 
     verdict: Verdict
     state: str
@@ -75,7 +77,7 @@ class CandidateFacts(msgspec.Struct, frozen=True, gc=False):
 def candidate_facts(
     verdict: Verdict, judgment: Judgment, row: MemberRow, member: str, ledger: Ledger, book: Rulebook
 ) -> CandidateFacts:
-    """The case of a verdict. Its document depends on nothing else but the roster row."""
+    """The facts of a verdict. Its document depends on these and on the roster row alone."""
     line, chain, at = verdict.line, verdict.chain, verdict.at
     criterion = line.version_at(at if verdict.status == LIVE else at - 1)
     if line.kind == "release":
@@ -119,7 +121,7 @@ def candidate_facts(
 
 
 def recount(lines: tuple[EvidenceLine, ...]) -> tuple[int, int, int, int]:
-    """(ED, inpatient, SNF, releases) that the evidence itself shows as counted."""
+    """(ED, inpatient, SNF, releases): how many lines of the evidence are counted."""
     counts = [0, 0, 0, 0]
     for each in lines:
         if each.counted:
@@ -131,7 +133,7 @@ _COLUMN: Final = {"emergency": 0, "observation": 0, "inpatient": 1, "newborn": 1
 
 
 def complete_since(row: MemberRow) -> int | None:
-    """The first day (ordinal) of which the row knows anything: a count over a longer look-back is a floor."""
+    """The first day (ordinal) of which the row has anything: a count over a longer look-back is a lower bound."""
     days = [record_day for record_day in (visit.day for visit in row.visits if visit.asserted) if record_day][:1]
     days += [local_day(record.at) for record in row.custody[:1]]
     return min(days, default=None)
@@ -163,7 +165,7 @@ def _visit_lines(
 def _release_lines(
     verdict: Verdict, found: list[Release], criterion: Criterion, ledger: Ledger, book: Rulebook
 ) -> tuple[int, int, tuple[EvidenceLine, ...], bool]:
-    """Releases of the chain and the visits that show a condition; whether one that counts needs no human to believe."""
+    """(window, releases of the chain and visits with a required condition, whether a counted release is certain)."""
     at = (
         verdict.at
         if verdict.status == LIVE or verdict.chain is None or verdict.chain.live(verdict.at)
@@ -216,11 +218,11 @@ def _line_of_visit(visit: MemberVisit, reason: str) -> EvidenceLine:
 
 
 def _impaired(ledger: Ledger) -> bool:
-    """Whether a hospital's row behind one of the visits misses a record."""
-    marks = 0
+    """Whether a source patient's row behind one of the visits misses a record."""
+    flags = 0
     for visit in ledger.visits:
-        marks |= visit.flags
-    return bool(marks & IMPAIRED)
+        flags |= visit.flags
+    return bool(flags & IMPAIRED)
 
 
 def _conditions(ledger: Ledger, at: int, book: Rulebook) -> int:
@@ -247,7 +249,7 @@ def _facility(opener: Span | None, visit: MemberVisit | None, found: list[Releas
 
 
 def _route(row: MemberRow, kind: str, book: Rulebook) -> Route:
-    """How the member's plan takes a referral that a hospital or a jail brought about; the first that fits."""
+    """How the member's plan takes a referral after a hospital visit or a release: the first route that fits."""
     roster = row.roster
     if roster is None:
         return _NO_ROUTE

@@ -1,4 +1,4 @@
-"""Releases from custody, from wherever they are known, and the spans they open (docs/semantics.md#releases)."""
+"""Releases from custody, by custody records and by visits, and the spans they open (docs/semantics.md#releases)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from domain.snapshots import RosterFacts
 from domain.times import day_start, leaves_window, local_day
 
 SURE: Final = frozenset({"confirmed", "high"})
-"""Confidences that need no human to believe a release."""
+"""Confidences of a release that need no review by a person."""
 RELEASE: Final = "custody"
 
 
 class Release(msgspec.Struct, frozen=True, gc=False):
-    """The member left custody at `at` (ms UTC). `key` names its record or visit; `face` digests what evidence shows."""
+    """The member left custody at `at` (ms UTC).
+
+    `key` is that of the custody record or visit; `fingerprint` a digest of what evidence shows of it.
+    """
 
     at: int
     key: str
@@ -35,12 +38,12 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 
 
 def custody_key(record_id: str) -> str:
-    """How a custody record is named where visits are named too."""
+    """The key of a custody record where it stands beside keys of visits."""
     return f"custody:{record_id}"
 
 
 def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
-    """All releases, in order of time. A transfer to a hospital or to other custody is none."""
+    """All releases in order of (time, key). A transfer to a hospital or to other custody is not a release."""
     found = [
         Release(
             r.at,
@@ -86,9 +89,10 @@ def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
 
 
 def entitled(found: Sequence[Release], criterion: Criterion, roster: RosterFacts, ages: Ages | None) -> list[Release]:
-    """The releases that the criterion speaks of: from such a facility; for a youth rule, at such an age.
+    """The releases that a criterion counts: from its facility types and, for a youth rule, before the 21st birthday, or
+    with a foster aid code from the 18th to the 26th.
 
-    An adult rule takes earlier releases too: its spans begin with the 21st birthday.
+    An adult rule counts earlier releases too: its spans begin with the 21st birthday.
     """
     types = criterion.facility_types
     chosen = [release for release in found if not types or release.facility_type in types]
@@ -99,9 +103,9 @@ def entitled(found: Sequence[Release], criterion: Criterion, roster: RosterFacts
 
 
 def release_spans(found: Sequence[Release], criterion: Criterion, ledger: Ledger, book: Rulebook) -> list[Span]:
-    """The span of each release: from it, or from the first visit that shows a condition, until its months are over.
+    """The span of each release: from it, or from the first visit with a required condition, to the end of its months.
 
-    A condition that was known before the release counts; one that shows up after the window is over does not.
+    A condition known before the release counts; one that is first recorded after the window has ended does not.
     """
     wanted = book.bits_of(criterion.conditions)
     known_from = first_shown(ledger, wanted, book) if wanted else 0
@@ -117,7 +121,7 @@ def release_spans(found: Sequence[Release], criterion: Criterion, ledger: Ledger
 
 
 def first_shown(ledger: Ledger, wanted: int, book: Rulebook) -> int | None:
-    """The arrival (ms UTC) of the first visit that shows one of the `wanted` value sets; None when none does."""
+    """The start (ms UTC) of the first visit with a diagnosis in one of the value sets `wanted` (bits), or None."""
     for visit in ledger.visits:
         if visit.asserted and visit.diagnoses and book.conditions(visit.diagnoses, visit.day) & wanted:
             return visit.start

@@ -1,8 +1,8 @@
-"""The member stage's row: the union of what all source patients say about one member, and what went out about it.
+"""The member stage's row: the facts of all source patients that are one member, and the memory of what was emitted.
 
-The row holds facts (visits, custody records, roster, dispositions) and a memory of what was emitted. The folds here
-take one fact in; each returns the same object when it changes nothing, so repeats cost nothing, and the greater
-revision wins, so order does not matter.
+Facts are visits, custody records, deaths, the roster row and answers of care management. Each fold adds one of them and
+returns the same object when nothing changes, so repeats cost nothing; the greater revision wins, so order does not
+matter (docs/semantics.md#laws).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from domain.snapshots import CustodySnapshot, PersonSnapshot, RosterFacts, Visit
 
 SCHEMA: Final = 3
 PERSON: Final = "person"
-"""How what is known of the person, not of a visit, is named in a row."""
+"""The key of transitions that belong to the person, not to a visit."""
 
 
 class CareResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What care management answered about a candidate: the latest answer, by its own time `at` (ms UTC)."""
+    """The answer of care management to a candidate, the latest by its own time `at` (ms UTC)."""
 
     at: int
     status: str
@@ -29,7 +29,7 @@ class CareResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class EmittedTransition(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was last said about one transition. `alerted`: the revision that an alert told of (0: none)."""
+    """The last emitted revision of one transition. `alerted`: the revision of its last alert (0: none)."""
 
     revision: int
     asserted: bool
@@ -39,9 +39,9 @@ class EmittedTransition(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class EmittedTransitions(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was said about one visit or custody record: its transitions by kind.
+    """The transitions emitted for one visit or custody record, by kind.
 
-    `sight` sums up what they were derived from; while it is the same there is nothing to say.
+    `fingerprint` stands for all they were derived from; while it is the same they are too.
     """
 
     fingerprint: int
@@ -49,7 +49,7 @@ class EmittedTransitions(msgspec.Struct, frozen=True, array_like=True, gc=False)
 
 
 class EmittedDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What was last said about one candidate or watch. `line` is its population and major rule version."""
+    """The last emitted revision of one candidate or watch. `line` is its population and major rule version."""
 
     revision: int
     status: str
@@ -59,7 +59,7 @@ class EmittedDocument(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MemberRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All that is known about a member. `schema` first, so that an upgrade can tell rows apart."""
+    """All facts about a member and the memory of what was emitted. `schema` is first, as in every row."""
 
     schema: int
     visits: tuple[MemberVisit, ...] = ()
@@ -75,20 +75,20 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     utilization: EmittedDocument | None = None
     impaired: bool = False
     next_due: int | None = None
-    """The earliest instant (ms UTC) at which something would change though nobody said anything."""
+    """The earliest instant (ms UTC) at which an output changes by the passing of time."""
     rules: int = 0
-    """The rule set by which the row was last judged."""
+    """The rule set that the row was last judged by (`Rulebook.stamp`)."""
     persons: tuple[MemberPerson, ...] = ()
-    """Deaths that source patients' rows know of, in the order of patient."""
+    """Deaths that source patients' rows state, in the order of patient."""
 
 
 def new_row() -> MemberRow:
-    """A row that knows nothing."""
+    """An empty row."""
     return MemberRow(SCHEMA)
 
 
 def fold_visit(row: MemberRow, snapshot: VisitSnapshot) -> MemberRow:
-    """The row once a visit snapshot is known; the same object for one that is known or older."""
+    """The row with a visit snapshot; the same object for one that is known or older."""
     key = withdrawn_key(snapshot.patient, snapshot.key)
     place = _visit_index(row, snapshot.patient, snapshot.key)
     known = row.visits[place].revision if place is not None else row.withdrawn.get(key, -1)
@@ -96,15 +96,14 @@ def fold_visit(row: MemberRow, snapshot: VisitSnapshot) -> MemberRow:
         return row
     if snapshot.visit.status == "withdrawn":
         return _withdraw(row, snapshot.patient, snapshot.key, snapshot.revision)
-    held = from_snapshot(snapshot)
     rest = [visit for index, visit in enumerate(row.visits) if index != place]
-    rest.append(held)
+    rest.append(from_snapshot(snapshot))
     rest.sort(key=_order)
     return msgspec.structs.replace(row, visits=tuple(rest), withdrawn=_without(row.withdrawn, key))
 
 
 def fold_person(row: MemberRow, snapshot: PersonSnapshot) -> MemberRow:
-    """The row once a source patient's row states a death, or takes it back; the same object for one that is known."""
+    """The row with the death that a source patient's row states or takes back; the same object if known or older."""
     key = withdrawn_key(snapshot.patient, PERSON)
     known = next((person for person in row.persons if person.patient == snapshot.patient), None)
     if snapshot.revision <= (row.withdrawn.get(key, -1) if known is None else known.revision):
@@ -120,7 +119,7 @@ def fold_person(row: MemberRow, snapshot: PersonSnapshot) -> MemberRow:
 
 
 def fold_custody(row: MemberRow, snapshot: CustodySnapshot) -> MemberRow:
-    """The row once a custody snapshot is known; the same object for one that is known or older."""
+    """The row with a custody snapshot; the same object for one that is known or older."""
     key = withdrawn_key(snapshot.patient, snapshot.record_id)
     place = _custody_index(row, snapshot.patient, snapshot.record_id)
     known = row.custody[place].revision if place is not None else row.withdrawn.get(key, -1)
@@ -135,14 +134,14 @@ def fold_custody(row: MemberRow, snapshot: CustodySnapshot) -> MemberRow:
 
 
 def fold_roster(row: MemberRow, roster: RosterFacts | None, received: int) -> MemberRow:
-    """The row once the roster says `roster` (None: the member left it); the same object when it said so before."""
+    """The row with the roster row `roster` (None: the member left the roster); the same object if it is unchanged."""
     if roster == row.roster:
         return row
     return msgspec.structs.replace(row, roster=roster, roster_received=received)
 
 
 def fold_response(row: MemberRow, candidate: str, answer: CareResponse) -> MemberRow:
-    """The row once care management answered; the later answer holds, equal times are decided by the content."""
+    """The row with an answer of care management: the later one applies; of equal times, the greater content."""
     known = row.dispositions.get(candidate)
     if known is not None and _rank(answer) <= _rank(known):
         return row
@@ -150,7 +149,7 @@ def fold_response(row: MemberRow, candidate: str, answer: CareResponse) -> Membe
 
 
 def is_empty(row: MemberRow) -> bool:
-    """Whether the row knows nothing and has said nothing: it need not be kept."""
+    """Whether the row has no facts and no memory, so that it need not be kept."""
     return row.roster is None and not (
         row.visits
         or row.custody
@@ -163,12 +162,12 @@ def is_empty(row: MemberRow) -> bool:
 
 
 def withdrawn_key(patient: str, key: str) -> str:
-    """How a visit or record of one source patient is named in a row."""
+    """The key of a withdrawn visit or record of one source patient."""
     return f"{patient}\x1f{key}"
 
 
 def _withdraw(row: MemberRow, patient: str, key: str, revision: int) -> MemberRow:
-    """The row without a visit or record of that name: a withdrawal may not know which of the two it was."""
+    """The row without a visit or record of that key: a withdrawal does not state which of the two it was."""
     return msgspec.structs.replace(
         row,
         visits=tuple(v for v in row.visits if v.visit != key or v.patient != patient),
@@ -191,8 +190,8 @@ def _custody_index(row: MemberRow, patient: str, key: str) -> int | None:
     return None
 
 
-def _without(gone: dict[str, int], key: str) -> dict[str, int]:
-    return {name: revision for name, revision in gone.items() if name != key} if key in gone else gone
+def _without(withdrawn: dict[str, int], key: str) -> dict[str, int]:
+    return {name: revision for name, revision in withdrawn.items() if name != key} if key in withdrawn else withdrawn
 
 
 def _order(visit: MemberVisit) -> tuple[int, str, str]:

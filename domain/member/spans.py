@@ -2,7 +2,7 @@
 
 Instants are milliseconds UTC; a span is half open. A count criterion is true from the arrival of the visit that reaches
 the number until the start of the day on which the count falls below it. Spans that lie no more than 30 days apart
-(setting) are one chain, known by what opened its first span.
+(setting) are one chain, identified by what opened its first span.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from domain.member.counting import Counted
 from domain.member.visits import ED, SNF, STAY, MemberVisit
 from domain.times import DAY, leaves_window
 
-GROUPS_OF: Final = {
+CATEGORIES_OF: Final = {
     "ed": (ED,),
     "inpatient": (STAY,),
     "snf": (SNF,),
     "inpatient_or_snf": (STAY, SNF),
 }
-"""What a limb counts, in groups of visits."""
+"""What a threshold counts (`Threshold.of`), as categories of visits."""
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """True on [start, end). `key` names the visit or custody record that opened it, at `opened`; `kind`, its class."""
+    """A criterion is met on [start, end) (ms UTC). `key` is that of the visit or custody record that opened it, at
+    `opened`; `kind` its category."""
 
     start: int
     end: int
@@ -43,7 +44,7 @@ class Chain(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def opener(self) -> Span:
-        """The span that the chain is known by."""
+        """The first span, which gives the chain its ID."""
         return self.spans[0]
 
     def live(self, at: int) -> bool:
@@ -63,7 +64,7 @@ def leaving(entry: Counted, months: int) -> int:
 def count_spans(
     entries: Sequence[Counted], ends: Sequence[int], at_least: int, visits: Sequence[MemberVisit]
 ) -> list[Span]:
-    """Where at least `at_least` of `entries` (in row order) are in the window; `ends` says when each leaves it.
+    """Where at least `at_least` of `entries` (in row order) are in the window; `ends` are the instants each leaves it.
 
     The opener is the visit that reaches the number; of several at one instant, the last in row order.
     """
@@ -72,7 +73,7 @@ def count_spans(
         return []
     if any(earlier > later for earlier, later in pairwise(ends)):
         return _uneven_spans(entries, ends, at_least, visits)
-    # Who came first leaves first: the number is reached from each visit until the one `short` before it leaves.
+    # The earliest leaves first: the number is reached from each visit until the one `short` before it leaves.
     spans: list[Span] = []
     for place in range(short, len(entries)):
         entry, end = entries[place], ends[place - short]

@@ -7,11 +7,11 @@ retracted. Kinds: docs/semantics.md#transitions.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from domain.identity import public_id
 from domain.member.counting import JOINED, READMITTED, TRANSFERRED, Ledger
 from domain.member.releases import custody_key
 from domain.member.visits import (
@@ -51,7 +51,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
 def transition_id(member: str, kind: str, key: str) -> str:
     """The ID of a transition: of the member, the kind, and the key of its visit or custody record."""
-    return "t_" + blake2b("\x1f".join((member, kind, key)).encode(), digest_size=12).hexdigest()
+    return public_id("t", member, kind, key)
 
 
 def opening_kind(group: str) -> str:

@@ -1,4 +1,4 @@
-"""How often a member used which kind of care in the last 30 and 90 days, six and twelve months."""
+"""Counts of a member's visits by class in the last 30 and 90 days, six and twelve months (docs/records.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VisitCounts(msgspec.Struct, frozen=True, gc=False):
 
 
 def count_visits(ledger: Ledger, now: int, today: int) -> VisitCounts:
-    """Counts as of `now`, which falls on day `today`. Visits count as they do for criteria; observation apart."""
+    """Counts at `now` (ms UTC), which falls on day `today` (ordinal). They count as for criteria; observation apart."""
     first = (today - 30, today - 90, months_before(today, 6), months_before(today, 12))
     counts = [[0, 0, 0, 0] for _ in WINDOWS]
     visits: list[int] = []

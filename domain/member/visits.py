@@ -6,11 +6,11 @@ of it depends on the rules in force.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from domain.identity import digest
 from domain.snapshots import CustodySnapshot, Visit, VisitSnapshot
 from domain.times import local_day
 
@@ -175,11 +175,6 @@ def from_snapshot(snapshot: VisitSnapshot) -> MemberVisit:
             )
         ),
     )
-
-
-def digest(content: Any) -> bytes:
-    """Eight bytes over plain content: two contents that a consumer can tell apart differ in them."""
-    return blake2b(_encode(content), digest_size=8).digest()
 
 
 def from_custody_snapshot(snapshot: CustodySnapshot) -> MemberCustody:

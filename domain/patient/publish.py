@@ -8,11 +8,11 @@ the number that replaced it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from domain.identity import digest
 from domain.patient.cut import cut
 from domain.patient.events import ACCOUNT_MOVE, VISIT_MOVE
 from domain.patient.row import CustodyStatement, PatientRow, Published
@@ -310,7 +310,7 @@ def _digest(snapshot: Snapshot) -> bytes:
         }
         if visit.precision:
             fields["precision"] = visit.precision
-    return blake2b(msgspec.msgpack.encode(content), digest_size=8).digest()
+    return digest(content)
 
 
 def _without_coordinates(messages: tuple[Source, ...]) -> tuple[Source, ...]:

@@ -1,4 +1,4 @@
-"""A rule set made ready for judging: the same rules, indexed for the questions that every decision asks."""
+"""A rule set indexed for decisions: the look-ups that every decision of the member stage needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMEMBERED: Final = 50_000
 
 
 class Validity(msgspec.Struct, frozen=True, gc=False):
-    """A criterion and the half-open stretch of instants [start, end) in which it is the rule."""
+    """A criterion and the half-open period [start, end) in which it is the rule (ms UTC)."""
 
     criterion: Criterion
     start: int
@@ -24,17 +24,17 @@ class Validity(msgspec.Struct, frozen=True, gc=False):
 
 
 class RuleLine(msgspec.Struct, frozen=True, gc=False):
-    """All versions of one population's rule with one major version: their spans join into one line of candidates."""
+    """All versions of one population's rule that share a major version: their spans join into the same candidates."""
 
     population: str
     major: int
     kind: str
     age: str
     versions: tuple[Validity, ...]
-    stretches: tuple[Validity, ...]
-    """The versions, those in a row that ask for the same made one: where spans are looked for."""
-    handovers: tuple[int, ...]
-    """The instants at which another version takes over."""
+    periods: tuple[Validity, ...]
+    """The versions, with adjacent ones that ask for the same joined: spans are found per period."""
+    version_starts: tuple[int, ...]
+    """The instants (ms UTC) at which another version takes over."""
     least: int
     """No span can open with fewer counted visits than this."""
     reach: int
@@ -42,11 +42,11 @@ class RuleLine(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """What a row remembers: population and major version."""
+        """How rows name the line: population and major version."""
         return f"{self.population}/{self.major}"
 
     def version_at(self, at: int) -> Criterion:
-        """The version that is the rule at an instant; the nearest one outside all of them."""
+        """The version in force at an instant (ms UTC); the nearest one outside all of them."""
         chosen = self.versions[0]
         for version in self.versions:
             if version.start <= at:
@@ -55,13 +55,13 @@ class RuleLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rulebook:
-    """Answers what the rules say about a code, a county, a programme. Pure; its caches only save work."""
+    """Look-ups in a rule set by code, county, program and day. Pure; its caches only save work."""
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
         self.settings = rules.settings
         self.stamp = int(rules.hash.removeprefix("sha256:")[:12] or "0", 16)
-        """Names the rule set in a row: a row that was judged by another one is due at once."""
+        """Identifies the rule set in a row: a row that another one judged is due at once."""
         self.set_names = tuple(sorted(value_set.name for value_set in rules.value_sets))
         self._bits = {name: 1 << index for index, name in enumerate(self.set_names)}
         self._prefixes: dict[str, list[tuple[int, int | None, int | None]]] = {}
@@ -78,21 +78,26 @@ class Rulebook:
         self._hints: dict[tuple[str, tuple[str, ...], str], tuple[Support, ...]] = {}
         self._shown: dict[tuple[str, ...], int] = {}
         self.lines = _lines(rules)
+        self._lines_by_name = {line.name: line for line in self.lines}
         self._go_live = {(line.county, line.population): day_start(line.day) for line in rules.go_live}
         self.exclusions: dict[str, Exclusion] = {exclusion.id: exclusion for exclusion in rules.exclusions}
         self.exclusion_edges = tuple(
             [day_start(e.valid_from) for e in rules.exclusions if e.valid_from is not None]
             + [day_start(e.valid_to + 1) for e in rules.exclusions if e.valid_to is not None]
         )
-        """Instants (ms UTC) at which programmes begin or cease to exclude ECM."""
+        """Instants (ms UTC) at which programs begin or cease to exclude ECM."""
         self.hinting = frozenset(e.disposition_group for e in rules.exclusions if e.disposition_group)
         self._clear: dict[int, tuple[tuple[str, str], ...]] = {}
         self.odd_months = tuple(sorted({v.criterion.months for line in self.lines for v in line.versions} - {6, 12}))
         """Look-backs other than those of the utilization counts."""
         self.delivery = self._bits.get(self.settings.delivery_set, 0)
         self.homeless = self._bits.get(HOMELESS_SET, 0)
-        """A visit with the homelessness flag shows this set, whatever its codes."""
+        """A visit with the homelessness flag has this set's condition, whatever its codes."""
         self.newborn = self._bits.get(self.settings.newborn_set, 0)
+
+    def line_named(self, name: str) -> RuleLine | None:
+        """The line of that name, None when the rules no longer have it."""
+        return self._lines_by_name.get(name)
 
     def go_live(self, population: str, county: str) -> int:
         """The instant from which a population is served in a county; FOREVER when it is not."""
@@ -100,7 +105,7 @@ class Rulebook:
         return known if known is not None else self._go_live.get((ANY_COUNTY, population), FOREVER)
 
     def clear(self, day: int) -> tuple[tuple[str, str], ...]:
-        """The findings on `day` (ordinal) of someone who is in no programme: each that excludes ECM, and `clear`."""
+        """The findings on `day` (ordinal) for a member of no program: each program that excludes ECM, and `clear`."""
         known = self._clear.get(day)
         if known is None:
             if len(self._clear) >= _REMEMBERED:
@@ -148,10 +153,10 @@ class Rulebook:
 
     def supports(self, population: str, conditions: tuple[str, ...], event: str) -> tuple[Support, ...]:
         """The community supports to hint at after `event` (discharge, release or "")."""
-        asked = (population, conditions, event)
-        hints = self._hints.get(asked)
+        key = (population, conditions, event)
+        hints = self._hints.get(key)
         if hints is None:
-            hints = self._hints[asked] = tuple(
+            hints = self._hints[key] = tuple(
                 support
                 for support in self.rules.supports
                 if support.after in ("", event)
@@ -187,32 +192,32 @@ def _lines(rules: RuleSet) -> tuple[RuleLine, ...]:
                 kind=criteria[0].kind,
                 age=criteria[0].age,
                 versions=versions,
-                stretches=_periods(versions),
-                handovers=tuple(version.start for version in versions[1:]),
+                periods=_periods(versions),
+                version_starts=tuple(version.start for version in versions[1:]),
                 reach=max(c.months for c in criteria) * 32 * DAY,
-                least=min((limb.near or limb.at_least for c in criteria for limb in c.thresholds), default=1),
+                least=min((t.near or t.at_least for c in criteria for t in c.thresholds), default=1),
             )
         )
     return tuple(lines)
 
 
 def _periods(versions: tuple[Validity, ...]) -> tuple[Validity, ...]:
-    stretches: list[Validity] = []
+    periods: list[Validity] = []
     for version in versions:
-        last = stretches[-1] if stretches else None
+        last = periods[-1] if periods else None
         if (
             last is not None
             and last.end == version.start
-            and _conditions_asked(last.criterion) == _conditions_asked(version.criterion)
+            and _span_terms(last.criterion) == _span_terms(version.criterion)
         ):
-            stretches[-1] = Validity(last.criterion, last.start, version.end)
+            periods[-1] = Validity(last.criterion, last.start, version.end)
         else:
-            stretches.append(version)
-    return tuple(stretches)
+            periods.append(version)
+    return tuple(periods)
 
 
-def _conditions_asked(criterion: Criterion) -> tuple[object, ...]:
-    """All of a criterion on which its spans depend."""
+def _span_terms(criterion: Criterion) -> tuple[object, ...]:
+    """Everything in a criterion that its spans depend on."""
     return (
         criterion.months,
         criterion.thresholds,
@@ -223,9 +228,9 @@ def _conditions_asked(criterion: Criterion) -> tuple[object, ...]:
 
 
 def _per_type(criterion: Criterion) -> Criterion:
-    """The criterion with hospital and SNF stays asked for apart."""
-    limbs = []
-    for limb in criterion.thresholds:
-        kinds = ("inpatient", "snf") if limb.of == "inpatient_or_snf" else (limb.of,)
-        limbs += [msgspec.structs.replace(limb, of=kind) for kind in kinds]
-    return msgspec.structs.replace(criterion, thresholds=tuple(limbs))
+    """The criterion with separate thresholds for hospital and SNF stays (`stay_mode: per_type`)."""
+    thresholds = []
+    for threshold in criterion.thresholds:
+        kinds = ("inpatient", "snf") if threshold.of == "inpatient_or_snf" else (threshold.of,)
+        thresholds += [msgspec.structs.replace(threshold, of=kind) for kind in kinds]
+    return msgspec.structs.replace(criterion, thresholds=tuple(thresholds))

@@ -18,7 +18,6 @@ from domain.times import iso_day
 ANY_COUNTY: Final = "*"
 ADULT: Final = "adult"
 YOUTH: Final = "youth"
-THRESHOLDS: Final = ("ed", "inpatient", "snf", "inpatient_or_snf")
 
 
 class Code(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -49,9 +48,9 @@ class Threshold(msgspec.Struct, frozen=True, gc=False):
 class Criterion(msgspec.Struct, frozen=True, gc=False):
     """One version of one population's rule.
 
-    `kind` "count": any of `limbs` within `months`. `kind` "release": a release from custody within `months`, at one of
-    `facility_types` (empty: any), with a diagnosis of one of `conditions` (empty: none needed). `age` is "adult" (21 or
-    older) or "youth"; with one of `foster_aid_codes` a youth rule reaches to the 26th birthday from the 18th on.
+    `kind` "count": any of `thresholds` within `months`. `kind` "release": a release from custody within `months`, at
+    one of `facility_types` (empty: any), with a diagnosis of one of `conditions` (empty: none needed). `age` is "adult"
+    (21 or older) or "youth"; with one of `foster_aid_codes` a youth rule reaches to the 26th birthday from the 18th on.
     """
 
     id: str
@@ -72,8 +71,8 @@ class Criterion(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def required(self) -> dict[str, int]:
-        """What the document says is required."""
-        return {limb.of: limb.at_least for limb in self.thresholds} if self.kind == "count" else {"release": 1}
+        """The numbers that documents give as required."""
+        return {each.of: each.at_least for each in self.thresholds} if self.kind == "count" else {"release": 1}
 
 
 class GoLive(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +85,7 @@ class GoLive(msgspec.Struct, frozen=True, gc=False):
 
 
 class Exclusion(msgspec.Struct, frozen=True, gc=False):
-    """A programme that keeps a member from ECM. `kind`: exclusionary (must not have both) or duplicative (a choice)."""
+    """A program that excludes ECM. `kind`: exclusionary (must not have both) or duplicative (a choice)."""
 
     id: str
     name: str
@@ -95,7 +94,7 @@ class Exclusion(msgspec.Struct, frozen=True, gc=False):
     valid_from: int | None = None
     valid_to: int | None = None
     disposition_group: str = ""
-    """A discharge to this group makes the programme suspected."""
+    """A discharge to this disposition group makes the program suspected."""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -191,9 +190,9 @@ def _criteria_faults(criteria: Sequence[Criterion]) -> Iterable[str]:
             yield f"{where}: valid_to is before valid_from"
         if criterion.kind == "count" and not criterion.thresholds:
             yield f"{where}: counts nothing"
-        for limb in criterion.thresholds:
-            if limb.at_least < 1 or not 0 <= limb.near < limb.at_least:
-                yield f"{where}: near must be below at_least for {limb.of}"
+        for threshold in criterion.thresholds:
+            if threshold.at_least < 1 or not 0 <= threshold.near < threshold.at_least:
+                yield f"{where}: near must be below at_least for {threshold.of}"
     for name, group in versions.items():
         group.sort(key=lambda c: c.valid_from)
         if len({(c.population, c.age, c.kind) for c in group}) > 1:
@@ -211,7 +210,7 @@ def _go_live_faults(rules: RuleSet) -> Iterable[str]:
     served: set[tuple[str, str]] = set()
     for line in rules.go_live:
         if (line.county, line.population) in served:
-            yield f"go-live: {line.county}, population {line.population} stands twice"
+            yield f"go-live: {line.county}, population {line.population} is listed twice"
         served.add((line.county, line.population))
         if line.population not in populations:
             yield f"go-live: {line.county}, population {line.population} has no criterion"
@@ -223,7 +222,7 @@ def _exclusion_faults(exclusions: Sequence[Exclusion]) -> Iterable[str]:
     seen: set[str] = set()
     for exclusion in exclusions:
         if exclusion.id in seen:
-            yield f"exclusion {exclusion.id} stands twice"
+            yield f"exclusion {exclusion.id} is listed twice"
         seen.add(exclusion.id)
 
 

@@ -1,5 +1,4 @@
-"""What the member stage writes (candidates, watches, transitions, alerts, counts, archived visits), as JSON with
-CloudEvents headers.
+"""Documents of the member stage (candidates, watches, transitions, alerts, counts, archived visits), as JSON.
 
 These Structs are the one definition of the documents: they encode them, and `schemas/` is generated from them
 (docs/records.md#ecmcandidatesv1). Times are RFC 3339 with California's offset, days YYYY-MM-DD.
@@ -14,7 +13,7 @@ import msgspec
 from parsers.records.visits import MessageDocument
 
 LIVE_STATUSES: Final = ("raised", "amended")
-"""Statuses of a candidate or watch that stands; the others say how it ended."""
+"""Statuses of a live candidate or watch; the others are how it ended."""
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
@@ -246,21 +245,19 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "archive": Archived,
 }
 """The published documents by the name of their schema."""
-
-
 _HISTORY: Final = frozenset({"revision", "received", "as_of", "supersedes"})
 
 
 def comparable(document: dict[str, Any]) -> dict[str, Any]:
-    """A decoded document without what depends on the way it came about: revisions, times of receipt, log coordinates.
+    """A decoded document without what depends on its history: revisions, times of receipt, log coordinates.
 
-    Two runs over the same facts agree on the settled last document of every live key (docs/semantics.md#laws, law 4).
+    Two runs over the same facts agree on the last document of every live key, once comparable (docs/semantics.md#laws).
     """
     plain = {name: value for name, value in document.items() if name not in _HISTORY}
-    if plain.get("status") in ("raised", "amended"):
+    if plain.get("status") in LIVE_STATUSES:
         plain["status"] = "live"
     if "transition_id" in plain:
-        # A transition shows the messages that were known when it was last said.
+        # A transition has the messages that were known when its revision was written.
         plain.pop("messages", None)
     if "exclusions" in plain:
         plain["exclusions"] = [{**finding, "as_of": ""} for finding in plain["exclusions"]]

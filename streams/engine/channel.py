@@ -19,9 +19,9 @@ class Chunk:
         "_budget",
         "_limit",
         "_lookups",
+        "_pending",
         "_rows",
         "_stage",
-        "_under",
         "_until",
         "partition",
         "records",
@@ -34,7 +34,7 @@ class Chunk:
         partition: int,
         records: list[Record],
         rows: RowStore,
-        under: ChunkResult | None,
+        pending: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
         limit: int,
         budget: Budget | None = None,
@@ -44,7 +44,7 @@ class Chunk:
         self.partition = partition
         self.records = records
         self.result: Future[ChunkResult] = get_running_loop().create_future()
-        self._stage, self._rows, self._under, self._lookups, self._limit = stage, rows, under, lookups, limit
+        self._stage, self._rows, self._pending, self._lookups, self._limit = stage, rows, pending, lookups, limit
         self._budget, self._until = budget or Budget(3600.0), until
 
     def decide(self) -> None:
@@ -55,7 +55,7 @@ class Chunk:
                     self._stage,
                     self._rows,
                     self.records,
-                    under=self._under,
+                    pending=self._pending,
                     lookups=self._lookups,
                     row_limit=self._limit,
                     progress=progress,

@@ -94,7 +94,7 @@ def read(
                 # Versions begin at 1: there is something to look for only once an upcaster was given up.
                 if oldest > 1 and any(version_of(row) < oldest for row in block.values()):
                     raise Unusable("rows older than this version reads")
-                rows.sealed.update(block)
+                rows.envelopes.update(block)
             if len(rows) != meta.rows:
                 raise Unusable("rows are missing")
             rows.clock = meta.clock

@@ -114,7 +114,7 @@ class Pump(EngineService):
 
     async def _turn(self, batch: Batch) -> Batch | None:
         """Have a batch decided and begin its transaction; what the time budget left undecided, or None."""
-        under = self._open[0].results if self._open is not None else {}
+        pending = self._open[0].results if self._open is not None else {}
         with self._budget.watch() as progress:
             asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
         lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
@@ -132,7 +132,7 @@ class Pump(EngineService):
                 partition,
                 records,
                 rows,
-                under.get(partition),
+                pending.get(partition),
                 lookups,
                 self._options.row_limit,
                 self._budget,

@@ -64,7 +64,7 @@ class RocksStore:
     def __init__(self, database: Any, folder: Path, meta_: StoreMeta, cache: int) -> None:
         """`database` is an open Rdict in raw mode, now this store's to close."""
         self.clock = meta_.meta.clock
-        self.again = False
+        self.all_due = False
         self._database, self._folder, self._cache = database, folder, cache
         self._stored_meta, self._oldest = meta_.meta, meta_.oldest
         self._opened = _now()
@@ -100,7 +100,7 @@ class RocksStore:
 
     def due(self, clock: int) -> Iterator[tuple[int, str]]:
         """(due time, key) of every row due at `clock`, oldest first."""
-        if self.again:
+        if self.all_due:
             yield from ((0, name.decode()) for name, _ in self._walk(b"r"))
             return
         for name, _ in self._walk(b"d"):
@@ -133,7 +133,7 @@ class RocksStore:
 
     def set_back(self, clock: int) -> None:
         """Set the clock back and make every row due once."""
-        self.clock, self.again = clock, True
+        self.clock, self.all_due = clock, True
 
     def apply_committed(self, result: ChunkResult, position: int | None = None) -> None:
         """Take what a committed transaction wrote, which left the changelog at `position`."""
@@ -141,7 +141,7 @@ class RocksStore:
             raise ValueError("rows on disk must be told the changelog's position")
         self.clock = max(self.clock, result.clock)
         if result.ticked >= 0:
-            self.again = False
+            self.all_due = False
         self._write(result.changed, position, _now())
         for key, row in result.changed.items():
             if row is not None:

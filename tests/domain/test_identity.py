@@ -1,4 +1,4 @@
-"""Patient keys and CINs."""
+"""Patient keys, CINs, published IDs and digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.identity import patient_key, read_cin
+from domain.identity import digest, patient_key, public_id, read_cin
 
 
 def test_a_patient_key_is_authority_and_number() -> None:
@@ -57,3 +57,19 @@ def test_shapes(text: str, cin: str | None) -> None:
 def test_what_is_read_is_a_cin(text: str) -> None:
     cin = read_cin(text)
     assert cin is None or (len(cin) == 9 and read_cin(cin) == cin)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "parts", "published"),
+    [
+        ("c", ("c", "91234567A", "2a", "1", "GENHOSP|V1"), "c_42c6f7b1a6b2f9fec1fb6346"),
+        ("t", ("91234567A", "discharge", "GENHOSP|V1"), "t_3c749388ab1d9fb40b1c14a3"),
+        ("v", ("91234567A", "GENHOSP|100", "GENHOSP|V1"), "v_61fe7750264ec4ece582439a"),
+    ],
+)
+def test_published_ids_are_what_consumers_already_hold(prefix: str, parts: tuple[str, ...], published: str) -> None:
+    assert public_id(prefix, *parts) == published
+
+
+def test_digests_are_what_rows_already_hold() -> None:
+    assert digest(("a", 1, None, (1, 2))).hex() == "2c743115ee9f5e01"

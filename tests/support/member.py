@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from agents.refer import stage
 from agents.refer.archive import ARCHIVE_AT
-from agents.refer.decide import stage
 from agents.runtime.contract import Context, Emit, Record
 from agents.topics import ALERTS, CANDIDATES, DISPOSITIONS, ROSTER, TICKS, TRANSITIONS, UTILIZATION, VISITS, WATCHLIST
 from domain.member.row import MemberRow

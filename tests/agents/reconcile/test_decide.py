@@ -64,9 +64,9 @@ def test_a_resend_writes_and_says_nothing() -> None:
     stage = PatientStage()
     message = adt("A04", "100", "20260301100000", visit="V1", cin=ANN)
     stage.message(key("100"), message)
-    sealed = dict(stage.rows.sealed)
+    sealed = dict(stage.rows.envelopes)
     assert stage.message(key("100"), message) == []
-    assert stage.rows.sealed == sealed
+    assert stage.rows.envelopes == sealed
 
 
 def test_an_update_that_changes_nothing_a_member_could_see_is_not_published() -> None:

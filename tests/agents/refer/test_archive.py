@@ -164,16 +164,18 @@ class Ran:
 
 def in_chunks(stage: Stage, records: Sequence[Record], size: int, row_limit: int = 512 * 1024) -> Ran:
     """The records decided in chunks of `size`, each chunk before the one ahead of it is folded, as the engine does."""
-    rows, under, emits, faults = MemoryStore(), None, list[Emit](), list[str]()
+    rows, pending, emits, faults = MemoryStore(), None, list[Emit](), list[str]()
     for start in range(0, len(records), size):
-        result: ChunkResult = decide_chunk(stage, rows, records[start : start + size], under=under, row_limit=row_limit)
-        if under is not None:
-            rows.apply_committed(under)
-        under = result
+        result: ChunkResult = decide_chunk(
+            stage, rows, records[start : start + size], pending=pending, row_limit=row_limit
+        )
+        if pending is not None:
+            rows.apply_committed(pending)
+        pending = result
         emits += result.emits
         faults += [fault.code for fault in result.faults]
-    if under is not None:
-        rows.apply_committed(under)
+    if pending is not None:
+        rows.apply_committed(pending)
     return Ran(decoded(rows, stage), emits, faults)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.refer.decide import row_key
 from agents.runtime.contract import Context, Record
+from agents.runtime.rows import row_key
 from agents.topics import DISPOSITIONS, ROSTER, TICKS, VISITS
+from bench.refer import measure
 from domain.errors import Refusal
 from domain.times import rfc3339
 from parsers.records.documents import DOCUMENTS, comparable
@@ -210,3 +211,9 @@ def test_context_now_is_what_counts_not_the_record() -> None:
     row, emits = member.stage.decide(None, Record(VISITS, 0, 1, MEMBER.encode(), value, 5), Context(0))
     assert emits == []
     assert row.next_due == at("2026-03-01")
+
+
+def test_the_benchmark_of_a_decision_runs_and_emits() -> None:
+    figure = measure("1 visit", 1, ("emergency",), rounds=15)
+    assert figure["emits"] > 0.5, "each round but the first revises a visit"
+    assert figure["row_bytes"] > 0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runtime.chunk import AHEAD, decide_chunk, questions
+from agents.runtime.chunk import decide_chunk, questions
+from agents.runtime.clock import AHEAD
 from agents.runtime.contract import Emit, Record
 from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from agents.topics import TICKS
@@ -34,20 +35,20 @@ def run(
 ) -> tuple[MemoryStore, list[Emit], list[ChunkResult]]:
     """Decide in chunks of `size`; overlapped: each chunk's fold happens after the next one's decision."""
     rows, emits, results = MemoryStore(), list[Emit](), list[ChunkResult]()
-    under: ChunkResult | None = None
+    pending: ChunkResult | None = None
     for start in range(0, len(records), size):
-        result = decide_chunk(STAGE, rows, records[start : start + size], under=under, row_limit=row_limit)
-        if under is not None:
-            rows.apply_committed(under)
-            under = None
+        result = decide_chunk(STAGE, rows, records[start : start + size], pending=pending, row_limit=row_limit)
+        if pending is not None:
+            rows.apply_committed(pending)
+            pending = None
         if overlapped:
-            under = result
+            pending = result
         else:
             rows.apply_committed(result)
         emits += result.emits
         results.append(result)
-    if under is not None:
-        rows.apply_committed(under)
+    if pending is not None:
+        rows.apply_committed(pending)
     return rows, emits, results
 
 
@@ -95,7 +96,7 @@ def test_cutting_the_records_otherwise_changes_nothing(
     assert state(cut) == state(whole)
     assert emits_of_cut == emits_of_whole
     restored = MemoryStore()
-    for key, row in cut.sealed.items():
+    for key, row in cut.envelopes.items():
         restored.restore(key.encode(), row, STAGE.schema)
     restored.finish_restore()
     assert set(restored.due(2**62)) == set(cut.due(2**62))
@@ -319,7 +320,7 @@ def test_a_row_that_is_removed_is_removed() -> None:
     result = decide_chunk(STAGE, rows, [record(2, fact(3, "a", do="remove"))])
     assert result.changed == {"a": None}
     rows.apply_committed(result)
-    assert list(rows.sealed) == ["b"]
+    assert list(rows.envelopes) == ["b"]
 
 
 def test_a_second_try_may_still_refuse() -> None:

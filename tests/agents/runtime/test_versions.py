@@ -49,9 +49,9 @@ def record(key: str, offset: int = 0, **more: object) -> Record:
 
 def test_a_restore_keeps_the_bytes_and_a_reading_brings_them_up() -> None:
     rows = restored(OLD)
-    assert rows.sealed == OLD
+    assert rows.envelopes == OLD
     assert decoded(rows, STAGE) == {"a": Row("a", 11, 0), "b": Row("b", 12, 7), "c": Row("c", 30, 8)}
-    assert rows.sealed == OLD
+    assert rows.envelopes == OLD
 
 
 def test_a_changed_row_is_written_in_the_new_version_and_no_other_is() -> None:
@@ -60,7 +60,7 @@ def test_a_changed_row_is_written_in_the_new_version_and_no_other_is() -> None:
     assert {key: version_of(row or b"") for key, row in result.changed.items()} == {"a": 3, "c": 3}
     assert [msgspec.json.decode(emit.value or b"")["count"] for emit in result.emits] == [12, 31]
     rows.apply_committed(result)
-    assert {key: version_of(row) for key, row in rows.sealed.items()} == {"a": 3, "b": 2, "c": 3}
+    assert {key: version_of(row) for key, row in rows.envelopes.items()} == {"a": 3, "b": 2, "c": 3}
     assert decoded(rows, STAGE)["a"].count == 12
 
 

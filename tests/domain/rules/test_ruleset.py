@@ -89,9 +89,9 @@ def test_a_sound_rule_set_has_no_faults() -> None:
             "differ in population, age or kind",
         ),
         ({"go_live": ()}, "population 9z has no line for `*`"),
-        ({"go_live": (GoLive("*", "9z", 1, "p"), GoLive("*", "9z", 2, "p"))}, "stands twice"),
+        ({"go_live": (GoLive("*", "9z", 1, "p"), GoLive("*", "9z", 2, "p"))}, "is listed twice"),
         ({"go_live": (GoLive("*", "9z", 1, "p"), GoLive("*", "8", 2, "p"))}, "population 8 has no criterion"),
-        ({"exclusions": (Exclusion("x", "X", "k", "p"), Exclusion("x", "X", "k", "p"))}, "exclusion x stands twice"),
+        ({"exclusions": (Exclusion("x", "X", "k", "p"), Exclusion("x", "X", "k", "p"))}, "exclusion x is listed twice"),
         ({"criteria": (a_criterion(conditions=("B",)),)}, "no value set B"),
         ({"supports": (Support("s", "w", "p", conditions=("B",)),)}, "support s: no value set B"),
         ({"supports": (Support("s", "w", "p", populations=("8",)),)}, "support s: no population 8"),
@@ -153,7 +153,7 @@ def test_versions_that_ask_the_same_are_one_stretch() -> None:
     same = a_criterion(version="2", valid_from=day_of("2024-01-01"), valid_to=day_of("2024-12-31"))
     other = a_criterion(version="3", valid_from=day_of("2025-01-01"), months=12)
     (line,) = Rulebook(a_rule_set(criteria=(other, first, same))).lines
-    assert [(s.start, s.end) for s in line.stretches] == [
+    assert [(s.start, s.end) for s in line.periods] == [
         (day_start(day_of("2022-01-01")), day_start(day_of("2025-01-01"))),
         (day_start(day_of("2025-01-01")), FOREVER),
     ]

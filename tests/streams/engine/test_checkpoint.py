@@ -36,7 +36,7 @@ def test_rows_and_clock_come_back_and_only_the_owner_can_read_them(tmp_path: Pat
     checkpoint.write(path, standing(), ROWS)
     found = checkpoint.read(path, usable)
     assert found is not None
-    assert (found[0].offset, found[1].sealed, found[1].clock) == (100, ROWS, 7)
+    assert (found[0].offset, found[1].envelopes, found[1].clock) == (100, ROWS, 7)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
@@ -73,7 +73,7 @@ def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(tmp_
 
     found = checkpoint.read(path, judged)
     assert found is not None
-    assert found[1].sealed == mixed
+    assert found[1].envelopes == mixed
     assert checkpoint.read(path, judged, oldest=2) is None
 
 
@@ -122,6 +122,6 @@ def test_a_restart_reads_only_the_tail(kafka: HasBootstrap, tmp_path: Path) -> N
         path = checkpoint.file_of(tmp_path, counted.stage.changelog, 0)
         found = checkpoint.read(path, lambda _: "")
         assert found is not None
-        checkpoint.write(path, msgspec.structs.replace(found[0], offset=found[0].offset + 10**6), found[1].sealed)
+        checkpoint.write(path, msgspec.structs.replace(found[0], offset=found[0].offset + 10**6), found[1].envelopes)
         _, rows = restored(counted, tmp_path)
         assert {p: decoded(each, counted.stage) for p, each in rows.items()} == counted.expected()[0]

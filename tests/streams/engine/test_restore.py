@@ -60,7 +60,7 @@ class Changelog:
 
 
 def bodies(rows: MemoryStore) -> dict[str, bytes]:
-    return {key: row[10:] for key, row in rows.sealed.items()}
+    return {key: row[10:] for key, row in rows.envelopes.items()}
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_clock_and_the_due_rows_come_back(changelog: Changelog) -> None:
     changelog.writer.commit_transaction(30)
     rows = changelog.restored()[0]
     assert rows.clock == 77
-    assert sorted(rows.sealed) == ["late", "never", "soon"]
+    assert sorted(rows.envelopes) == ["late", "never", "soon"]
     assert list(rows.due(100)) == [(40, "soon")]
 
 
