@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from domain.discharge import NOT_RELEASED
+from domain.facilities import CUSTODIAL
 from domain.patient.cut import cut
 from domain.patient.events import ACCOUNT_MOVE, VISIT_MOVE
 from domain.patient.row import CustodyStatement, PatientRow, Published
@@ -23,7 +25,6 @@ from domain.snapshots import CustodySnapshot, PersonSnapshot, Source, Visit, Vis
 Snapshot = VisitSnapshot | CustodySnapshot | PersonSnapshot
 
 _WITHDRAWN: Final = b"withdrawn"
-_CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
 _END: Final = "#"
 """Between the key of a stay in custody and the end of it that a record is about."""
 PERSON: Final = "person"
@@ -225,7 +226,7 @@ def _of_visit(
     if visit is not None and row.impaired:
         visit = msgspec.structs.replace(visit, flags=(*visit.flags, "impaired"))
     snapshot = None if visit is None else VisitSnapshot(row.patient, key, 0, received, visit, weak)
-    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in _CUSTODIAL)
+    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in CUSTODIAL)
     yield key, None if custody else snapshot
     for kind in ("booked", "released"):
         name = f"{key}{_END}{kind}"
@@ -234,7 +235,7 @@ def _of_visit(
                 yield name, None
             continue
         at = visit.arrived if kind == "booked" else visit.departed
-        elsewhere = kind == "released" and visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY")
+        elsewhere = kind == "released" and visit.disposition_group in NOT_RELEASED
         current_snapshots = visit.status in ("open", "closed") and at is not None
         yield (
             name,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from domain.facilities import CUSTODIAL, NURSING
 from domain.identity import patient_key
 from domain.patient.events import DELETED, VisitStatement, When
 from parsers.hl7.encoding import Message
@@ -11,9 +10,6 @@ from parsers.hl7.pid import authority_in
 from parsers.hl7.places import facility_of, value_at
 from parsers.hl7.profiles import SenderProfile
 from parsers.hl7.timestamps import moment, without_offset
-
-_CUSTODY: Final = frozenset({"jail", "prison", "youth-facility"})
-_NURSING: Final = frozenset({"snf", "icf"})
 
 
 def visit_key(message: Message, value: str, profile: SenderProfile, authority: str) -> str | None:
@@ -100,9 +96,9 @@ def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type
     place = profile.observation_place
     if place is not None and (code := value_at(message, place)) and code.upper() in profile.observation_codes:
         known = "observation"
-    if known and facility_type in _CUSTODY:
+    if known and facility_type in CUSTODIAL:
         return "custody"
-    if known == "inpatient" and facility_type in _NURSING:
+    if known == "inpatient" and facility_type in NURSING:
         return "snf"
     return known or None
 
