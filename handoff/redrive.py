@@ -23,10 +23,10 @@ from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
-from parsers.records import dispositions as intake
 from parsers.records.custody import read_custody
+from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
-from parsers.records.roster import read_roster
+from parsers.records.roster import read_roster, read_roster_facts
 from parsers.records.visits import decode_snapshot
 from streams.kafka.produce import produce_together
 from streams.kafka.read import at_places, latest
@@ -64,12 +64,12 @@ def _read_custody(value: bytes) -> str:
 
 
 def _read_roster(value: bytes) -> str:
-    intake.read_roster(value)
+    read_roster_facts(value)
     return read_roster(value).member_id
 
 
 def _read_disposition(value: bytes) -> str:
-    intake.read_disposition(value)
+    read_disposition(value)
     return ""
 
 
