@@ -28,13 +28,13 @@ from domain.times import (
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS = st.dates(date(FIRST_YEAR, 1, 1), date(LAST_YEAR, 12, 31)).map(date.toordinal)
 MONTHS = st.sampled_from((1, 2, 6, 12, 13, 24))
-INSTANTS = st.datetimes(datetime(FIRST_YEAR, 1, 2), datetime(LAST_YEAR, 12, 30)).map(
-    lambda moment: (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
-)
 
 
 def ms(text: str) -> int:
     return (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1)
+
+
+INSTANTS = st.integers(ms(f"{FIRST_YEAR}-01-02T00:00:00Z"), ms(f"{LAST_YEAR}-12-30T00:00:00Z"))
 
 
 @pytest.mark.parametrize(
