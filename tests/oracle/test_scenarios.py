@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.stories import Story, load_story
 from tests.support.replaying import LIVE, Played, play_story
+from tests.support.scenarios import Story, load_story
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 POPULATIONS = ("2a", "2c", "4a", "4y")

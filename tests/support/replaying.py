@@ -21,7 +21,7 @@ from parsers.records.documents import LIVE_STATUSES
 from parsers.records.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS
-from simulator.stories import Story
+from tests.support.scenarios import Story
 
 PROFILES = load_senders(SENDERS)
 RULES = load_rules(Path(__file__).parents[2] / "rules")

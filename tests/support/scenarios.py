@@ -19,10 +19,10 @@ from simulator.courses import Move
 from simulator.custody import custody_row
 from simulator.people import Person, Programme, cin_of, roster_row
 from simulator.places import DIALECTS, EXCHANGE, REPEATED
-from simulator.storybook import VISITS, Book, Expect, PersonLine, Step
 from simulator.truth import judge
 from simulator.wording import Pen
 from simulator.world import DAY, HOUR, MINUTE, ZONE, Custody, Merger, Visit, World, rfc3339
+from tests.support.scenario_file import VISITS, Book, Expect, PersonLine, Step
 
 _KINDS: Final = {
     "ed": "emergency",

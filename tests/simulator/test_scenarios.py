@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import BadDeclaration
 from simulator.places import SENDERS
-from simulator.stories import Story, load_story
+from tests.support.scenarios import Story, load_story
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 
