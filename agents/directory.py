@@ -204,7 +204,7 @@ class Directory:
         facts changed: so the exchange ends for every graph of merges.
         """
         links: list[Link] = []
-        for of, resolution in self.groups.settle():
+        for of, resolution in self.groups.resolve_changed():
             for patient in dict.fromkeys((of, *self.groups.followers(of))):
                 links += self._announce(patient, of, resolution, received)
         return links
