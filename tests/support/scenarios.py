@@ -15,13 +15,13 @@ import yaml
 from pydantic import ValidationError
 
 from domain.errors import BadDeclaration
-from simulator.courses import Move
 from simulator.custody import custody_row
-from simulator.people import Person, Programme, cin_of, roster_row
+from simulator.people import Person, Program, cin_of, roster_row
 from simulator.places import DIALECTS, EXCHANGE, REPEATED
+from simulator.registration import TriggerEvent
 from simulator.truth import judge
-from simulator.wording import Pen
 from simulator.world import DAY, HOUR, MINUTE, ZONE, Custody, Merger, Visit, World, rfc3339
+from simulator.writer import MessageWriter
 from tests.support.scenario_file import VISITS, Book, Expect, PersonLine, Step
 
 _KINDS: Final = {
@@ -124,7 +124,7 @@ class _Teller:
         self.visits: dict[str, Visit] = {}
         self.mergers: list[Merger] = []
         self.custody: list[Custody] = []
-        self.pens = {sender: Pen(dialect) for sender, dialect in DIALECTS.items()}
+        self.writers = {sender: MessageWriter(dialect) for sender, dialect in DIALECTS.items()}
         self.controls = 0
 
     def tell(self, step: Step) -> None:
@@ -134,12 +134,12 @@ class _Teller:
         if event in VISITS:
             self._visit(step, moment)
         elif event in ("cancel", "correct", "reopen"):
-            self._second_thought(step, moment)
+            self._correction(step, moment)
         elif event == "merge":
             person = self.people[step.who]
             merger = Merger(person.index, step.hospital, person.number(step.hospital), step.merge, moment)
             self.mergers.append(merger)
-            text = self.pens[step.hospital].merger(person, merger, moment, self._control())
+            text = self.writers[step.hospital].merger(person, merger, moment, self._control())
             self._hear(step, moment, "message", {"hl7": text, "sender": step.hospital})
         elif event == "roster":
             assert step.roster is not None
@@ -181,7 +181,7 @@ class _Teller:
         for move in _moves(visit):
             self._say(step, visit, move)
 
-    def _second_thought(self, step: Step, moment: int) -> None:
+    def _correction(self, step: Step, moment: int) -> None:
         visit = self.visits[step.name]
         if step.event == "cancel":
             move = _move(visit, "A11", moment, visit.arrived)
@@ -207,15 +207,15 @@ class _Teller:
         self.visits[step.name] = visit
         self._say(step, visit, move)
 
-    def _say(self, step: Step, visit: Visit, move: Move) -> None:
+    def _say(self, step: Step, visit: Visit, move: TriggerEvent) -> None:
         person = list(self.people.values())[visit.person]
         senders = [visit.sender]
         if person.exchanged and visit.sender in REPEATED:
             senders.append(EXCHANGE.sender)
         for sender in senders:
-            pen = self.pens[sender]
+            writer = self.writers[sender]
             number = visit.number if sender == visit.sender else person.number(sender)
-            text = pen.visit(person, number, move, pen.sheet(visit), move.recorded, self._control())
+            text = writer.visit(person, number, move, writer.fields(visit), move.recorded, self._control())
             self._hear(step, move.recorded, "message", {"hl7": text, "sender": sender})
 
     def _hear(self, step: Step, recorded: int, kind: str, document: dict[str, Any]) -> None:
@@ -232,7 +232,7 @@ class _Teller:
         return f"S{self.controls:05d}"
 
 
-def _moves(visit: Visit) -> Iterator[Move]:
+def _moves(visit: Visit) -> Iterator[TriggerEvent]:
     """What is said about a visit that goes as it should."""
     if visit.kind == "expected":
         yield _move(visit, "A05", visit.arrived - 7 * DAY, None, begun=None)
@@ -257,8 +257,8 @@ def _moves(visit: Visit) -> Iterator[Move]:
         )
 
 
-def _move(visit: Visit, trigger: str, recorded: int, occurred: int | None, begun: int | None = -1) -> Move:
-    return Move(trigger, recorded, occurred, visit.kind, visit.visit, visit.arrived if begun == -1 else begun)
+def _move(visit: Visit, trigger: str, recorded: int, occurred: int | None, begun: int | None = -1) -> TriggerEvent:
+    return TriggerEvent(trigger, recorded, occurred, visit.kind, visit.visit, visit.arrived if begun == -1 else begun)
 
 
 def _person(index: int, name: str, line: PersonLine) -> Person:
@@ -278,7 +278,7 @@ def _person(index: int, name: str, line: PersonLine) -> Person:
         enrolled_from=_iso(line.enrolled_from),
         enrolled_to=_iso(line.enrolled_to),
         aid_codes=line.aid_codes,
-        programmes=tuple(Programme(p.id, p.start.isoformat(), _iso(p.end), p.verified) for p in line.programmes),
+        programmes=tuple(Program(p.id, p.start.isoformat(), _iso(p.end), p.verified) for p in line.programmes),
         ecm=None if line.ecm is None else (line.ecm.status, line.ecm.start.isoformat(), _iso(line.ecm.end)),
         found_by=line.found_by,
         exchanged=line.exchanged,
