@@ -26,7 +26,7 @@ from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from parsers.records.custody import read_custody
 from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
-from parsers.records.roster import read_roster, read_roster_facts
+from parsers.records.roster import read_roster
 from parsers.records.visits import decode_snapshot
 from streams.kafka.produce import produce_together
 from streams.kafka.read import at_places, latest
@@ -63,11 +63,6 @@ def _read_custody(value: bytes) -> str:
     return read_custody(value).key
 
 
-def _read_roster(value: bytes) -> str:
-    read_roster_facts(value)
-    return read_roster(value).member_id
-
-
 def _read_disposition(value: bytes) -> str:
     read_disposition(value)
     return ""
@@ -77,7 +72,7 @@ _READERS: Final[dict[str, Callable[[bytes], str]]] = {
     CUSTODY_RAW: _read_custody,
     LINKS: lambda value: decode_link(value).patient,
     VISITS: lambda value: decode_snapshot(value)[0],
-    ROSTER: _read_roster,
+    ROSTER: lambda value: read_roster(value).member_id,
     DISPOSITIONS: _read_disposition,
 }
 """For each topic, what reads a value as its stage will: gives the key ("" not told by it), or raises Refusal."""

@@ -1,6 +1,8 @@
-"""`ecm.dispositions.v1`: care management's response to a candidate, as JSON (docs/records.md#ecmdispositionsv1)."""
+"""Answers of care management to candidates: JSON, see docs/records.md#ecmdispositionsv1."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -11,10 +13,7 @@ from domain.times import instant
 
 
 class DispositionRow(msgspec.Struct, frozen=True, gc=False):
-    """A response to a candidate.
-
-    `status`: received, accepted, outreach, enrolled, declined, unreachable, not_eligible, closed. `time` is RFC 3339.
-    """
+    """An answer to a candidate: received, accepted, outreach, enrolled, declined, unreachable, not_eligible, closed."""
 
     candidate_id: str
     status: str
@@ -23,13 +22,13 @@ class DispositionRow(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-_decode = msgspec.json.Decoder(DispositionRow).decode
+_DISPOSITION: Final = msgspec.json.Decoder(DispositionRow)
 
 
 def read_disposition(value: bytes) -> tuple[str, CareResponse]:
-    """(candidate ID, response). Raises Refusal("bad-disposition") with the field that is wrong."""
+    """(candidate ID, answer). Raises Refusal("bad-disposition") with the field that is wrong."""
     try:
-        row = _decode(value)
+        row = _DISPOSITION.decode(value)
     except UNDECODABLE as error:
         raise Refusal("bad-disposition") from error
     if row.status not in ANSWERS:

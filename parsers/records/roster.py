@@ -1,8 +1,4 @@
-"""`members.roster.v1`: a member of a plan's roster as JSON, and rows of roster files (docs/records.md#membersrosterv1).
-
-`read_roster` and `load_roster` check every field and give the whole document. `read_roster_facts` reads the fields that
-the member stage uses.
-"""
+"""The plan's roster: rows of CSV or JSON lines, or one document of `members.roster.v1`, checked and made whole."""
 
 from __future__ import annotations
 
@@ -12,11 +8,10 @@ from typing import Final
 
 import msgspec
 
-from domain.errors import UNDECODABLE, Refusal
+from domain.errors import Refusal
 from domain.identity import patient_key, read_cin
 from domain.patient.events import Identifier
 from domain.snapshots import EcmStatus, Program, RosterFacts
-from domain.times import day_of
 from parsers.records.files import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
 
 _OF_ECM: Final = ("ecm_status", "ecm_from", "ecm_to", "ecm_provider")
@@ -26,9 +21,7 @@ FIELDS: Final = frozenset(
         *("aid_codes", "name", "sex", "zip", "phone", "programmes", "ecm", "delegate", *_OF_ECM),
     )
 )
-"""The columns and keys that are read. `ecm_*` are the columns of CSV for the object `ecm`."""
-_FIRST_DAY: Final = day_of("1800-01-01")
-_LAST_DAY: Final = day_of("9000-01-01")
+"""What a row may say. `ecm_*` are CSV's way of writing the object `ecm`."""
 _LIKE_A_CIN: Final = re.compile(r"9[0-9]{7}[A-Za-z](?:[0-9]{5})?", re.ASCII)
 
 
@@ -40,7 +33,7 @@ class NumberDocument(msgspec.Struct, frozen=True):
 
 
 class ProgramDocument(msgspec.Struct, frozen=True):
-    """A program the member is in; days, both included, null for an open end."""
+    """A programme the member is in; days, the last one included."""
 
     id: str
     start: str | None = msgspec.field(name="from", default=None)
@@ -49,12 +42,12 @@ class ProgramDocument(msgspec.Struct, frozen=True):
 
 
 class EcmDocument(msgspec.Struct, frozen=True):
-    """The member's ECM enrollment as the plan states it; days, both included."""
+    """The member's ECM enrolment as the plan states it."""
 
     status: str
     start: str | None = msgspec.field(name="from", default=None)
     end: str | None = msgspec.field(name="to", default=None)
-    provider: str | None = ""
+    provider: str = ""
 
 
 class RosterDocument(msgspec.Struct, frozen=True):
@@ -103,66 +96,31 @@ def read_roster(value: bytes) -> RosterDocument:
     return document
 
 
-class _FactsRow(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a document that the member stage uses. Any of them may be missing or null."""
-
-    birth_date: str | None = None
-    plan: str | None = None
-    county: str | None = None
-    enrolled_from: str | None = None
-    enrolled_to: str | None = None
-    aid_codes: tuple[str, ...] | None = None
-    programmes: tuple[ProgramDocument, ...] | None = None
-    ecm: EcmDocument | None = None
-    delegate: str | None = None
+def read_facts(value: bytes) -> RosterFacts:
+    """What the member stage needs of a roster record, read by the rules of the loader. Raises Refusal `bad-roster`."""
+    return facts_of(read_roster(value))
 
 
-_decode_facts = msgspec.json.Decoder(_FactsRow).decode
-
-
-def read_roster_facts(value: bytes) -> RosterFacts:
-    """The facts of a roster document that the member stage uses. Raises Refusal `bad-roster`; its place is the field.
-
-    Names, addresses and identifiers are skipped unread.
-    """
-    try:
-        row = _decode_facts(value)
-    except UNDECODABLE as error:
-        raise Refusal("bad-roster") from error
-    programs, ecm = row.programmes or (), row.ecm
-    days = [("birth_date", row.birth_date), ("enrolled_from", row.enrolled_from), ("enrolled_to", row.enrolled_to)]
-    for program in programs:
-        days += [("programmes.from", program.start), ("programmes.to", program.end)]
-    if ecm is not None:
-        days += [("ecm.from", ecm.start), ("ecm.to", ecm.end)]
-    for place, text in days:
-        if text is not None and not _is_day(text):
-            raise Refusal("bad-roster", place)
+def facts_of(document: RosterDocument) -> RosterFacts:
+    """What the member stage needs of a document."""
+    ecm = document.ecm
     return RosterFacts(
-        birth_date=row.birth_date,
-        plan=row.plan or "",
-        county=row.county or "",
-        enrolled_from=row.enrolled_from,
-        enrolled_to=row.enrolled_to,
-        aid_codes=row.aid_codes or (),
-        programmes=tuple(Program(each.id, each.start, each.end, each.verified) for each in programs),
-        ecm=None if ecm is None else EcmStatus(ecm.status, ecm.start, ecm.end, ecm.provider or ""),
-        delegate=row.delegate or "",
+        birth_date=document.birth_date,
+        plan=document.plan,
+        county=document.county,
+        enrolled_from=document.enrolled_from,
+        enrolled_to=document.enrolled_to,
+        aid_codes=document.aid_codes,
+        programmes=tuple(Program(each.id, each.start, each.end, each.verified) for each in document.programmes),
+        ecm=None if ecm is None else EcmStatus(ecm.status, ecm.start, ecm.end, ecm.provider),
+        delegate=document.delegate or "",
     )
 
 
-def _is_day(text: str) -> bool:
-    try:
-        # Years that leave room for the windows that are counted from a day.
-        return _FIRST_DAY <= day_of(text) <= _LAST_DAY
-    except ValueError:
-        return False
-
-
 def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded[RosterDocument]:
-    """The members of a roster file, and its faults (`parsers.records.files.rows_of` describes the formats).
+    """The members of a roster file, and all that is wrong with it (see `parsers.rows.rows_of` for the forms).
 
-    A member ID or a hospital's number on two lines is a fault of the later line.
+    A member, or a hospital's number, that stands on two lines is a fault of the later line: no guess is made.
     """
     rows, faults, ignored = rows_of(data, FIELDS, mapping)
     documents: list[RosterDocument] = []
@@ -184,7 +142,7 @@ def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded
 def _once(row: Row, field: str, value: str, seen: dict[str, int]) -> None:
     line = seen.setdefault(value, row.line)
     if line != row.line:
-        row.fault(field, f"already on line {line}")
+        row.fault(field, f"stands on line {line} already")
 
 
 def _document(row: Row) -> RosterDocument | None:
@@ -192,7 +150,7 @@ def _document(row: Row) -> RosterDocument | None:
     birth_date = row.day("birth_date")
     if birth_date is None and not row.text("birth_date"):
         row.fault("birth_date", "missing")
-    enrolled = _span(row, "enrolled_from", "enrolled_to")
+    enrolled = row.span("enrolled_from", "enrolled_to")
     document = RosterDocument(
         member_id=member,
         birth_date=birth_date or "",
@@ -207,7 +165,7 @@ def _document(row: Row) -> RosterDocument | None:
         sex=row.text("sex").upper(),
         zip=row.text("zip"),
         phone=row.text("phone"),
-        programmes=_programs(row),
+        programmes=_programmes(row),
         ecm=_ecm(row),
         delegate=row.text("delegate") or None,
     )
@@ -219,7 +177,7 @@ def _number(identifier: Identifier) -> NumberDocument:
 
 
 def _member(row: Row) -> tuple[str, str | None]:
-    """(member ID, CIN or None): each replaces the other where it is missing; both given must be equal."""
+    """Member ID and CIN: each stands in for the other, and both together must say the same."""
     given = row.text("member_id")
     cin = row.cin("cin")
     if _LIKE_A_CIN.fullmatch(given):
@@ -236,15 +194,8 @@ def _member(row: Row) -> tuple[str, str | None]:
     return given or cin or "", cin
 
 
-def _span(row: Row, start: str, end: str) -> tuple[str | None, str | None]:
-    first, last = row.day(start), row.day(end)
-    if first and last and last < first:
-        row.fault(end, f"before {start}")
-    return first, last
-
-
-def _programs(row: Row) -> tuple[ProgramDocument, ...]:
-    """`id:from:to:unverified` in CSV (all but the ID are optional), objects in JSON."""
+def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
+    """`id:from:to:unverified` in CSV (all but the first may be left out), objects in JSON."""
     found: list[ProgramDocument] = []
     for item in row.items("programmes"):
         if isinstance(item, str):
@@ -261,7 +212,7 @@ def _programs(row: Row) -> tuple[ProgramDocument, ...]:
         name = part.text("id").lower()
         if not name:
             part.fault("id", "missing")
-        days = _span(part, "from", "to")
+        days = part.span("from", "to")
         verified = item.get("verified", True)
         if not isinstance(verified, bool):
             part.fault("verified", "neither true nor false")
@@ -284,7 +235,7 @@ def _ecm(row: Row) -> EcmDocument | None:
     status = part.text("status").lower()
     if not status:
         part.fault("status", "missing")
-    days = _span(part, "from", "to")
+    days = part.span("from", "to")
     document = EcmDocument(status, *days, part.text("provider"))
     _adopt(row, "ecm", part)
     return document

@@ -9,16 +9,10 @@ import pytest
 from domain.errors import Refusal
 from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
-from parsers.records.roster import read_roster, read_roster_facts
+from parsers.records.roster import read_roster
 from parsers.records.visits import decode_snapshot
 
-READERS: list[Callable[[bytes], object]] = [
-    read_roster,
-    read_roster_facts,
-    read_disposition,
-    decode_link,
-    decode_snapshot,
-]
+READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode_snapshot]
 
 
 @pytest.mark.parametrize("reader", READERS)
