@@ -73,8 +73,8 @@ class Groups:
         self._facts: dict[str, PatientFacts] = {}
         self._children: dict[str, set[str]] = {}
         self._linked: dict[str, set[str]] = {}
-        self._best: dict[str, Evidence | None] = {}
-        """Root of a tree without links -> the greatest evidence of the patients below it."""
+        self._best: dict[str, tuple[Evidence, str] | None] = {}
+        """Root of a tree without links -> the greatest evidence below it, and its patient."""
         self._resolved: dict[str, Resolution] = {}
         self._dirty: set[str] = set()
         self._changed: dict[str, None] = {}
@@ -166,12 +166,17 @@ class Groups:
         joining = [*self._tree(patient)]
         if any(self._linked.get(each) or self._operator(each) for each in joining):
             return False
-        own = [facts.evidence for each in joining if (facts := self._facts.get(each)) is not None and facts.evidence]
-        if any(self._conflicts(evidence, resolution) for evidence in own):
+        own = [
+            (facts.evidence, each)
+            for each in joining
+            if (facts := self._facts.get(each)) is not None and facts.evidence is not None
+        ]
+        if any(self._conflicts(evidence, resolution) for evidence, _ in own):
             return False
-        best = max((e for e in (self._best[root], *own) if e is not None), key=_order, default=None)
-        if (above is None or above.evidence is None) and best != self._best[root]:
-            return False  # the owner of the whole tree may be another now
+        known = self._best[root]
+        best = _greatest(own if known is None else [known, *own])
+        if (above is None or above.evidence is None) and best != known:
+            return False  # another member, or another patient's evidence, may decide for the whole tree now
         self._best[root] = best
         for each in joining:
             self._best.pop(each, None)
@@ -239,7 +244,7 @@ class Groups:
             best = _greatest(below)
             self._best.pop(root, None)
             if not linked and not operators:
-                self._best[root] = None if best is None else best[0]
+                self._best[root] = best
             own = known.get(root)
             if own is not None and own.operator is not None:
                 found: tuple[Evidence, str] | None = (own.operator, root)

@@ -165,3 +165,18 @@ def test_a_chain_of_a_thousand_taken_as_one_batch_costs_one_resolution_a_patient
         groups.update(merged(f"A|{i}", f"A|{i - 1}", i))
     groups.update(alone("A|0", "M", 1))
     assert len(groups.resolve_changed()) == 1_001
+
+
+def test_equal_evidence_of_two_retired_patients_is_decided_by_the_patient_key_in_any_order() -> None:
+    root = PatientFacts("A|0")
+    retired = [
+        PatientFacts(name, parent=Claim("A|0", 1), evidence=Evidence(Claim("M2", 1), "cin")) for name in ("A|1", "A|2")
+    ]
+    for order in (retired, retired[::-1]):
+        groups = Groups()
+        for facts in (root, *order):
+            groups.update(facts)
+            groups.resolve_changed()
+        found = groups.resolution("A|0")
+        assert found is not None
+        assert (found.member, found.via) == ("M2", "A|2")
