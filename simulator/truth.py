@@ -49,10 +49,10 @@ def enrolled(person: Person, day: int) -> bool:
 
 def precluded(person: Person, day: int) -> str | None:
     """The verified program that excludes the person from ECM on a day, or "ecm" for a person in ECM; else None."""
-    for programme in person.programmes:
-        inside = _day(programme.start) <= day and (programme.to is None or day <= _day(programme.to))
-        if programme.verified and programme.id in PRECLUDING and inside:
-            return programme.id
+    for program in person.programmes:
+        inside = _day(program.start) <= day and (program.to is None or day <= _day(program.to))
+        if program.verified and program.id in PRECLUDING and inside:
+            return program.id
     if person.ecm is not None and person.ecm[0] == "enrolled":
         _, start, end = person.ecm
         if _day(start) <= day and (end is None or day <= _day(end)):
