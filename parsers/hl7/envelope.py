@@ -30,11 +30,6 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     charset: str = ""
     """The codec of MSH-18, or ""."""
 
-    @property
-    def separators(self) -> str:
-        """MSH-1 and MSH-2 as they came."""
-        return self.delimiters.field + self.fields[1]
-
 
 def read_envelope(raw: bytes) -> Envelope:
     """The header of `raw`. Raises Refusal `empty` or `not-hl7`; a missing field is "".
