@@ -49,7 +49,7 @@ def possible(visit: Visit) -> list[str]:
     dialect, names = DIALECTS[visit.sender], []
     simple = not visit.from_emergency and visit.kind in ("emergency", "inpatient", "outpatient")
     if simple and visit.admission_type not in ("3", "4"):
-        # An elective stay that began with class E cannot be told from one that came through the ED.
+        # An elective stay that began with class E is indistinguishable from one through the ED.
         names.append("misclassed")
     if visit.departed is not None:
         names += ["recoded", "disposition corrected", "reopened"]

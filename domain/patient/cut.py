@@ -33,7 +33,7 @@ class Part(msgspec.Struct, gc=False):
     start: int
     statements: list[Statement]
     end: int | None = None
-    """The last departure that stands."""
+    """The last departure that no cancel took back."""
     ended_by: Rank | None = None
     last: int = 0
     """The time of the last statement."""

@@ -121,7 +121,7 @@ def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded
     """The members of a roster file, and all that is wrong with it (`parsers.records.files.rows_of` describes the
     formats).
 
-    A member, or a hospital's number, that stands on two lines is a fault of the later line: no guess is made.
+    A member ID or a hospital's number on two lines is a fault of the later line.
     """
     rows, faults, ignored = rows_of(data, FIELDS, mapping)
     documents: list[RosterDocument] = []
@@ -143,7 +143,7 @@ def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded
 def _once(row: Row, field: str, value: str, seen: dict[str, int]) -> None:
     line = seen.setdefault(value, row.line)
     if line != row.line:
-        row.fault(field, f"stands on line {line} already")
+        row.fault(field, f"already on line {line}")
 
 
 def _document(row: Row) -> RosterDocument | None:
@@ -178,7 +178,7 @@ def _number(identifier: Identifier) -> NumberDocument:
 
 
 def _member(row: Row) -> tuple[str, str | None]:
-    """Member ID and CIN: each stands in for the other, and both together must say the same."""
+    """(member ID, CIN or None): each replaces the other where it is missing; both given must be equal."""
     given = row.text("member_id")
     cin = row.cin("cin")
     if _LIKE_A_CIN.fullmatch(given):

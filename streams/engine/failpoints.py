@@ -48,4 +48,4 @@ def _armed(order: str) -> Callable[..., None]:
 
 _order = os.environ.get("HANDOFF_KILL_AT")
 failpoint: Final[Callable[..., None]] = _armed(_order) if _order else _unarmed
-"""`reach(point, before)`: the process has come to `point`. `before` runs ahead of the kill (to have records sent)."""
+"""`failpoint(point, before)`: the process has come to `point`. `before` runs ahead of the kill (to have records sent)."""
