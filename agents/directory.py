@@ -1,11 +1,10 @@
-"""The member directory: which member the roster names for an identifier, which patients wait to be named, and whom
-groups of merged patients belong to.
+"""The member directory: the member of each identifier on the roster, unattributed patients, and the members of groups.
 
 Pure: it works on a store of texts (`TextStore`), which is a dictionary in a replay and Redis in `streams.directory`.
 
 An identifier belongs to the member whose row came to list it last: a row that newly lists it takes it over, a row that
-lists it again does not. Keyed hashes of demographics are identifiers too, but of several members who have one it is
-nobody's. When the owner changes, every source patient that is known to carry the identifier gets a link
+lists it again does not. Keyed hashes of demographics are identifiers too; one that several members have has no
+owner. When the owner changes, every source patient that is known to carry the identifier gets a link
 (`identity.links.v1`); each link has a greater `rev` than the one before, so the order in which they are read does not
 matter, nor does a repeat.
 
@@ -40,7 +39,7 @@ _RECORD: Final = "\x1e"
 
 
 class TextStore(Protocol):
-    """Texts by key. `get` gives None for a key that is not there; putting None removes it."""
+    """Texts by key. `get` gives None for a missing key; putting None removes it."""
 
     def get(self, key: str) -> str | None: ...
 
@@ -64,7 +63,8 @@ class MemoryTexts:
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who lists one identifier: member -> since which revision; the last link about it (`rev`); the owner's hashes."""
+    """The claims on one identifier. `since`: member -> revision of the row that listed it first; the last link about it
+    (`rev`); the owner's hashes."""
 
     rev: int = 0
     owner: str | None = None
@@ -74,7 +74,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A record of `adt.unattributed.v1`: as much of it as the directory needs."""
+    """The fields of a record of `adt.unattributed.v1` that the directory uses."""
 
     patient: str
     identifiers: tuple[str, ...] = ()
@@ -91,33 +91,33 @@ _decode_waiting = msgspec.json.Decoder(Waiting).decode
 
 
 def member_key(member: str) -> str:
-    """Where the last roster row of a member is kept."""
+    """The key of the last roster row of a member."""
     return f"member:{member}"
 
 
 def identifier_key(identifier: str) -> str:
-    """Where the claims on an identifier are kept."""
+    """The key of the claims on an identifier."""
     return f"id:{identifier}"
 
 
 def patients_key(identifier: str) -> str:
-    """Where the source patients are kept that carry an identifier and once waited."""
+    """The key of the source patients that have an identifier and were unattributed at some time."""
     return f"patients:{identifier}"
 
 
 def waiting_key(patient: str) -> str:
-    """Where a source patient is kept that waits now."""
+    """The key of an unattributed source patient."""
     return f"waiting:{patient}"
 
 
 def resolution_key(patient: str, of: str) -> str:
-    """Where the resolution of `of` is kept that was sent to the row of `patient` last."""
+    """The key of the resolution of `of` that was sent to the row of `patient` last."""
     return f"resolved:{patient}{_UNIT}{of}"
 
 
 def answer_in(text: str | None) -> str | None:
     """The answer in the claims on an identifier: member, revision, hashes of birth date and name, sex, by unit
-    separators; None when it is nobody's.
+    separators; None without an owner.
     """
     if text is None or text.startswith(_UNIT):
         return None
@@ -150,7 +150,7 @@ class Directory:
         self.groups = Groups() if groups is None else groups
 
     def answer(self, question: str) -> str | None:
-        """Whose identifier this is, as `answer_in` describes; None when it is nobody's."""
+        """The owner of an identifier, in the form of `answer_in`; None without an owner."""
         return answer_in(self.store.get(identifier_key(question)))
 
     def roster(self, member: str, listed: Listed, rev: int) -> list[Link]:
@@ -176,13 +176,13 @@ class Directory:
         return links
 
     def waiting(self, patient: str, identifiers: Iterable[str], received: int) -> list[Link]:
-        """Take a source patient that is nobody's, and name its member if the directory has one after all.
+        """Take an unattributed source patient; the links to it if an identifier has an owner.
 
         `received` is ms UTC.
         """
         listed = tuple(each for each in dict.fromkeys((patient, *identifiers)) if each.isprintable())
         if patient not in listed:
-            return []  # no roster can name such a number, and it would not fit into a list
+            return []  # a control character: not on any roster, and not storable in a list
         self.store.put(waiting_key(patient), _UNIT.join(listed))
         links = []
         for identifier in listed:
@@ -195,7 +195,7 @@ class Directory:
         return links
 
     def attributed(self, patient: str) -> None:
-        """A source patient waits no longer. It still gets links when one of its identifiers changes hands."""
+        """Take a source patient that is attributed now. It still gets links when its identifiers change owners."""
         self.store.put(waiting_key(patient), None)
 
     def resolve_groups(self, received: int) -> list[Link]:
@@ -205,7 +205,7 @@ class Directory:
         facts changed: so the exchange ends for every graph of merges.
         """
         links: list[Link] = []
-        for of, resolution in self.groups.settle():
+        for of, resolution in self.groups.resolve_changed():
             for patient in dict.fromkeys((of, *self.groups.followers(of))):
                 links += self._announce(patient, of, resolution, received)
         return links
@@ -248,7 +248,8 @@ class Directory:
             return []
         patients = self._patients(identifier)
         if before.rev and identifier not in patients and "|" in identifier and not identifier.startswith(_GUARD):
-            # It had an owner before, so a patient of this very name may have been given to them without ever waiting.
+            # It had an owner before, so the patient with this key may have been attributed without being unattributed
+            # first.
             patients = (*patients, identifier)
         return [_link(patient, identifier, after, rev) for patient in patients]
 
@@ -295,7 +296,7 @@ def _link(patient: str, identifier: str, claims: Claims, received: int) -> Link:
 
 
 def keys_of(record: Record, key: bytes) -> list[str]:
-    """The store's keys that taking a record will most likely need: what to fetch in one go for a whole chunk."""
+    """The keys of the store that `take` probably reads for a record, so that a chunk fetches them together."""
     try:
         if record.topic == ROSTER:
             member = row_key(record)

@@ -8,5 +8,5 @@ from parsers.records.links import Link, encode_link
 
 
 def link_record(link: Link) -> Emit:
-    """The link as a record of its topic, under the patient it speaks to."""
+    """The link as a record of its topic, keyed by its patient."""
     return Emit(LINKS, link.patient.encode(), encode_link(link), (("received", str(link.received).encode()),))

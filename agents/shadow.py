@@ -22,7 +22,7 @@ def shadow_topic(shadow: str, topic: str) -> str:
 
 
 def topics_of_shadow(stage: Stage) -> tuple[str, ...]:
-    """Declared names of the topics of which a shadow of `stage` has its own: all that the stage writes."""
+    """Declared names of the topics that a shadow of `stage` has copies of: all that the stage writes."""
     return tuple(dict.fromkeys((*stage.outputs, stage.dead_letters, stage.changelog)))
 
 

@@ -27,7 +27,7 @@ KEPT: Final = 24
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
-    """What one record says of a visit."""
+    """One record about a visit."""
 
     member: str
     visit: str
@@ -92,7 +92,7 @@ def _fact(record: Record) -> Fact:
 
 
 def decide(row: Row | None, record: Record, _context: Context) -> tuple[Row, list[Emit]]:
-    """Fold one fact; say what changed."""
+    """Fold one fact; emit what changed."""
     fact = _fact(record)
     row = row or Row(fact.member)
     visit = Visit(fact.visit, fact.patient_class, fact.arrived, fact.departed, fact.facility)
@@ -104,8 +104,8 @@ def decide(row: Row | None, record: Record, _context: Context) -> tuple[Row, lis
     emits = []
     key = fact.member.encode()
     if fact.departed is not None:
-        said = {"visit": fact.visit, "member": fact.member, "occurred": fact.departed, "from": fact.patient_class}
-        emits.append(Emit(TRANSITIONS, key, _write(said)))
+        transition = {"visit": fact.visit, "member": fact.member, "occurred": fact.departed, "from": fact.patient_class}
+        emits.append(Emit(TRANSITIONS, key, _write(transition)))
     if (six, twelve) != (row.six, row.twelve):
         emits.append(Emit(CANDIDATES, key, _write({"member": fact.member, "six": six, "twelve": twelve, "as_of": now})))
     return Row(fact.member, visits, six, twelve), emits

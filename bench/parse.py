@@ -60,7 +60,7 @@ def corpus() -> list[bytes]:
 
 
 def accepted(messages: list[bytes], read: Callable[[bytes], Any], faults: type[Exception]) -> list[bytes]:
-    """The messages that `read` does not turn down."""
+    """The messages that `read` accepts."""
     good = []
     for message in messages:
         try:
@@ -86,7 +86,7 @@ def measured(name: str, messages: list[bytes], read: Callable[[bytes], Any], rou
 
 
 def by_hl7apy(raw: bytes) -> Any:
-    """hl7apy as one has to run it for feeds as they are: tolerant, segments not grouped."""
+    """hl7apy in the mode that real feeds need: tolerant, segments not grouped."""
     return parse_message(raw.decode(), validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False)
 
 
@@ -104,7 +104,7 @@ def by_python_hl7(raw: bytes) -> Any:
 
 
 def by_split(raw: bytes) -> Any:
-    """The floor: text cut at segments and fields, nothing understood."""
+    """The lower bound: text split into segments and fields, without interpretation."""
     return [line.split("|") for line in raw.decode().split("\r")]
 
 

@@ -1,7 +1,6 @@
-"""Code meanings that the fold needs: what a discharge status says about where the patient went.
+"""Discharge disposition: NUBC patient discharge status (UB-04 FL 17, HL7 PV1-36) to the group of its destination.
 
-Codes are NUBC patient discharge status codes (UB-04 FL 17) as sender profiles give them; the grouping follows
-the table of dispositions in docs/rules.md. 81-95 are the same destinations with a planned readmission.
+Source of the table: docs/semantics.md#discharge-status. 81-95 are the same destinations with a planned readmission.
 """
 
 from __future__ import annotations
@@ -21,13 +20,15 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "STILL_PATIENT": ("30",),
     "HOSPICE": ("50", "51"),
 }
+NOT_RELEASED: Final = frozenset({"ACUTE_TRANSFER", "INTO_CUSTODY"})
+"""Groups after which a person who leaves a jail is not released (docs/semantics.md#releases)."""
 _GROUP_OF: Final = {code: group for group, codes in _GROUPS.items() for code in codes}
 
 
 def disposition_group(code: str) -> str:
-    """The group of a discharge status; "" for none, "OTHER" for one that is not in the table.
+    """The group of a discharge status code: "" for an empty code, "OTHER" for a code outside the table.
 
-    A single digit is read with its leading zero ("1" is 01).
+    `code` is in the NUBC dialect; a single digit has its leading zero added ("1" is 01).
     """
     if not code:
         return ""

@@ -1,4 +1,4 @@
-"""The one exception that stands for "their data": it becomes a dead letter with a code and a place."""
+"""Faults of data: `Refusal` of one record from outside (a dead letter), `BadDeclaration` of our own files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 import msgspec
 
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bytes from outside: not JSON or not the type, not UTF-8, nested too deeply to be meant."""
+"""What msgspec raises while decoding: not JSON or another type, not UTF-8, nested beyond the recursion limit."""
 
 
 class Refusal(Exception):
-    """A record that cannot be taken, and why.
+    """A record that is refused, and the reason.
 
-    `code` is one of a small closed set (docs/operations.md lists them); `place` names segment, field and repetition
-    ("PID-3[2]") or is empty. Neither ever holds a value from the record: both appear in logs and headers.
+    `code` is one of a closed set (docs/refusals.md, docs/operations.md). `place` is segment, field and repetition
+    ("PID-3[2]") or "". None of the three contains a value of the record: they appear in logs and headers.
     """
 
     def __init__(self, code: str, place: str = "", detail: str = "") -> None:
@@ -30,7 +30,7 @@ class Refusal(Exception):
 
 
 class BadDeclaration(Exception):
-    """Our own files are wrong (senders, rules, topics). `faults` lists everything that is, not only the first thing."""
+    """A declaration (senders, rules, topics) has faults. `faults` lists all of them, not only the first."""
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__(faults)

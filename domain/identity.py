@@ -10,15 +10,15 @@ import msgspec
 
 _encode = msgspec.msgpack.Encoder().encode
 _CIN: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z]", re.ASCII)
-"""DHCS: `9`, seven digits, and a check letter that is none of B I J K L O P Q R S."""
+"""DHCS: `9`, seven digits, and a check letter other than B I J K L O P Q R S."""
 _CARD: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z][0-9]{5}", re.ASCII)
 """A benefits card number: the CIN, a check digit, and the four-digit date of issue."""
 
 
 def patient_key(authority: str, number: str) -> str:
-    """The key of one hospital's patient: `authority|number`, both trimmed, letter case kept.
+    """The key of one source patient: `authority|number`, both trimmed, letter case kept.
 
-    The first bar ends the authority: a bar inside it (HL7 escape `\\F\\`) is written `%7C`.
+    The first bar ends the authority, so a bar inside it (HL7 escape `\\F\\`) is written `%7C`.
     """
     authority = authority.strip()
     if "|" in authority:
@@ -27,9 +27,10 @@ def patient_key(authority: str, number: str) -> str:
 
 
 def read_cin(text: str) -> str | None:
-    """The nine-character CIN that `text` is, or None when it does not have the shape of one.
+    """The CIN in `text` (nine characters); None if `text` has another shape.
 
-    Blanks and hyphens inside are dropped and letters raised; a 14-character card number is cut to its first nine.
+    Blanks and hyphens inside are removed and letters put in upper case; a benefits card number of 14 characters is cut
+    to its first nine.
     """
     text = text.strip()
     if len(text) < 9 or text[0] != "9":

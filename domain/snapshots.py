@@ -45,7 +45,7 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
     """The trigger and field that gave each time: {"arrived": "A04 EVN-6"}."""
     messages: tuple[Source, ...] = ()
     overruled: tuple[str, ...] = ()
-    """Fields whose value was not believed, for feed quality: "PV1-44". Not published."""
+    """Fields whose value was overruled, for feed quality: "PV1-44". Not published."""
     precision: dict[str, str] = {}
     """Times of which only the day is known: {"departed": "day"}. An arrival is then the first moment of the day, a
     departure the last second."""
@@ -54,7 +54,7 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
 class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
     """One visit of one source patient as the patient stage publishes it, whole.
 
-    `key` is the visit key, `weak` says that no number of the sender named it. `received` is ms UTC.
+    `key` is the visit key, `weak`: the key is not a number of the sender. `received` is ms UTC.
     """
 
     patient: str
@@ -66,7 +66,7 @@ class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class PersonSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """What one source patient's row knows of the person: when they died (ms UTC), or None for a withdrawn death."""
+    """The death of one source patient: `died` is ms UTC, or None for a withdrawn death."""
 
     patient: str
     revision: int
@@ -76,7 +76,7 @@ class PersonSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class CustodySnapshot(msgspec.Struct, frozen=True, gc=False):
-    """One custody record of one person as it stands now; `status`: asserted or withdrawn.
+    """One custody record of one person, whole; `status`: asserted or withdrawn.
 
     `kind`: booked, scheduled, released, transferred. `confidence`: confirmed, high, medium, low
     (docs/semantics.md#custody).
@@ -97,7 +97,7 @@ class CustodySnapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A programme a member is in, with dates (YYYY-MM-DD, end included, None: open) and whether that is verified."""
+    """A program of a member. Days are YYYY-MM-DD, both included, None: open; `verified`: not only suspected."""
 
     id: str
     start: str | None = None
@@ -106,7 +106,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class EcmStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The member's ECM enrolment as the plan states it."""
+    """The member's ECM enrollment as the plan states it. Days as in `Program`."""
 
     status: str
     start: str | None = None
@@ -115,7 +115,7 @@ class EcmStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class RosterFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the member stage needs of a roster row. No names, no phone, no address."""
+    """The fields of a roster row that the member stage uses: no name, phone or address."""
 
     birth_date: str | None = None
     plan: str = ""

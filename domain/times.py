@@ -1,8 +1,9 @@
-"""Time as the programme counts it: instants in milliseconds UTC, days and calendar months in California.
+"""Instants, days and calendar months, as look-back windows count them (docs/semantics.md#windows).
 
-Instants are integers (milliseconds since 1970-01-01 UTC). Days are proleptic ordinals (`date.toordinal()`), so that a
-window test is an integer comparison. Windows count in `America/Los_Angeles` calendar months with the day clamped
-(31 August minus six months is the last day of February) and hold both ends (docs/semantics.md#windows).
+Instants are integers: milliseconds since 1970-01-01 UTC. Days are integers: proleptic ordinals (`date.toordinal()`) of
+days in `America/Los_Angeles`, so that a window test is an integer comparison. A month is a calendar month: the same day
+of another month, clamped to the last day of that month (31 August minus six months is 28 or 29 February). Windows
+include both ends.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ DAY: Final = 86_400_000
 EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 FIRST_YEAR: Final = 1880
 LAST_YEAR: Final = 2199
-"""The years in which an instant is believed. What feeds write beyond them (0001, 9999) stands for "none", and the
-calendar could not be counted from it: a window after 9999 has no end."""
+"""First and last year of a valid instant. Feeds write other years (0001, 9999) for "no date", and `date` has no year
+after 9999, so no window could end after it."""
 _QUARTER: Final = 15 * MINUTE
 
 
 @lru_cache(maxsize=65_536)
 def _offset_of_quarter(quarter: int) -> int:
-    """California's offset from UTC in milliseconds during one quarter of an hour (offsets change on those)."""
+    """California's offset from UTC in milliseconds during one quarter of an hour (offsets change at a quarter)."""
     local = datetime.fromtimestamp(quarter * 900, tz=CALIFORNIA)
     offset = local.utcoffset()
     assert offset is not None
@@ -35,7 +36,7 @@ def _offset_of_quarter(quarter: int) -> int:
 
 
 def local_day(at: int) -> int:
-    """The California day (ordinal) that the instant `at` (ms UTC) falls on."""
+    """The California day (ordinal) of the instant `at` (ms UTC)."""
     return EPOCH_DAY + (at + _offset_of_quarter(at // _QUARTER)) // DAY
 
 
@@ -48,9 +49,9 @@ def day_start(day: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def months_before(day: int, months: int) -> int:
-    """The day `months` calendar months before `day` (ordinals), clamped to the month's last day.
+    """The day `months` calendar months before `day` (ordinals), clamped to the last day of its month.
 
-    `months` may be negative for a day that lies after.
+    A negative `months` gives a day after `day`.
     """
     start = date.fromordinal(day)
     index = start.year * 12 + start.month - 1 - months
@@ -60,7 +61,7 @@ def months_before(day: int, months: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def leaves_window(day: int, months: int) -> int:
-    """The first day D whose look-back of `months` months no longer holds `day`: months_before(D, months) > day."""
+    """The first day D (ordinal) whose look-back of `months` months excludes `day`: months_before(D, months) > day."""
     leaving = months_before(day, -months)
     while months_before(leaving, months) <= day:
         leaving += 1
@@ -69,8 +70,9 @@ def leaves_window(day: int, months: int) -> int:
 
 @lru_cache(maxsize=65_536)
 def rfc3339(at: int) -> str:
-    """An instant (ms UTC) as RFC 3339 with California's offset: 2026-11-23T10:00:00-08:00 (milliseconds if any)."""
-    offset = _offset_of_quarter(at // _QUARTER)
+    """An instant (ms UTC) as RFC 3339 with California's offset: 2026-11-23T10:00:00-08:00 (milliseconds unless 0)."""
+    # Before 1883-11-18 the offset has seconds (-7:52:58); RFC 3339 has none. -7:53 names the same instant.
+    offset = _offset_of_quarter(at // _QUARTER) // MINUTE * MINUTE
     local = datetime.fromtimestamp((at + offset) // 1000, tz=UTC)
     fraction = f".{at % 1000:03d}" if at % 1000 else ""
     sign = "-" if offset < 0 else "+"
@@ -79,21 +81,21 @@ def rfc3339(at: int) -> str:
 
 
 def rfc3339_or_none(at: int | None) -> str | None:
-    """The same of an instant that may not be known."""
+    """`rfc3339` of an instant; None for None."""
     return None if at is None else rfc3339(at)
 
 
 @lru_cache(maxsize=65_536)
 def instant(text: str) -> int:
-    """The instant (ms UTC) that an RFC 3339 text names.
+    """The instant (ms UTC) of an RFC 3339 text.
 
-    Raises ValueError when it has no offset, is malformed, or lies in a year that is not believed.
+    Raises ValueError for a text without an offset, a malformed text, and a year outside FIRST_YEAR to LAST_YEAR.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("a time without an offset")
+        raise ValueError("a time without an offset from UTC")
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError("a year before the first or after the last that is believed")
+        raise ValueError(f"a year outside {FIRST_YEAR} to {LAST_YEAR}")
     return round(moment.timestamp() * 1000)
 
 
@@ -104,5 +106,5 @@ def iso_day(day: int) -> str:
 
 @lru_cache(maxsize=65_536)
 def day_of(text: str) -> int:
-    """The ordinal of a YYYY-MM-DD text. Raises ValueError when it is none."""
+    """The ordinal of a YYYY-MM-DD text. Raises ValueError for any other text."""
     return date.fromisoformat(text).toordinal()

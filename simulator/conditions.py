@@ -1,8 +1,8 @@
-"""Diagnoses of the simulated people, chosen so that no reader can doubt on which side of a value set they lie.
+"""Diagnoses of the simulated people, each unambiguously inside or outside of the value sets.
 
 Codes are ICD-10-CM without dots. `LISTED` are conditions that open population 4 to a person leaving custody (ECM Policy
-Guide, January 2026, appendix C); `BENIGN` are in no value set of the programme. `load` reads the prefixes that the
-programme's own value sets hold, so that the two can be compared.
+Guide, January 2026, appendix C); `BENIGN` are in no value set of the program. `load` reads the prefixes of the
+program's own value sets for comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LISTED: Final = ("E119", "I10", "F1120", "F200", "J449", "B182", "I509", "B20", 
 DELIVERY: Final = ("O80", "O81", "O82", "Z37")
 
 FALLBACK: Final = tuple(code[:3] for code in LISTED)
-"""Prefixes of `LISTED`, for when no value sets are at hand."""
+"""Prefixes of `LISTED`, used without value sets."""
 
 
 def listed(code: str, prefixes: Iterable[str] = FALLBACK) -> bool:

@@ -1,4 +1,4 @@
-"""Jail and youth facility: who was booked and let go, and the documents in which plans hear of it."""
+"""Custody in jail and youth facility: bookings and releases, and their documents for plans."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from simulator.world import DAY, Custody, at, months_back, rfc3339
 
 
 def custody_of(person: Person, end_day: int, rng: Random) -> list[Custody]:
-    """One or two times in custody over the last thirteen months, for those whose life it is.
+    """One or two times in custody in the last thirteen months, for members of the persona "justice".
 
-    A second booking comes more than forty days after the first release, and lasts less than thirty. Some are let go
-    a day inside or outside a twelve-month look-back.
+    A second booking is more than forty days after the first release and lasts less than thirty. Some releases are a day
+    inside or outside of a look-back of twelve months.
     """
     if person.persona != "justice" or not person.member:
         return []

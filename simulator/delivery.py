@@ -1,6 +1,6 @@
-"""The way of the messages to us: repeats, resends, delays, outages, and so disorder.
+"""Delivery of messages: repeats, resends, delays and outages, which change their order.
 
-Every message arrives before the end of the simulation, at the earliest when it was built. `received` is when.
+Every message is received before the end of the simulation, and not before it was built.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from simulator.world import DAY, HOUR, MINUTE
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One message as it arrives; `received` in ms UTC."""
+    """One received message; `received` is ms UTC."""
 
     hl7: str
     sender: str
     received: int
 
 
-class Post:
-    """Carries messages. `quiet` turns all trouble off: each arrives a second after it was built."""
+class Delivery:
+    """Delivers messages. `quiet`: without disturbances, each a second after it was built."""
 
     def __init__(self, senders: list[str], first: int, end: int, rng: Random, quiet: bool = False) -> None:
         self.rng = rng
         self.end = end
         self.quiet = quiet
-        self.carried: list[Message] = []
+        self.sent: list[Message] = []
         self.controls: dict[str, int] = {}
         self.outages = {
             sender: [(start, start + rng.randint(3, 10) * HOUR) for start in self._starts(first)] for sender in senders
@@ -39,14 +39,14 @@ class Post:
         return [self.rng.randint(first, self.end) for _ in range(self.rng.randint(0, 3))]
 
     def control(self, dialect: Dialect) -> str:
-        """The next message control ID by the sender's habit."""
+        """The next message control ID (MSH-10) in the sender's scheme."""
         if dialect.control == "none":
             return ""
         count = self.controls[dialect.sender] = self.controls.get(dialect.sender, 0) + 1
         return f"{dialect.code}{count:07d}" if dialect.control == "counter" else f"{count % 200:03d}"
 
-    def carry(self, dialect: Dialect, built: int, write: Callable[[int, str], str]) -> None:
-        """Sends what `write(built, control ID)` gives, in one of the ways in which messages travel."""
+    def send(self, dialect: Dialect, built: int, write: Callable[[int, str], str]) -> None:
+        """Deliver the message of `write(built, control ID)`, with a random delay and repeats."""
         text = write(built, self.control(dialect))
         if self.quiet:
             self._deliver(text, dialect.sender, built, 1_000)
@@ -60,7 +60,7 @@ class Post:
             delay += rng.randint(5, 120) * HOUR
         self._deliver(text, dialect.sender, built, delay)
         chance = rng.random()
-        if chance < 0.03:  # no answer was seen, so it is sent again
+        if chance < 0.03:  # sent again, since no acknowledgment arrived
             self._deliver(text, dialect.sender, built, delay + rng.randint(1, 2 * DAY // 1000) * 1000)
         elif chance < 0.045:  # queued again, as a new message about the same entry
             again = delay + rng.randint(30, 3_600) * 1000
@@ -75,8 +75,8 @@ class Post:
         latest = self.end - MINUTE
         if received > latest:
             received = max(built, latest - self.rng.randint(0, 40) * MINUTE)
-        self.carried.append(Message(text, sender, received))
+        self.sent.append(Message(text, sender, received))
 
     def arrivals(self) -> list[Message]:
-        """Everything carried, in order of arrival."""
-        return sorted(self.carried, key=lambda message: message.received)
+        """All messages in order of receipt."""
+        return sorted(self.sent, key=lambda message: message.received)

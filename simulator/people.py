@@ -40,8 +40,8 @@ _ADULTS: Final = (
 _YOUTHS: Final = ("quiet", "quiet", "frequent", "frequent", "complex", "justice")
 
 
-class Programme(msgspec.Struct, frozen=True):
-    """A programme on a roster row; dates are YYYY-MM-DD, `to` None means open."""
+class Program(msgspec.Struct, frozen=True):
+    """A program on a roster row; days are YYYY-MM-DD, `to` None: open."""
 
     id: str
     start: str
@@ -50,7 +50,8 @@ class Programme(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """One person. `birth` is a day ordinal; `found_by` says what names the member in messages: cin or roster."""
+    """One person. `birth` is a day (ordinal). `found_by`: `cin` in messages, or `roster` for numbers on the roster
+    alone."""
 
     index: int
     family: str
@@ -63,12 +64,12 @@ class Person(msgspec.Struct, frozen=True):
     county: str
     persona: str
     cin: str = ""
-    """Empty for people who are no members of any plan."""
+    """Empty for people without a plan."""
     plan: str = ""
     enrolled_from: str | None = None
     enrolled_to: str | None = None
     aid_codes: tuple[str, ...] = ()
-    programmes: tuple[Programme, ...] = ()
+    programmes: tuple[Program, ...] = ()
     ecm: tuple[str, str, str | None] | None = None
     """(status, from, to) as the plan states it."""
     found_by: str = "cin"
@@ -77,7 +78,7 @@ class Person(msgspec.Struct, frozen=True):
 
     @property
     def member(self) -> str:
-        """The member ID, or "" for somebody who is not on the roster."""
+        """The member ID; "" for a person who is not on the roster."""
         return self.cin
 
     def number(self, sender: str) -> str:
@@ -85,21 +86,21 @@ class Person(msgspec.Struct, frozen=True):
         return f"{100_000 + self.index}" if sender != "golden-exchange" else f"G{self.index:07d}"
 
     def wrong_number(self) -> str:
-        """A second number that some registrar gave the same person."""
+        """A second patient number that was given to the same person by mistake."""
         return f"{800_000 + self.index}"
 
 
 def cin_of(index: int) -> str:
-    """A well-formed CIN that is this person's alone (below a million people)."""
+    """A well-formed CIN, unique below a million people."""
     return f"9{(index * 7_919 + 1_234_567) % 10_000_000:07d}{_LETTERS[index % len(_LETTERS)]}"
 
 
 def make_person(index: int, end_day: int, rng: Random, member: bool) -> Person:
-    """Somebody of the county; `end_day` (ordinal) is the day of the truth."""
+    """A person of the county; `end_day` (ordinal) is the day of the true result."""
     county = rng.choice(_COUNTIES)
     youth = rng.random() < 0.32
     turning = rng.random() < 0.02
-    if turning:  # a 21st birthday shortly before or after the day of truth
+    if turning:  # a 21st birthday shortly before or after `end_day`
         age_days = 7_670 + rng.randint(-40, 160)
     elif youth:
         age_days = rng.randint(200, 7_200)
@@ -112,7 +113,7 @@ def make_person(index: int, end_day: int, rng: Random, member: bool) -> Person:
     if persona == "mother":
         age_days = rng.randint(8_100, 15_000)
     born = date.fromordinal(end_day - age_days)
-    if (born.month, born.day) == (2, 29):  # no rule says which day such a person comes of age on
+    if (born.month, born.day) == (2, 29):  # the rules leave the birthday of such a person open
         age_days += 1
     person = Person(
         index=index,
@@ -127,10 +128,10 @@ def make_person(index: int, end_day: int, rng: Random, member: bool) -> Person:
         persona=persona,
         exchanged=rng.random() < 0.5,
     )
-    return _enrol(person, end_day, rng) if member else person
+    return _enroll(person, end_day, rng) if member else person
 
 
-def _enrol(person: Person, end_day: int, rng: Random) -> Person:
+def _enroll(person: Person, end_day: int, rng: Random) -> Person:
     enrolled_from, enrolled_to = "2022-01-01", None
     chance = rng.random()
     if chance < 0.04:  # left the plan long before anything below happened
@@ -150,23 +151,23 @@ def _enrol(person: Person, end_day: int, rng: Random) -> Person:
         enrolled_from=enrolled_from,
         enrolled_to=enrolled_to,
         aid_codes=("4M",) if former_foster else (rng.choice(("M1", "M3", "60")),),
-        programmes=_programmes(end_day, rng),
+        programmes=_programs(end_day, rng),
         ecm=_ecm(end_day, rng),
         found_by="roster" if rng.random() < 0.15 else "cin",
     )
 
 
-def _programmes(end_day: int, rng: Random) -> tuple[Programme, ...]:
+def _programs(end_day: int, rng: Random) -> tuple[Program, ...]:
     chance = rng.random()
     start = date.fromordinal(end_day - rng.randint(100, 700)).isoformat()
     if chance < 0.03:
-        return (Programme(rng.choice(_EXCLUDING), start, None, True),)
+        return (Program(rng.choice(_EXCLUDING), start, None, True),)
     if chance < 0.05:
-        return (Programme(rng.choice(_EXCLUDING), start, None, False),)
+        return (Program(rng.choice(_EXCLUDING), start, None, False),)
     if chance < 0.06:  # it is over
-        return (Programme("pace", "2022-01-01", date.fromordinal(end_day - rng.randint(5, 90)).isoformat(), True),)
+        return (Program("pace", "2022-01-01", date.fromordinal(end_day - rng.randint(5, 90)).isoformat(), True),)
     if chance < 0.10:
-        return (Programme(rng.choice(_HARMLESS), start, None, True),)
+        return (Program(rng.choice(_HARMLESS), start, None, True),)
     return ()
 
 

@@ -1,7 +1,7 @@
-"""The county's senders: who they are and in which dialect of HL7 they speak.
+"""The senders of the county and their HL7 dialects. All of them are invented.
 
-A `Dialect` is the *writer's* half of a sender profile; the reader's half stands in `simulator/senders/*.yaml`, and
-`tests/simulator/test_places.py` holds the two together. All of them are invented.
+A `Dialect` is the writer's side of a sender profile; the reader's side is in `simulator/senders/*.yaml`.
+`tests/simulator/test_places.py` compares the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ SENDERS: Final = Path(__file__).parent / "senders"
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """How one sender writes.
+    """The dialect of one sender.
 
-    `facility` is the canonical facility id that its profile's facility map leads to, `code` what it sends (MSH-4,
+    `facility` is the facility ID of its profile's facility map, `code` the code that it sends (MSH-4,
     PV1-3.4). `happened`: it fills EVN-6. `periods`: it fills PV1-44 and PV1-45. `admits_by`: how an ED attendance
     becomes an admission: "A06", "A06 renumbered" (the visit number changes, MRG-5 has the old one) or "A01".
-    `control`: "counter", "daily" (the same IDs again every day) or "none". `cin`: where a member's CIN stands: "pid",
+    `control`: "counter", "daily" (the same IDs again every day) or "none". `cin`: the field of a member's CIN: "pid",
     "card" (PID-3, the 14 characters of the card) or "insurance" (IN1-36).
     """
 
@@ -181,4 +181,4 @@ NEAR: Final = {
     "San Bernardino": ("county-general", "valley-crest"),
     "Imperial": ("foothill-community", "harbor-light"),
 }
-"""Where the people of a county go."""
+"""County -> the hospitals that its people use."""

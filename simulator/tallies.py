@@ -1,6 +1,6 @@
-"""Which visits count, and why the others do not: the programme's counting rules said a second time.
+"""Counting of visits, with the reason for each that does not count: a second implementation of the rules.
 
-Written apart from the product's own counting, for the truth about simulated people (rules: docs/rules.md).
+It shares no code with the product's counting (rules: docs/semantics.md#counting).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GONE: Final = frozenset({"01", "81", "06", "86", "07", "21", "87"})
 PLANNED_RETURN: Final = frozenset(str(code) for code in range(81, 96))
 SHORT_TERM: Final = 90
 NEVER: Final = 4_000_000
-"""A day (ordinal) that does not come."""
+"""A day (ordinal) after every simulation."""
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
             out.append(Tally(visit, "", day, "cancelled"))
         elif kind == "emergency":
             reason = "counted"
-            if _went_on(visit, stays):
+            if _became_admission(visit, stays):
                 reason = "became_inpatient"
             elif day in days_taken:
                 reason = "same_day"
@@ -86,7 +86,7 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
     return out
 
 
-def _went_on(visit: Visit, stays: list[Visit]) -> bool:
+def _became_admission(visit: Visit, stays: list[Visit]) -> bool:
     """Whether an ED attendance became one of the stays (docs/semantics.md#episodes)."""
     return any(stay.admitted is not None and _became(visit, stay, stay.admitted) for stay in stays)
 
@@ -150,7 +150,7 @@ def _first_stay(visit: Visit, episodes: list[list[Visit]]) -> bool:
 
 
 def keys_of(visit: Visit, person: Person) -> tuple[str, ...]:
-    """The visit keys under which this visit is known: its hospital's own, then the exchange's."""
+    """The visit keys of this visit: the hospital's, then the exchange's."""
     ward = DIALECTS[visit.sender]
     own = f"{ward.authority}|{visit.visit}"
     if person.exchanged and visit.sender in REPEATED:
@@ -159,6 +159,6 @@ def keys_of(visit: Visit, person: Person) -> tuple[str, ...]:
 
 
 def counts(tallies: list[Tally], months: int, end_day: int) -> dict[str, int]:
-    """What counts in the `months` before `end_day`, that day included."""
+    """The counts of the `months` up to `end_day`, included."""
     inside = [each.as_ for each in tallies if each.counts_on(end_day, months)]
     return {"ed": inside.count("emergency"), "inpatient": inside.count("inpatient"), "snf": inside.count("snf")}

@@ -1,7 +1,7 @@
-"""The truth about a world: which visits count, and who is a live candidate at its end.
+"""The true result of a world: the visits that count, and the live candidates at its end.
 
-Written apart from the product's own counting, from the programme's rules (ECM Policy Guide, January 2026, populations 2
-and 4) and the list of true visits. It is slow and plain on purpose: every day of everybody's life is looked at.
+It shares no code with the product: it applies the program's rules (ECM Policy Guide, January 2026, populations 2 and 4)
+to the true visits, one day after the other, without optimization.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from simulator.conditions import FALLBACK, listed
 from simulator.people import Person
-from simulator.stretches import Span, part_from, released_spans, spans, standing, youth_spans
+from simulator.spans import Span, live_span, part_from, released_spans, spans, youth_spans
 from simulator.tallies import Tally, counts, keys_of, tally
 from simulator.world import Custody, Visit, World, day_of, rfc3339
 
@@ -22,7 +22,7 @@ WHOLE_PERSON_CARE: Final = frozenset({"Los Angeles", "San Joaquin", "San Bernard
 
 
 def birthday(person: Person, years: int) -> int:
-    """The day (ordinal) on which somebody turns `years`."""
+    """The day (ordinal) on which a person turns `years`."""
     born = date.fromordinal(person.birth)
     return born.replace(year=born.year + years).toordinal()
 
@@ -41,18 +41,18 @@ def _day(text: str) -> int:
 
 
 def enrolled(person: Person, day: int) -> bool:
-    """Whether a plan has the person on a day."""
+    """Whether the person is enrolled on a day."""
     if not person.plan or (person.enrolled_from is not None and day < _day(person.enrolled_from)):
         return False
     return person.enrolled_to is None or day <= _day(person.enrolled_to)
 
 
 def precluded(person: Person, day: int) -> str | None:
-    """Why ECM is closed to the person on a day: a verified programme that precludes it, or ECM itself."""
-    for programme in person.programmes:
-        inside = _day(programme.start) <= day and (programme.to is None or day <= _day(programme.to))
-        if programme.verified and programme.id in PRECLUDING and inside:
-            return programme.id
+    """The verified program that excludes the person from ECM on a day, or "ecm" for a person in ECM; else None."""
+    for program in person.programmes:
+        inside = _day(program.start) <= day and (program.to is None or day <= _day(program.to))
+        if program.verified and program.id in PRECLUDING and inside:
+            return program.id
     if person.ecm is not None and person.ecm[0] == "enrolled":
         _, start, end = person.ecm
         if _day(start) <= day and (end is None or day <= _day(end)):
@@ -76,16 +76,16 @@ def candidates_of(
         for each in tallies
         if each.reason != "cancelled" and any(listed(code, conditions) for code in each.visit.diagnoses)
     ]
-    freed_ill = released_spans(events, end_day, min(shown, default=None))
+    released_with_condition = released_spans(events, end_day, min(shown, default=None))
     criteria: list[tuple[str, list[Span]]] = [
         ("2a", part_from(spans(tallies, person, 6, 5, 3, end_day), grown)),
         ("2c", [span for span in spans(tallies, person, 12, 3, 2, end_day) if span.first < grown]),
-        ("4a", part_from(freed_ill, grown)),
+        ("4a", part_from(released_with_condition, grown)),
         ("4y", youth_spans(events, end_day, [grown, birthday(person, 26) if former_foster else grown])),
     ]
     found: list[dict[str, Any]] = []
     for population, met in criteria:
-        live = standing(part_from(met, go_live(population, person.county)), end_day)
+        live = live_span(part_from(met, go_live(population, person.county)), end_day)
         if live is None or not enrolled(person, live.first) or precluded(person, end_day) is not None:
             continue
         found.append(
@@ -100,7 +100,7 @@ def candidates_of(
 
 
 def watched(person: Person, tallies: list[Tally], end_day: int) -> list[str]:
-    """The populations (2a, 2c) that a member is one visit short of on `end_day`: their criterion is nearly met."""
+    """The populations (2a, 2c) whose criterion a member misses by one visit on `end_day`."""
     grown = birthday(person, 21)
     found: list[str] = []
     for population, months, emergencies, stays in (("2a", 6, 5, 3), ("2c", 12, 3, 2)):
@@ -111,8 +111,8 @@ def watched(person: Person, tallies: list[Tally], end_day: int) -> list[str]:
         else:
             met, near = ([span for span in each if span.first < grown] for each in (met, near))
         opens = go_live(population, person.county)
-        live = standing(part_from(near, opens), end_day)
-        if live is None or standing(part_from(met, opens), end_day) is not None:
+        live = live_span(part_from(near, opens), end_day)
+        if live is None or live_span(part_from(met, opens), end_day) is not None:
             continue
         if enrolled(person, live.first) and precluded(person, end_day) is None:
             found.append(population)
@@ -120,7 +120,7 @@ def watched(person: Person, tallies: list[Tally], end_day: int) -> list[str]:
 
 
 def judge(world: World, conditions: Iterable[str] = FALLBACK) -> dict[str, Any]:
-    """The whole truth, as plain data for truth.json."""
+    """The true result as data for truth.json."""
     end_day = day_of(world.end)
     visits: dict[int, list[Visit]] = {}
     events: dict[int, list[Custody]] = {}

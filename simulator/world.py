@@ -1,7 +1,7 @@
-"""What truly happened: visits and custody, before anybody wrote a message about them.
+"""True facts: visits, custody and merges, before messages are written about them.
 
-Instants are milliseconds UTC. Codes are NUBC (admission type, point of origin, discharge status), whatever a sender's
-dialect makes of them.
+Instants are milliseconds UTC. Codes are NUBC (admission type, point of origin, discharge status), before translation to
+a sender's dialect.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """One true visit as it stands at the end of the simulation.
+    """One true visit at the end of the simulation.
 
     `kind`: emergency, inpatient, observation, snf, outpatient, expected. `departed` None: the person is still there
-    (or, for an expected one, never came). `number` is the patient number it was written under, `visit` the visit number
-    in the end, `prior` the one that an admission replaced. `course` names how its messages went wrong.
+    (or, for an expected one, never came). `number` is the patient number in its messages, `visit` the last visit
+    number, `prior` the one that an admission replaced. `course` is the irregularity of its messages.
     """
 
     person: int
@@ -45,7 +45,7 @@ class Visit(msgspec.Struct, frozen=True):
     source: str = ""
     disposition: str = ""
     working: tuple[str, ...] = ()
-    """Diagnoses as first written down; `diagnoses` are those that stand in the end."""
+    """Diagnoses as first entered; `diagnoses` are the final ones."""
     diagnoses: tuple[str, ...] = ()
     cancelled: bool = False
     course: str = ""
@@ -65,7 +65,7 @@ class Custody(msgspec.Struct, frozen=True):
 
 
 class Merger(msgspec.Struct, frozen=True):
-    """A hospital finds that two of its numbers are one person: `retired` gives way to `survivor`, recorded at `at`."""
+    """A merge of two patient numbers of one person: `retired` into `survivor`, recorded at `at` (ms UTC)."""
 
     person: int
     sender: str
@@ -85,7 +85,7 @@ class World(msgspec.Struct, frozen=True):
 
 
 class Offsets:
-    """California's offset from UTC, by table: much faster than asking the zone for every message."""
+    """California's offset from UTC by a table, which is faster than `zoneinfo` for each message."""
 
     def __init__(self, first_year: int = 1969, last_year: int = 2060) -> None:
         self.changes: list[int] = []
@@ -93,7 +93,7 @@ class Offsets:
         moment = datetime(first_year, 1, 1, tzinfo=UTC)
         last = datetime(last_year, 1, 1, tzinfo=UTC)
         before: int | None = None
-        while moment < last:  # the offset is looked at once a day, and the change then searched for within the day
+        while moment < last:  # one look-up a day, then a search for the change within the day
             offset = self._at(moment)
             if offset != before:
                 change = moment
@@ -115,7 +115,7 @@ class Offsets:
         return self.offsets[bisect_right(self.changes, instant) - 1]
 
     def unrepeated(self, instant: int) -> int:
-        """`instant`, or an instant two hours later if its wall time is one that the clocks show twice in autumn."""
+        """`instant`, or a later instant if its wall time is in the repeated hour of a time change."""
         place = bisect_right(self.changes, instant + HOUR) - 1
         change = self.changes[place]
         if place and abs(instant - change) <= HOUR and self.offsets[place] < self.offsets[place - 1]:
@@ -140,7 +140,7 @@ def at(day: int, hour: float) -> int:
 
 @lru_cache(maxsize=16_384)
 def months_back(day: int, months: int) -> int:
-    """The day `months` calendar months before `day` (ordinals); a day that the month lacks becomes its last one."""
+    """The day `months` calendar months before `day` (ordinals); clamped to the last day of its month."""
     given = date.fromordinal(day)
     year, month = given.year, given.month - months
     year, month = year + (month - 1) // 12, (month - 1) % 12 + 1

@@ -1,4 +1,4 @@
-"""The patient stage: what one hospital says about one of its patients becomes visits of a member.
+"""Decisions of the patient stage: statements of hospitals about their patients become visits of members.
 
 Records in: ADT messages (`adt.raw.v1`), custody records (`custody.raw.v1`) and statements about identity
 (`identity.links.v1`), all keyed by source patient. Out: whole snapshots to the member, links to other patients' rows,
@@ -69,7 +69,7 @@ def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) 
     identities = Identities(key, provisional)
 
     def lookups(record: Record) -> Iterable[str]:
-        return _questions(record, events, key)
+        return _lookup_keys(record, events, key)
 
     def decide(row: PatientRow | None, record: Record, context: Context) -> tuple[PatientRow | None, list[Emit]]:
         return _decide(row, record, context, events, identities)
@@ -94,7 +94,7 @@ def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) 
 
 
 class _Events:
-    """Reads each ADT record once, though both the look-ups and the decision need it."""
+    """Parses each ADT record once, for its look-ups and its decision."""
 
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
@@ -125,8 +125,8 @@ def _never(_: Any) -> None:
     return None
 
 
-def _questions(record: Record, events: _Events, key: bytes) -> Iterable[str]:
-    """What to ask the directory: the guard of the member that a record names, else its identifiers and demographics."""
+def _lookup_keys(record: Record, events: _Events, key: bytes) -> Iterable[str]:
+    """The keys to look up in the directory: the guard of a record's CIN, else its identifiers and demographics."""
     if record.topic == ADT_RAW:
         try:
             event = events.of(record)
@@ -168,10 +168,10 @@ def _decide(
         source = Source(event.sender, event.control_id, record.coordinates)
         after = fold_event(before, event, source, received, _hashes(event, identities.key))
         emits += _links_of(event, patient, received)
-        after = _fold_answers(after, _questions(record, events, identities.key), context)
+        after = _fold_answers(after, _lookup_keys(record, events, identities.key), context)
     elif record.topic == CUSTODY_RAW:
         after = _fold_custody(before, record, received)
-        after = _fold_answers(after, _questions(record, events, identities.key), context)
+        after = _fold_answers(after, _lookup_keys(record, events, identities.key), context)
     elif record.topic == LINKS:
         after = _fold_link(before, decode_link(record.value or b""), row is None)
     else:
@@ -183,8 +183,8 @@ def _decide(
 
 
 def _links_of(event: AdtEvent, patient: str, received: int) -> list[Emit]:
-    """Links to the other patients that a message names: merges, moves and partners. A repeat links again, which their
-    rows ignore.
+    """Links to the other patients that a message names: merges, moves and partners. A repeat emits them
+    again without effect.
     """
     links: list[Link] = []
     for merge in event.merges:
@@ -266,7 +266,7 @@ def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
         return _fold_operator(row, link)
     if link.kind in ("waiting-match", "release"):
         if unknown:
-            return row  # the directory names a patient whom no message has named: it is asked when one does
+            return row  # no message of this patient yet: its first one looks the directory up
         guard = link.guard if link.guard is not None else Guard(link.rev)
         return _fold_answer(row, link.identifier or row.patient, link.member, guard)
     raise Refusal("bad-link")

@@ -74,7 +74,7 @@ def _emit_unattributed(
     identifiers = {row.patient, *row.identifiers, *row.demographics}
     if row.cin is not None and row.cin.value is not None:
         identifiers.add(f"guard|{row.cin.value}")
-    # Identifiers only grow, so their number tells whether the directory has to be told of more.
+    # Identifiers are only added, so a new number means that the directory has to get the new list.
     current = None if reason is None else f"{reason}:{len(identifiers)}"
     if current == row.unattributed:
         return row

@@ -1,4 +1,4 @@
-"""How patient rows of earlier versions are read (docs/engine.md#row-versions). A released step is never changed."""
+"""Upcasters of patient rows (docs/engine.md#row-versions). A released step is never changed."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from domain.discharge import NOT_RELEASED
 from domain.member.ages import Ages
 from domain.member.counting import Ledger
 from domain.member.spans import Span
@@ -64,7 +65,7 @@ def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
         if visit.departed is None or not visit.asserted or index in ledger.duplicates:
             continue
         if visit.category == CUSTODY:
-            if visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY"):
+            if visit.disposition_group in NOT_RELEASED:
                 continue
             confidence, kind = "high", "youth-facility" if visit.flags & YOUTH_FACILITY else "jail"
         elif visit.disposition_group == "HOME" and visit.category != OTHER:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from domain.discharge import NOT_RELEASED
 from domain.identity import public_id
 from domain.member.counting import JOINED, READMITTED, TRANSFERRED, Ledger
 from domain.member.releases import custody_key
@@ -171,7 +172,7 @@ def _departures(visit: MemberVisit) -> list[Transition]:
         return []
     at, to, group, origin = visit.departed, visit.disposition_group, visit.category, CLASS_OF[visit.category]
     if group == CUSTODY:
-        released = to not in ("ACUTE_TRANSFER", "INTO_CUSTODY")
+        released = to not in NOT_RELEASED
         return [Transition("custody_release", at, origin, to)] if released else []
     found = [Transition("nf_discharge" if group == SNF else "discharge", at, origin, to)]
     if group == SNF and to == "ACUTE_TRANSFER":

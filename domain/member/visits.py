@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from domain.facilities import CUSTODIAL, NURSING
 from domain.identity import digest
 from domain.snapshots import CustodySnapshot, Visit, VisitSnapshot
 from domain.times import local_day
@@ -59,7 +60,6 @@ _FLAGS: Final = {
     "impaired": IMPAIRED,
 }
 _SOURCES: Final = {"5": FROM_NF, "8": FROM_COURT}
-_CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -131,9 +131,9 @@ def category_of(visit: Visit) -> str:
     """The category that counting uses: an observation that began in the ED is an ED visit
     (docs/semantics.md#classes)."""
     kind, facility = visit.patient_class, visit.facility_type
-    if kind == "custody" or facility in _CUSTODIAL:
+    if kind == "custody" or facility in CUSTODIAL:
         return CUSTODY
-    if kind == "snf" or (kind == "inpatient" and facility in ("snf", "icf")):
+    if kind == "snf" or (kind == "inpatient" and facility in NURSING):
         return SNF
     if kind in ("inpatient", "newborn", "obstetrics"):
         return STAY

@@ -2,7 +2,7 @@
 
 A *bucket* holds all statements that arrived under one key. A visit number that its sender never uses again is one
 visit. Any other bucket may hold several: a lasting account number, a number that was used again, a feed without
-numbers. The cut is a function of the set of statements: it sorts them by occurrence, never by arrival.
+numbers. The cut is a function of the set of statements: it sorts them by occurrence, not by receipt.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Part(msgspec.Struct, gc=False):
     start: int
     statements: list[Statement]
     end: int | None = None
-    """The last departure that stands."""
+    """The last departure that no cancel took back."""
     ended_by: Rank | None = None
     last: int = 0
     """The time of the last statement."""
@@ -80,7 +80,7 @@ def _parts(statements: Sequence[Statement], numbered: bool) -> list[Part]:
     for at, statement in _in_order([s for s in statements if s.trigger not in CANCELS]):
         trigger = statement.trigger
         if trigger not in _OPENERS and trigger != "A03" and isinstance(statement.admitted, When):
-            later.append(statement)  # PV1-44 names its visit: placed when all arrivals are known
+            later.append(statement)  # placed by PV1-44 when all arrivals are known
         elif not parts or _begins(parts[-1], statement, at, numbered):
             parts.append(_part(statement, at))
         else:
@@ -102,8 +102,8 @@ def _parts(statements: Sequence[Statement], numbered: bool) -> list[Part]:
 def _in_order(statements: Iterable[Statement]) -> list[tuple[int, Statement]]:
     """(time, statement) in order of occurrence.
 
-    A value that is a day stands for all of it: an arrival is not after, a departure not before, anything else on that
-    day. At equal times a departure follows the arrival that was recorded before it.
+    A date without a time covers the whole day: an arrival sorts first and a departure last on that day. At equal times
+    a departure follows the arrival that was recorded before it.
     """
     return sorted(((_time(s), s) for s in statements), key=lambda pair: (pair[0], pair[1].rank))
 
@@ -150,7 +150,7 @@ def _add(part: Part, statement: Statement, at: int) -> None:
 
 
 def _place(parts: list[Part], statement: Statement, numbered: bool) -> None:
-    """Put an update or transfer that has PV1-44 into the visit that arrived then, else into that of its time."""
+    """Add an update or transfer that has PV1-44 to the visit that arrived then, else to the visit of its time."""
     assert isinstance(statement.admitted, When)
     at = statement.admitted.at
     width = DAY if statement.admitted.whole_day else MINUTE
@@ -176,8 +176,8 @@ def _place(parts: list[Part], statement: Statement, numbered: bool) -> None:
 def _cancelled_departures(statements: Sequence[Statement], numbered: bool) -> set[int]:
     """The `id`s of departures that an A13 or A23 takes back.
 
-    EVN-6 of a cancel names the departure to the minute. Where it is empty or names none, a cancel takes back the last
-    departure up to its own rank; of a visit number, all of them (docs/semantics.md#cancels).
+    EVN-6 of a cancel identifies the departure to the minute. Where it is empty or matches none, the cancel takes back
+    the last departure up to its own rank; of a visit number, all of them (docs/semantics.md#cancels).
     """
     departures = [s for s in statements if s.trigger == "A03"]
     found: set[int] = set()
@@ -204,7 +204,7 @@ def _named(cancel: Statement, statement: Statement) -> bool:
 
 
 def _cancel(parts: list[Part], cancel: Statement) -> None:
-    """Put a cancel into the visit that holds what it takes back, else into the visit of its time."""
+    """Add a cancel to the visit with the statement that it takes back, else to the visit of its time."""
     kinds = CANCELS[cancel.trigger]
     best: tuple[bool, int, int] | None = None
     for index, part in enumerate(parts):

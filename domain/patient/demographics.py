@@ -1,7 +1,7 @@
-"""Keyed hashes of demographics, and the guard that tells whether a number names the right person.
+"""Keyed hashes of demographics, and the comparison that checks whether a number identifies the right person.
 
 Names, birth dates and phones are compared as HMAC-SHA-256 under the deployment's key, on the roster's side and on the
-messages' side alike, so the directory holds none of them (docs/semantics.md#whose-number, #ownership).
+messages' side alike, so the directory stores none of them (docs/semantics.md#whose-number, #ownership).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def hash_name(key: bytes, family: str | None, given: str | None) -> str:
 
 
 def plain(text: str | None) -> str:
-    """A word as it is compared: capitals, letters and digits only."""
+    """The form of a text in comparisons: upper case, letters and digits only."""
     return _NOT_LETTERS.sub("", (text or "").upper())
 
 
@@ -74,8 +74,8 @@ def demographic_keys(
 def compare(key: bytes, guard: Guard, birth_date: str | None, name: str, sex: str | None) -> str:
     """Whether a message's person is the member that `guard` describes: match, unchecked, typo or conflict.
 
-    Without a birth date on either side nothing can be told: `unchecked`, believed. One that differs by one digit or by
-    one swap of neighbors is a typing error where name and sex agree: `typo`, believed. Else `conflict`.
+    `unchecked`: one side has no birth date; accepted. `typo`: the birth dates differ by one digit or one swap of
+    neighboring digits, and name and sex agree; accepted. Else `conflict`: refused.
     """
     if not guard.birth or not birth_date:
         return UNCHECKED

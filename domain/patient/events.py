@@ -1,8 +1,8 @@
-"""What one message says, once it has been read: the facts that parsers hand to the domain.
+"""The content of one ADT message after parsing: the input of the domain.
 
-Times are integers: milliseconds since 1970-01-01 UTC. A sender's zone has already been applied (semantics: a
-sender's zone comes from its profile unless the message carries an offset). `None` means that the message said nothing;
-`DELETED` (HL7's `""`) means that it said "there is none".
+Times are integers: milliseconds since 1970-01-01 UTC; offsets and the sender's zone have been applied
+(docs/semantics.md#times). None: the field is empty, so the message states nothing. `DELETED` (HL7's `""`): the message
+states that there is no value.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 import msgspec
 
 DELETED: Final = '""'
-"""HL7 v2 section 2.4.3.1: two double quotes in a field delete the value that the receiver holds."""
+"""HL7 v2 section 2.4.3.1: two double quotes in a field delete the receiver's value."""
 
 
 class When(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A point in time as a feed gave it.
 
-    `at` is milliseconds since the epoch, UTC. When `whole_day` is set the feed gave a date only: the value stands for
-    that whole day in the sender's zone and `at` is its first millisecond. `source` names the field ("EVN-6").
+    `at` is ms UTC. `whole_day`: the feed gave a date only, which covers the whole day in the sender's zone; `at` is the
+    first millisecond of that day. `source` is the HL7 field ("EVN-6").
     """
 
     at: int
@@ -28,7 +28,7 @@ class When(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Identifier(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One repetition of a patient identifier list (PID-3, CX): who assigned which number, of which type (0203)."""
+    """One repetition of a patient identifier list (PID-3, CX): assigning authority, ID number, type (table 0203)."""
 
     authority: str
     number: str
@@ -58,7 +58,7 @@ class Merge(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one message says about one visit (PV1, PV2, DG1 and the profile's place for the homelessness flag)."""
+    """The fields of one message about one visit (PV1, DG1, MRG and the profile's place for the homelessness flag)."""
 
     key: str
     """Visit key: `authority|PV1-19.1`, else the account, else built and `weak` (docs/semantics.md#which-visit)."""
@@ -75,20 +75,20 @@ class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     admit_source: str | None = None
     """PV1-14 in NUBC point-of-origin codes."""
     disposition: str | None = None
-    """PV1-36 as sent (trimmed); `domain.codes` turns it into a group."""
+    """PV1-36 in NUBC codes, a code outside the dialect as sent; `domain.discharge` groups them."""
     destination: str | None = None
     """PV1-37."""
     diagnoses: tuple[str, ...] | None = None
-    """DG1-3 codes, dots removed, upper case: the whole snapshot of this message. None: no DG1 at all."""
+    """All DG1-3 codes of the message, dots removed, upper case. None: the message has no DG1."""
     homeless: bool | None = None
     prior_visit: str | None = None
-    """A06/A07: the visit key this visit had before (MRG-5, else MRG-3)."""
+    """A06, A07: the former visit key of this visit (MRG-5, else MRG-3)."""
     numbered: bool = False
-    """The message carried a visit number of its own (PV1-19): needed for an A08 to be hearsay of a new visit."""
+    """The key is a visit number (PV1-19) that is used for one visit only: required of a visit known by an A08 alone."""
     facility_type: str | None = None
     """From the profile's facility map: hospital, snf, icf, jail, youth-facility, psychiatric, other."""
     creates: bool = False
-    """An A08 of a sender that announces stays by updates alone: it counts without another trigger."""
+    """An A08 of a sender with `a08_creates`: it makes a visit without another trigger."""
     account: str | None = None
     """Account key: PID-18, else PV1-50. A44 moves the visits of one."""
 
@@ -105,18 +105,18 @@ class AdtEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     built: int
     """MSH-7: when the message was built."""
     recorded: int
-    """EVN-2, else MSH-7: when it was entered. This orders statements (the later one wins)."""
+    """EVN-2, else MSH-7, else EVN-6: when it was entered. The later of two statements wins."""
     occurred: When | None
-    """EVN-6: when it really happened; on a cancel, the time of the event that is cancelled."""
+    """EVN-6: when the event occurred; on a cancel, the time of the canceled event."""
     patient: str
     """Patient key: `authority|number` (the medical record number's)."""
     sequence: int | None = None
     """MSH-13."""
     identifiers: tuple[Identifier, ...] = ()
     cin: str | None = None
-    """The Medi-Cal client index number, nine characters, when one with a valid shape is in PID-3 or IN1/IN2."""
+    """The Medi-Cal client index number, nine characters (docs/semantics.md#whose-number)."""
     bad_cin: bool = False
-    """A Medicaid number was there but does not have the shape of a CIN."""
+    """A number marked as Medicaid has another shape than a CIN."""
     birth_date: str | None = None
     """PID-7 as YYYY-MM-DD."""
     sex: str | None = None

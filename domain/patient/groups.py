@@ -1,9 +1,9 @@
-"""Patients that hospitals merged or linked, and the member that each group of them belongs to.
+"""Groups of merged and linked patients, and the member of each group.
 
-A row of the patient stage knows its own edges and its own evidence and nothing else. It publishes both as
-`PatientFacts`; this module resolves the groups that the facts of all rows form. Information flows one way: what a row
-publishes never depends on a resolution. So the exchange of records ends for every graph of merges, rings included, and
-the result is a function of the set of facts (docs/semantics.md#merges, docs/semantics.md#ownership).
+A row of the patient stage has its own edges and its own evidence. It publishes both as `PatientFacts`; this module
+resolves the groups that the facts of all rows form. Information flows one way: what a row publishes never depends on a
+resolution. So the exchange of records ends for every graph of merges, rings included, and the result is a function of
+the set of facts (docs/semantics.md#merges, docs/semantics.md#ownership).
 
 A merge is an edge from the retired patient to the survivor; each patient has at most one, so the edges form trees,
 some with a ring in place of a root. In a ring the edge of the smallest rank is refused, and the patient that it
@@ -24,7 +24,7 @@ CIN: Final = "cin"
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The member that one row names by itself: `claim.value`, with the rank of the statement, and the method
+    """The member by the evidence of one row: `claim.value`, with the rank of the statement, and the method
     (`operator`, `cin`, `roster`, `demographics`)."""
 
     claim: Claim
@@ -32,9 +32,9 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PatientFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the row of `patient` knows by itself.
+    """The edges and the evidence of the row of `patient`.
 
-    `parent` is the merge that retired it and still holds; its value is the survivor. `partners` are the links (A24,
+    `parent` is the merge in force that retired it; its value is the survivor. `partners` are the links (A24,
     withdrawn by A37) by the other patient's key; a withdrawn one has the value None.
     """
 
@@ -44,11 +44,11 @@ class PatientFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     evidence: Evidence | None = None
     operator: Evidence | None = None
     follows: tuple[str, ...] = ()
-    """Patients that visits of this row were moved to: the row has to know their members."""
+    """Patients that visits of this row were moved to; the row needs their members."""
 
 
 class Resolution(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The member of one patient by its group: None where nobody in the group names one.
+    """The member of one patient by its group: None if no evidence of the group names one.
 
     `root` is the surviving patient; `via` the patient whose evidence decided. `conflict`: rows of the group carry two
     client index numbers.
@@ -62,9 +62,10 @@ class Resolution(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Groups:
-    """All groups. `update` takes the facts of one row; `settle` gives the resolutions that changed since it last did.
+    """All groups. `update` takes the facts of one row; `resolve_changed` gives the resolutions that changed since its
+    last call.
 
-    A resolution costs time proportional to the group, and only the groups that changed since the last `settle` are
+    A resolution costs time proportional to the group, and only the groups that changed since the last call are
     resolved; joining a tree whose owner does not change costs time proportional to what is joined and to its depth.
     """
 
@@ -72,8 +73,8 @@ class Groups:
         self._facts: dict[str, PatientFacts] = {}
         self._children: dict[str, set[str]] = {}
         self._linked: dict[str, set[str]] = {}
-        self._best: dict[str, Evidence | None] = {}
-        """Root of a tree without links -> the greatest evidence of the patients below it."""
+        self._best: dict[str, tuple[Evidence, str] | None] = {}
+        """Root of a tree without links -> the greatest evidence below it, and its patient."""
         self._resolved: dict[str, Resolution] = {}
         self._dirty: set[str] = set()
         self._changed: dict[str, None] = {}
@@ -99,8 +100,8 @@ class Groups:
             self._dirty.add(patient)
             self._dirty.update(_neighbors(before) | _neighbors(facts))
 
-    def settle(self) -> list[tuple[str, Resolution]]:
-        """Resolve what changed; the patients whose resolution is another than before, each once, in order."""
+    def resolve_changed(self) -> list[tuple[str, Resolution]]:
+        """(patient, resolution) of each patient whose resolution changed since the last call, in order of patients."""
         dirty, self._dirty = self._dirty, set()
         seen: set[str] = set()
         for patient in sorted(dirty):
@@ -112,16 +113,16 @@ class Groups:
         return [(patient, self._resolved[patient]) for patient in changed]
 
     def resolution(self, patient: str) -> Resolution | None:
-        """The resolution of a patient as `settle` last gave it; None for one that is in no group."""
+        """The resolution of a patient as `resolve_changed` last gave it; None for a patient in no group."""
         return self._resolved.get(patient)
 
     def follows(self, patient: str) -> tuple[str, ...]:
-        """The patients whose member the row of `patient` has to know."""
+        """The patients whose members the row of `patient` needs."""
         facts = self._facts.get(patient)
         return () if facts is None else facts.follows
 
     def followers(self, patient: str) -> list[str]:
-        """The patients whose rows have to know the member of `patient`."""
+        """The patients whose rows need the member of `patient`."""
         return sorted(self._followers.get(patient, ()))
 
     def members(self, patient: str) -> list[str]:
@@ -165,12 +166,17 @@ class Groups:
         joining = [*self._tree(patient)]
         if any(self._linked.get(each) or self._operator(each) for each in joining):
             return False
-        own = [facts.evidence for each in joining if (facts := self._facts.get(each)) is not None and facts.evidence]
-        if any(self._conflicts(evidence, resolution) for evidence in own):
+        own = [
+            (facts.evidence, each)
+            for each in joining
+            if (facts := self._facts.get(each)) is not None and facts.evidence is not None
+        ]
+        if any(self._conflicts(evidence, resolution) for evidence, _ in own):
             return False
-        best = max((e for e in (self._best[root], *own) if e is not None), key=_order, default=None)
-        if (above is None or above.evidence is None) and best != self._best[root]:
-            return False  # the owner of the whole tree may be another now
+        known = self._best[root]
+        best = _greatest(own if known is None else [known, *own])
+        if (above is None or above.evidence is None) and best != known:
+            return False  # another member, or another patient's evidence, may decide for the whole tree now
         self._best[root] = best
         for each in joining:
             self._best.pop(each, None)
@@ -209,7 +215,7 @@ class Groups:
         return list(found)
 
     def _linked_to(self, patient: str) -> Iterator[str]:
-        """The patients that a link which holds joins to `patient`: the later statement of the two rows counts."""
+        """The patients that a link in force joins to `patient`: the later statement of the two rows decides."""
         for other in self._linked.get(patient, ()):
             claims = [
                 claim
@@ -238,7 +244,7 @@ class Groups:
             best = _greatest(below)
             self._best.pop(root, None)
             if not linked and not operators:
-                self._best[root] = None if best is None else best[0]
+                self._best[root] = best
             own = known.get(root)
             if own is not None and own.operator is not None:
                 found: tuple[Evidence, str] | None = (own.operator, root)
@@ -307,7 +313,7 @@ def _order(evidence: Evidence) -> Any:
 
 
 def _greatest(found: Iterable[tuple[Evidence | None, str]]) -> tuple[Evidence, str] | None:
-    """The evidence of the greatest rank, and whose it is."""
+    """The evidence of the greatest rank, and its patient."""
     best: tuple[Evidence, str] | None = None
     for evidence, patient in found:
         if evidence is not None and (best is None or (_order(evidence), patient) > (_order(best[0]), best[1])):

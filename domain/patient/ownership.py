@@ -1,9 +1,9 @@
 """Resolve a source patient's member from competing claims; order does not matter (docs/semantics.md#ownership).
 
-First an operator's word. Else the group of merged and linked patients, as the directory resolved it. Else the row's own
-evidence: the CIN that its messages carried last; the member that the roster names for its identifiers, if they agree;
-the member whom its demographics match. A CIN or roster number is believed only if the roster's birth date of that
-member agrees (`domain.patient.demographics`).
+First an operator's decision. Else the group of merged and linked patients, as the directory resolved it. Else the row's
+own evidence: the CIN stated last; the member that the roster names for its identifiers, if they agree; the member whose
+demographics match. A CIN or roster number is accepted only if the roster's birth date of that member agrees
+(`domain.patient.demographics`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ IDENTITY_CONFLICT: Final = "identity-conflict"
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
-    """`member` (None: nobody yet), and how it was found or the reason why it was not."""
+    """`member` (None: unattributed); `method` is the kind of evidence, or the reason for None."""
 
     member: str | None
     method: str
 
 
 def own_evidence(row: PatientRow, key: bytes) -> tuple[Claim | None, str]:
-    """(the claim that names the member by this row's own evidence, method); (None, reason) when none does."""
+    """(claim whose value is the member, method) by this row's own evidence; (None, reason) without any.
+
+    `key` is the key of hashes. The reasons are those of docs/records.md#adtunattributedv1.
+    """
     refused = ""
     if row.cin is not None and row.cin.value is not None:
         refused = _refused(row, row.cin.value, key)
@@ -54,7 +57,7 @@ def own_evidence(row: PatientRow, key: bytes) -> tuple[Claim | None, str]:
 
 
 def _refused(row: PatientRow, member: str, key: bytes) -> str:
-    """Why a number is not believed to name this patient; "" when it is."""
+    """The reason for which a number of `member` is refused for this patient; "" for an accepted one."""
     guard = row.guards.get(member)
     if guard is None:
         return ""
@@ -67,7 +70,7 @@ def _refused(row: PatientRow, member: str, key: bytes) -> str:
 
 
 def owner(row: PatientRow, key: bytes) -> Owner:
-    """The member that this patient is now."""
+    """The member of this patient. `key` is the key of hashes."""
     if row.operator is not None and row.operator.value is not None:
         return Owner(row.operator.value, OPERATOR)
     claim, method = own_evidence(row, key)
@@ -77,7 +80,7 @@ def owner(row: PatientRow, key: bytes) -> Owner:
 
 
 def facts_of(row: PatientRow, key: bytes) -> PatientFacts:
-    """What this row publishes for its group: edges and evidence, nothing that depends on a resolution."""
+    """The edges and the evidence that this row publishes for its group; nothing in them depends on a resolution."""
     claim, method = own_evidence(row, key)
     void = -1 if row.unmerged is None or row.unmerged.value is None else row.unmerged.recorded
     merges = [

@@ -1,4 +1,4 @@
-"""Publish the difference between what stands and what was published.
+"""Publish the difference between the current visits of a row and the published ones.
 
 A visit or custody record goes out whole, with a revision that counts up, whenever it or its owner changes; to a former
 owner it goes out as withdrawn. Statements under a visit number that was replaced (A06, A07, A42) are of the visit under
@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from domain.discharge import NOT_RELEASED
+from domain.facilities import CUSTODIAL
 from domain.identity import digest
 from domain.patient.cut import cut
 from domain.patient.events import ACCOUNT_MOVE, VISIT_MOVE
@@ -23,7 +25,6 @@ from domain.snapshots import CustodySnapshot, PersonSnapshot, Source, Visit, Vis
 Snapshot = VisitSnapshot | CustodySnapshot | PersonSnapshot
 
 _WITHDRAWN: Final = b"withdrawn"
-_CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
 _END: Final = "#"
 """Between the key of a stay in custody and the end of it that a record is about."""
 PERSON: Final = "person"
@@ -39,11 +40,12 @@ def publish(
     *,
     provisional: bool = False,
 ) -> tuple[PatientRow, list[tuple[str, Snapshot]]]:
-    """(row with its memory, [(member, snapshot)]): what to publish now that `owner` owns the row.
+    """(row with `published` updated, [(member, snapshot)] to publish) for the owner `owner` (None: unattributed).
 
-    `before` is the row as it was when it last published, `owner_before` its owner then: what did not change since is
-    not looked at again. A visit or account that was moved (A44, A45) belongs to the member of the patient it was moved
-    to. `received` (ms UTC) is stamped on what goes out. `provisional`: a patient without a member is one of its own.
+    `before` is the row at its last publication and `owner_before` its owner then: visits that did not change since are
+    skipped. A visit or account that was moved (A44, A45) belongs to the member of the patient it was moved to.
+    `received` (ms UTC) becomes the receipt of the snapshots. `provisional`: a patient without a member is one of its
+    own, `~` and the patient key.
     """
     outgoing: list[tuple[str, Snapshot]] = []
     published: dict[str, Published] = {}
@@ -59,7 +61,7 @@ def publish(
 
 
 def current_snapshots(row: PatientRow) -> Iterator[tuple[str, Snapshot]]:
-    """(member or "", snapshot) of each visit and custody record as it stands, by key, with its last revision."""
+    """(member or "", snapshot) of each current visit and custody record, by key, with its last published revision."""
     for key, snapshot, _ in _current(None, row, None, True, row.since, False):
         if snapshot is not None:
             known = row.published.get(key)
@@ -71,7 +73,7 @@ def current_snapshots(row: PatientRow) -> Iterator[tuple[str, Snapshot]]:
 def _current(
     before: PatientRow | None, row: PatientRow, owner: str | None, everything: bool, received: int, provisional: bool
 ) -> Iterator[tuple[str, Snapshot | None, str | None]]:
-    """(key, how it stands now or None, its member) of all that may differ from what was published."""
+    """(key, current snapshot or None, member) of all keys that may differ from what was published."""
     buckets = _roots(row)
     everything = everything or before is None or row.ties is not before.ties or row.impaired != before.impaired
     everything = everything or before is None or row.weak is not before.weak or row.unnumbered is not before.unnumbered
@@ -91,7 +93,7 @@ def _current(
 
 
 def _published_by_bucket(row: PatientRow, buckets: Iterable[str]) -> dict[str, list[str]]:
-    """Keys of published visits by the bucket that they were cut from; "" holds those of a bucket that is no more."""
+    """Keys of published visits by the bucket that they were cut from; "" has those whose bucket no longer exists."""
     found: dict[str, list[str]] = {}
     known = set(buckets)
     for key in row.published:
@@ -113,7 +115,7 @@ def _of_bucket(
     received: int,
     provisional: bool,
 ) -> Iterator[tuple[str, Snapshot | None, str | None]]:
-    """The visits that a bucket is cut into, and those that it no longer holds."""
+    """The visits that a bucket is cut into, then None for published ones that it no longer contains."""
     numbered, weak = bucket not in row.unnumbered, bucket in row.weak
     names: set[str] = set()
     for key, part in cut(bucket, statements, numbered=numbered, dated=weak):
@@ -145,7 +147,7 @@ def _member_of(
 
 
 def _of_person(row: PatientRow, owner: str | None, received: int) -> Iterator[tuple[str, Snapshot | None, str | None]]:
-    """What the row knows of the person: a death, or that there is none any more."""
+    """The death of the patient, or None for one that was taken back."""
     if row.death is None:
         return
     at = row.death.at
@@ -165,7 +167,7 @@ def _next(
     row: PatientRow,
     outgoing: list[tuple[str, Snapshot]],
 ) -> Published | None:
-    """What to remember about `key` after publishing what has changed; None when nothing has."""
+    """The memory of `key` after this publication; None if nothing changed. Snapshots are added to `outgoing`."""
     live = before is not None and before.digest != _WITHDRAWN
     digest = _digest(snapshot) if snapshot is not None else _WITHDRAWN
     if snapshot is None or owner is None:
@@ -219,13 +221,13 @@ def _of_visit(
     """A visit as itself; a stay in a jail, prison or youth facility as a booking and a release.
 
     Such a stay's end is a release unless the person went to a hospital or to other custody (disposition groups
-    ACUTE_TRANSFER, INTO_CUSTODY). It is believed less than a plan's own file: confidence "high", not "confirmed".
+    ACUTE_TRANSFER, INTO_CUSTODY). Its confidence is "high"; "confirmed" is kept for a plan's own file.
     """
     visit = read_visit(statements, numbered)
     if visit is not None and row.impaired:
         visit = msgspec.structs.replace(visit, flags=(*visit.flags, "impaired"))
     snapshot = None if visit is None else VisitSnapshot(row.patient, key, 0, received, visit, weak)
-    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in _CUSTODIAL)
+    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in CUSTODIAL)
     yield key, None if custody else snapshot
     for kind in ("booked", "released"):
         name = f"{key}{_END}{kind}"
@@ -234,8 +236,8 @@ def _of_visit(
                 yield name, None
             continue
         at = visit.arrived if kind == "booked" else visit.departed
-        elsewhere = kind == "released" and visit.disposition_group in ("ACUTE_TRANSFER", "INTO_CUSTODY")
-        current_snapshots = visit.status in ("open", "closed") and at is not None
+        elsewhere = kind == "released" and visit.disposition_group in NOT_RELEASED
+        asserted = visit.status in ("open", "closed") and at is not None
         yield (
             name,
             CustodySnapshot(
@@ -251,19 +253,19 @@ def _of_visit(
                 confidence="high",
                 messages=_about(visit.messages, statements, departure=kind == "released"),
             )
-            if current_snapshots
+            if asserted
             else None,
         )
 
 
 def _about(messages: tuple[Source, ...], statements: tuple[Statement, ...], *, departure: bool) -> tuple[Source, ...]:
-    """Those of a stay's messages that are about its end, or about its beginning."""
+    """The messages of a stay about its end (`departure`), else those about its beginning."""
     ends = {statement.source for statement in statements if statement.trigger in ("A03", "A13")}
     return tuple(source for source in messages if (source in ends) is departure)
 
 
 def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snapshot:
-    """What tells a former owner that a visit or custody record is no longer its own: nothing of it but its name."""
+    """The snapshot that withdraws a visit or record from a former owner: its key and no facts."""
     if key == PERSON:
         return PersonSnapshot(row.patient, revision, received, None)
     if key in row.custody or _END in key:
@@ -273,7 +275,7 @@ def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snap
 
 
 def _digest(snapshot: Snapshot) -> bytes:
-    """Eight bytes over all that a consumer can see, the time of receipt and the log coordinates aside.
+    """Eight bytes over all that a consumer can see, without receipt, revision and log coordinates.
 
     Rows keep these bytes. Another content or order would publish every visit once more after an upgrade.
     """

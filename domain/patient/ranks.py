@@ -1,4 +1,4 @@
-"""Which of two statements about the same thing wins: the later *recorded* one (docs/semantics.md#visit-statements).
+"""The rank that decides between statements: the later *recorded* one wins (docs/semantics.md#visit-statements).
 
 A rank is (recorded, built, sequence, control ID in natural order): EVN-2 else MSH-7, MSH-7, MSH-13, MSH-10. Feeds
 repeat control IDs and whole seconds, so ranks can be equal; callers then compare the values themselves.
@@ -18,9 +18,9 @@ _RUNS: Final = re.compile(r"\d+|\D+")
 
 @lru_cache(maxsize=16_384)
 def natural_order(control_id: str) -> tuple[tuple[int, int, str], ...]:
-    """A control ID as a key that counts digits as numbers: MSG9 comes before MSG10.
+    """A sort key of a control ID with runs of digits as numbers: MSG9 sorts before MSG10.
 
-    Leading zeros are the last thing compared, so that the order stays total.
+    Leading zeros are compared last, so that the order is total.
     """
     key = []
     for run in _RUNS.findall(control_id):

@@ -1,7 +1,7 @@
-"""The patient stage's row: what one hospital says about one of its patients, and whose patient that is.
+"""The row of the patient stage: what one hospital stated about one of its patients.
 
-The row holds the statements of each visit, the claims about who the patient is, facts about the person, and what was
-published to which member. Folding returns the same object when nothing changed. `domain.patient.ownership` resolves the
+The row has the statements of each visit, claims about identity, facts about the person, and what was published to which
+member. A fold returns the same object if nothing changed. `domain.patient.ownership` resolves the
 member; `domain.patient.publish` derives what to publish. Rules: docs/semantics.md#the-patient-stage.
 """
 
@@ -69,7 +69,7 @@ class OwnerAnnouncement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Published(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last snapshot of one visit or custody record that went out: to whom, its revision and its digest."""
+    """The last published snapshot of one visit or custody record: its member, revision and digest."""
 
     member: str
     revision: int
@@ -77,7 +77,7 @@ class Published(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CustodyStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One version of a custody record. The one received last holds; equal times are decided by the content."""
+    """One version of a custody record. The one received last is in force; equal times are decided by the content."""
 
     kind: str
     received: int
@@ -104,9 +104,9 @@ class Death(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Guard(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the roster knows of a member, as keyed hashes: to tell whether a number names the right person.
+    """The roster's demographics of a member as keyed hashes, to check that a number identifies the right person.
 
-    `rev` is the roster row's time (ms UTC). An empty text: the roster does not say.
+    `rev` is the roster row's time (ms UTC). Empty: the roster has no value.
     """
 
     rev: int
@@ -116,14 +116,14 @@ class Guard(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PatientRow(msgspec.Struct, frozen=True, array_like=True):
-    """All that is known about `authority|number`. `schema` first, so that an upgrade can tell rows apart."""
+    """All facts about the source patient `authority|number`. `schema` is first: upcasters read it before the rest."""
 
     schema: int
     patient: str
     visits: dict[str, tuple[Statement, ...]] = {}
     """Bucket key -> its statements (docs/semantics.md#which-visit)."""
     weak: tuple[str, ...] = ()
-    """Buckets that no number names: patient and facility."""
+    """Buckets without a number: patient and facility."""
     unnumbered: tuple[str, ...] = ()
     """Buckets whose key is not the number of one visit: an A08 cannot make a visit of them."""
     ties: dict[str, Claim] = {}
@@ -139,7 +139,7 @@ class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     partners: dict[str, Claim] = {}
     """Patients that this one is linked with (A24); value None: taken back (A37)."""
     moves: dict[str, Claim] = {}
-    """Visit or account key (behind the unit and a colon) -> the patient whom it belongs to (A44, A45)."""
+    """Visit or account key (behind the unit and a colon) -> the patient it belongs to (A44, A45)."""
     owners: dict[str, OwnerAnnouncement] = {}
     """Patients that visits of this row were moved to -> their members."""
     group: OwnerAnnouncement | None = None
@@ -147,14 +147,14 @@ class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     grouped: bool = False
     """A merge, link or move names this patient: its facts are published for the group."""
     unmerged: Claim | None = None
-    """An operator's word that merges of this patient recorded up to then are void."""
+    """An operator's decision that merges of this patient recorded up to then are void."""
     facts: bytes = b""
     """Digest of the facts that were published."""
     published: dict[str, Published] = {}
     unattributed: str | None = None
-    """The reason that stands on adt.unattributed.v1, or None when nothing stands there."""
+    """The reason and number of identifiers on adt.unattributed.v1; None without a record there."""
     since: int = 0
-    """When the first record for this patient was received."""
+    """When the first record for this patient was received, ms UTC."""
     bad_cin: bool = False
     impaired: bool = False
     birth: Claim | None = None
@@ -164,16 +164,16 @@ class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     sex: Claim | None = None
     """PID-8."""
     demographics: tuple[str, ...] = ()
-    """Keyed hashes of name, birth date and one more, as the directory is asked for them."""
+    """Keyed hashes of name, birth date and one more field, for look-ups in the directory."""
     guards: dict[str, Guard] = {}
-    """Member -> what the roster knows of it."""
+    """Member -> the roster's hashes of it."""
     death: Death | None = None
     newborn: bool = False
     """A visit of class newborn, or of admission type 4, or within 31 days of birth."""
 
 
 class Hashes(msgspec.Struct, frozen=True, gc=False):
-    """Keyed hashes of what a message says about the person: its name, and the demographics to ask the directory for."""
+    """Keyed hashes of the demographics of one message: of its name, and of the combinations to look up."""
 
     name: str = ""
     demographics: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def replace(row: PatientRow, **changes: Any) -> PatientRow:
 
 
 def later(known: Claim | None, new: Claim) -> Claim:
-    """The greater of two claims; `known` itself when it holds."""
+    """The greater of two claims; `known` itself unless `new` is greater."""
     return new if known is None or new.rank > known.rank else known
 
 
@@ -201,7 +201,10 @@ def claim_of(event: AdtEvent, value: str | None) -> Claim:
 
 
 def fold_event(row: PatientRow, event: AdtEvent, source: Source, received: int, hashes: Hashes) -> PatientRow:
-    """The row once `event` is known; the same object when it adds nothing. `hashes` are of its demographics."""
+    """The row after `event`; the same object if it adds nothing.
+
+    `hashes` are of its demographics, `received` is ms UTC.
+    """
     changes: dict[str, Any] = {}
     known = set(row.identifiers)
     others = {f"{i.authority}|{i.number}" for i in event.identifiers if i.authority and i.number} - {row.patient}
@@ -224,7 +227,7 @@ def fold_event(row: PatientRow, event: AdtEvent, source: Source, received: int, 
 
 
 def _fold_person(row: PatientRow, event: AdtEvent, source: Source, hashes: Hashes) -> dict[str, Any]:
-    """Facts about the person: of each the statement of the greatest rank holds (docs/semantics.md)."""
+    """Facts about the person: each has the value of the greatest rank (docs/semantics.md#facts-about-the-person)."""
     changes: dict[str, Any] = {}
     for field, value in (("birth", event.birth_date), ("sex", event.sex), ("name", hashes.name or None)):
         known: Claim | None = getattr(row, field)
@@ -283,7 +286,7 @@ def _tie(row: PatientRow, changes: dict[str, Any], former: str, claim: Claim) ->
 def _fold_merge(
     row: PatientRow, changes: dict[str, Any], event: AdtEvent, merge: Merge
 ) -> tuple[PatientRow, dict[str, Any]]:
-    """What a merge statement changes in the row of its survivor; other rows learn of it by links."""
+    """The changes of a merge in the row of its survivor; links carry it to other rows."""
     if merge.survivor != row.patient:
         return row, changes
     if merge.unit in (ACCOUNT, VISIT):
@@ -300,12 +303,12 @@ def _fold_merge(
 
 
 def move_key(merge: Merge) -> str:
-    """How a moved visit or account is named in `moves`."""
+    """The key of a moved visit or account in `moves`."""
     return f"{merge.unit}:{merge.former}"
 
 
 def fold_move(row: PatientRow, key: str, claim: Claim) -> PatientRow:
-    """The row once the visit or account `key` is said to belong to the patient `claim.value`."""
+    """The row after the statement that the visit or account `key` belongs to the patient `claim.value`."""
     known = row.moves.get(key)
     tie = later(known, claim)
     return row if tie is known else replace(row, moves={**row.moves, key: tie}, grouped=True)
@@ -321,7 +324,7 @@ def _fold_partner(
 
 
 def fold_link(row: PatientRow, partner: str, claim: Claim) -> PatientRow:
-    """The row once it is linked with `partner` (A24), or no longer (A37, value None): then no merge holds either."""
+    """The row after a link with `partner` (A24) or its removal (A37, value None), which also ends their merge."""
     if partner == row.patient:
         return row
     known = row.partners.get(partner)
@@ -336,7 +339,7 @@ def fold_link(row: PatientRow, partner: str, claim: Claim) -> PatientRow:
 
 
 def fold_survivor(row: PatientRow, survivor: str, claim: Claim) -> PatientRow:
-    """The row once it was merged into `survivor`. An A37 about the two that is later holds against it."""
+    """The row after a merge into `survivor`; a later A37 about the two ends it."""
     if survivor == row.patient:
         return row
     known = row.survivors.get(survivor)
@@ -348,7 +351,7 @@ def fold_survivor(row: PatientRow, survivor: str, claim: Claim) -> PatientRow:
 
 
 def fold_custody(row: PatientRow, record_id: str, statement: CustodyStatement, cin: str | None) -> PatientRow:
-    """The row once a custody record is known."""
+    """The row after one version of a custody record."""
     changes: dict[str, Any] = {}
     known = row.custody.get(record_id)
     if known is None or statement.rank > known.rank:
@@ -361,7 +364,7 @@ def fold_custody(row: PatientRow, record_id: str, statement: CustodyStatement, c
 
 
 def fold_roster(row: PatientRow, identifier: str, member: str | None, revision: int) -> PatientRow:
-    """The row once the roster names (or, None, no longer names) a member for one of its identifiers.
+    """The row after the roster named a member for one of its identifiers (None: names no member any more).
 
     `revision` is the time (ms UTC) of the roster statement.
     """
@@ -373,7 +376,7 @@ def fold_roster(row: PatientRow, identifier: str, member: str | None, revision: 
 
 
 def fold_guard(row: PatientRow, member: str, guard: Guard) -> PatientRow:
-    """The row once the roster's hashes of a member are known."""
+    """The row with the roster's hashes of a member, unless it has later ones."""
     known = row.guards.get(member)
     if known is not None and known.rev >= guard.rev:
         return row

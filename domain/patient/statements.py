@@ -1,12 +1,12 @@
-"""A visit is a set of statements: this module keeps the set small without losing anything that could still matter.
+"""Sets of statements about visits, without the statements that can no longer decide anything.
 
 Each message about a visit becomes one `Statement`. A statement matters while it is the greatest of some *register* (a
-value that the latest statement decides: facility, disposition, diagnoses …) or of some *happening* (an arrival, a
+value that the latest statement decides: facility, disposition, diagnoses …) or of some *occurrence* (an arrival, a
 departure, a transfer, a class mark or a cancel at one minute). One that is greatest in nothing is dropped. Since
 "greatest" does not depend on the order of arrival, neither does the set that is left: adding is commutative,
 associative and idempotent. `domain.visits` reads a visit out of the set.
 
-A cancel also speaks in registers: A13 says "no disposition, no destination", A11 "no class", A23 "nothing".
+A cancel also sets registers: A13 deletes disposition and destination, A11 the class, A23 all.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OUTSIDE_VISITS: Final = frozenset(
     {"A17", "A18", "A24", "A28", "A29", "A30", "A31", "A34", "A35", "A36", "A37", "A40"}
     | {"A39", "A41", "A42", "A43", "A44", "A45", "A46", "A47", "A48", "A49", "A50", "A51"}
 )
-"""Triggers about a person or an identifier: what their PV1 may hold says nothing about a visit."""
+"""Triggers about a person or an identifier: their PV1 states nothing about a visit."""
 
 SLOT: Final = DAY
 """The recorded time within which only the greatest statement of a register is kept."""
@@ -48,7 +48,7 @@ _OCCURRENCES: Final = ARRIVALS | PLANS | CLASS_MARKS | frozenset(CANCELS) | {"A0
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one message says about one visit. Times in ms UTC; None: said nothing; DELETED: said "there is none"."""
+    """What one message states about one visit. Times in ms UTC. None: nothing stated; DELETED: "no value" stated."""
 
     trigger: str
     recorded: int
@@ -70,37 +70,37 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     homeless: bool | None = None
     died: bool | None = None
     creates: bool = False
-    """An update that announces its visit by itself, as its sender's profile says."""
+    """An A08 of a sender with `a08_creates`: it makes a visit without another trigger."""
     account: str | None = None
     """The account key (PID-18, else PV1-50) of the message."""
     numbered: bool = True
-    """The message had a visit number of its own (PV1-19)."""
+    """The key is a visit number (PV1-19) that is used for one visit only."""
 
     @property
     def rank(self) -> Rank:
-        """What decides between statements: the greater rank wins."""
+        """Of two statements the one with the greater rank wins."""
         return (self.recorded, self.built, self.sequence, natural_order(self.source.control_id))
 
     @property
     def when(self) -> When:
-        """When the event of this message happened, by its trigger's ladder; `source` says which rung was used.
+        """*occurred*: the first field with a value in the order of the trigger (docs/semantics.md#times).
 
         Arrivals: EVN-6, PV1-44, EVN-2 (or MSH-7). Departures: PV1-45, EVN-6, EVN-2. Others: EVN-6, EVN-2.
         """
         if self.trigger == "A03":
-            rungs: tuple[When | str | None, ...] = (self.departed, self.occurred)
+            fields: tuple[When | str | None, ...] = (self.departed, self.occurred)
         elif self.trigger in ARRIVALS or self.trigger == "A06":
-            rungs = (self.occurred, self.admitted)
+            fields = (self.occurred, self.admitted)
         else:
-            rungs = (self.occurred,)
-        for rung in rungs:
-            if isinstance(rung, When):
-                return rung
+            fields = (self.occurred,)
+        for field in fields:
+            if isinstance(field, When):
+                return field
         return When(self.recorded, False, "EVN-2")
 
 
 def statement_of(event: AdtEvent, visit: VisitStatement, source: Source, received: int) -> Statement:
-    """The statement that `event` makes about its visit."""
+    """The statement of `event` about its visit. `received` is ms UTC."""
     return Statement(
         trigger=event.trigger,
         recorded=event.recorded,
@@ -143,7 +143,7 @@ def registers(statement: Statement) -> Iterable[tuple[str, Any]]:
 
     PV1-44 goes to `arrival_claim` (used only when no arrival trigger is known) or, from an A08, to `arrival_revision`
     (may move an arrival a little); PV1-45 of anything but an A03 goes to `departure_revision`. The class of an arrival
-    or class mark belongs to that happening, and of any other message to the `class` register.
+    or class mark belongs to that occurrence, and of any other message to the `class` register.
     """
     trigger = statement.trigger
     if trigger == "A11":
@@ -176,9 +176,9 @@ _REVISIONS: Final = ("arrival_claim", "arrival_revision", "departure_revision")
 
 
 def occurrence_key(statement: Statement) -> tuple[str, int, str] | None:
-    """The happening a statement stands for: (trigger, minute, class); None for a mere update.
+    """The occurrence that a statement reports: (trigger, minute, class); None for an update.
 
-    Transfers are one happening whatever their time: only that one took place matters here.
+    All transfers of a visit are one occurrence: it matters only that there was one.
     """
     trigger = statement.trigger
     if trigger not in _OCCURRENCES:
@@ -191,13 +191,14 @@ def occurrence_key(statement: Statement) -> tuple[str, int, str] | None:
 
 
 Winners = dict[str, tuple[Rank, Any, Statement]]
-"""Register -> (rank, value, the statement that holds it)."""
+"""Register -> (rank, value, the statement that set it)."""
 
 
 def winners(statements: Sequence[Statement]) -> Winners:
-    """Who holds each register; `statements` as `add` orders them.
+    """The winning statement of each register; `statements` in the order of `add`.
 
-    Rank decides; on equal ranks a deletion (which is what a cancel says) beats, then the value, then the whole content.
+    Rank decides; of equal ranks a deletion (which cancels state) wins, then the greater value, then the greater
+    content.
     """
     held: Winners = {}
     for statement in reversed(statements):
@@ -214,7 +215,7 @@ def _tie(value: Any, statement: Statement) -> tuple[bool, bytes, bytes]:
 
 
 def _content(statement: Statement) -> bytes:
-    """Everything but where and when we got it: a repeat has the same content."""
+    """A statement without receipt and log coordinates: a repeated message has the same content."""
     return msgspec.msgpack.encode(
         msgspec.structs.replace(statement, received=0, source=msgspec.structs.replace(statement.source, at=""))
     )
@@ -236,7 +237,7 @@ def add(statements: tuple[Statement, ...], new: Statement, width: int = SLOT) ->
         slots.setdefault(statement.recorded // width, []).append(statement)
     keep = {id(holder) for slot in slots.values() for _, _, holder in winners(slot).values()}
     groups: set[tuple[str, int, str]] = set()
-    for statement in reversed(union):  # the greatest of a happening comes first and stays
+    for statement in reversed(union):  # the greatest of an occurrence comes first and is kept
         group = occurrence_key(statement)
         if group is not None and group not in groups:
             groups.add(group)
@@ -247,7 +248,7 @@ def add(statements: tuple[Statement, ...], new: Statement, width: int = SLOT) ->
 
 
 def union_of(*sets: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """Several sets as one, in the order that `add` keeps (a visit whose number changed has several)."""
+    """The union of several sets in the order of `add` (a visit whose number changed has several)."""
     ranked = sorted(((statement.rank, statement) for each in sets for statement in each), key=lambda pair: pair[0])
     if any(ranked[i][0] == ranked[i + 1][0] for i in range(len(ranked) - 1)):
         ranked.sort(key=lambda pair: (pair[0], _content(pair[1])))

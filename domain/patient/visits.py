@@ -37,7 +37,7 @@ _STAYS: Final = ("inpatient", "obstetrics")
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """The statements of one visit, sorted out: what stands, and what was taken back."""
+    """The statements of one visit by role: in force (`standing`), or taken back by a cancel (`cancelled`)."""
 
     winners: Winners
     standing: list[Statement]
@@ -98,7 +98,7 @@ def _sort_out(statements: Sequence[Statement]) -> Reading:
     last = _last_of_each_trigger(statements)
     standing, cancelled = split_by_cancels(statements, last)
     arrivals = [s for s in standing if s.trigger in ARRIVALS]
-    # An arrival that was taken back, and an A11 of one that is not known, deny the visit up to their own rank.
+    # A cancel of an arrival, known or not, denies the visit up to its own rank.
     denials = [s.rank for s in statements if s.trigger == "A11"]
     denials += [s.rank for s in statements if s.trigger == "A23"]
     denied = max(denials, default=None)
@@ -137,8 +137,8 @@ def split_by_cancels(
 ) -> tuple[list[Statement], list[Statement]]:
     """(statements that stand, statements that a cancel took back). Superseded arrivals are in neither.
 
-    A cancel takes back statements of its triggers up to its own rank. Its EVN-6 names one, compared to the minute; if
-    it is empty or names none, it takes back all. An A11 that leaves the visit in class emergency takes back the
+    A cancel takes back statements of its triggers up to its own rank. Its EVN-6 identifies one, to the minute; if it is
+    empty or matches none, the cancel takes back all. An A11 that leaves the visit in class emergency takes back the
     admission alone.
     """
     candidates = [
@@ -186,7 +186,7 @@ def status_of(reading: Reading, numbered: bool) -> str | None:
 def is_hearsay(reading: Reading, numbered: bool) -> bool:
     """An A08 alone makes a visit only with a number, a PV1-44 and class E or I; another trigger must confirm it.
 
-    An update that is later than a cancel says again what the cancel took back.
+    An update later than a cancel restates what the cancel took back.
     """
     register = reading.winners.get("arrival_revision")
     if not numbered or register is None or register[1] == DELETED:
@@ -199,8 +199,8 @@ def is_hearsay(reading: Reading, numbered: bool) -> bool:
 def is_announced(register: Winners, numbered: bool) -> bool:
     """Whether the A08 that gives the arrival is of a sender that sends whole stays as updates.
 
-    Then it needs a number and a PV1-44, as hearsay does, and any class that is a visit of its own; it counts. Since the
-    mark is on the statement that holds PV1-44, neither the order of arrival nor what came before shows.
+    It needs a number, a PV1-44, and a class of `_ANNOUNCED`. The flag `creates` is on the statement that set PV1-44, so
+    the result does not depend on the order of receipt.
     """
     if not numbered or _value(register, "arrival_revision") is None or not register["arrival_revision"][2].creates:
         return False
@@ -221,8 +221,8 @@ class Times(msgspec.Struct, frozen=True, gc=False):
 def times_of(status: str, reading: Reading, statements: Sequence[Statement]) -> Times:
     """The times of a visit of that status.
 
-    A value that is a day stands for all of it: as an arrival for its first moment, as a departure for its last, so a
-    visit never ends before it begins.
+    A date without a time is the first moment of the day as an arrival and the last second as a departure, so a visit
+    never ends before it begins.
     """
     arrived, how, day, refused_arrival = _arrival(status, reading, statements)
     precision = {"arrived": "day"} if day else {}
@@ -236,7 +236,7 @@ def times_of(status: str, reading: Reading, statements: Sequence[Statement]) -> 
                 departed = day_start(local_day(when.at) + 1) - 1000
                 precision["departed"] = "day"
             if arrived is not None and departed < arrived:
-                # Both cannot be right. The visit is over, so it is given no length rather than a negative one.
+                # One of the two is wrong. The visit is closed, so its length is 0 and not negative.
                 departed = arrived
     refused = (("PV1-44", refused_arrival), ("PV1-45", refused_departure))
     overruled = tuple(field for field, was_refused in refused if was_refused)
@@ -339,7 +339,7 @@ def class_of(reading: Reading) -> tuple[str, list[Statement]]:
 
 
 def _flags(status: str, patient_class: str, reading: Reading, marks: Iterable[Statement]) -> tuple[str, ...]:
-    """Marks that the member stage and a reader need, in alphabetical order."""
+    """The flags of docs/semantics.md#classes, in alphabetical order."""
     arrivals = reading.arrivals
     from_emergency = any(s.patient_class == "emergency" for s in marks)
     conditions = {
@@ -354,7 +354,7 @@ def _flags(status: str, patient_class: str, reading: Reading, marks: Iterable[St
 
 
 def _messages(reading: Reading, statements: Iterable[Statement]) -> tuple[Source, ...]:
-    """The messages that the visit rests on: arrivals, departures, class marks and cancels; else all there are."""
+    """The sources of arrivals, departures, class marks, plans and cancels; without any, those of all statements."""
     matter = ARRIVALS | PLANS | _CONFIRMING
     chosen = {s.source for s in (*reading.standing, *reading.cancelled) if s.trigger in matter}
     chosen |= {s.source for s in statements if s.trigger in CANCELS}

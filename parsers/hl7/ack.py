@@ -1,4 +1,4 @@
-"""Acknowledgements (HL7 v2 sections 2.9.2 and 2.9.3): written for any message, even one that could not be read."""
+"""Acknowledgments (HL7 v2 sections 2.9.2 and 2.9.3), written for any message, also for an unreadable one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OTHER_CONDITION: Final = ("207", "Application internal error")
 
 
 class Ack(msgspec.Struct, frozen=True, gc=False):
-    """An answer, read: MSA-1, MSA-2, and MSA-3 or else the text of the first ERR."""
+    """An acknowledgment: MSA-1, MSA-2, and MSA-3 or else the text of the first ERR."""
 
     code: str
     control_id: str
@@ -41,11 +41,11 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
 
 
 def answer_code(envelope: Envelope | None, outcome: Outcome, aa_only: bool = False, answer_never: bool = True) -> str:
-    """MSA-1 for `outcome`, or "" when the sender asked for no answer (HL7 fields MSH-15 and MSH-16, table 0155).
+    """MSA-1 for `outcome`, or "" if the message requests no acknowledgment (MSH-15, MSH-16, table 0155).
 
-    Original mode (both empty), or a sender that only knows it (`aa_only`): AA, AE, AR. MSH-15 set: CA, CE, CR on
-    AL, ER and SU as these say. MSH-15 empty or NE but MSH-16 set: the application answer on the same terms. A
-    sender that asks for neither gets AA, AE, AR all the same when `answer_never` is set.
+    Original mode (both empty, or `aa_only`): AA, AE, AR. MSH-15 set: CA, CE, CR under the condition AL, ER or SU.
+    MSH-15 empty or NE and MSH-16 set: AA, AE, AR under the same conditions. With `answer_never`, a message that
+    requests neither gets AA, AE, AR.
     """
     original, enhanced = _CODES[outcome]
     if envelope is None or not (envelope.accept_ack or envelope.application_ack):
@@ -67,11 +67,10 @@ def acknowledge(
 ) -> bytes:
     """An ACK for the message of `envelope` (None: it had no usable MSH), in the sender's own delimiters.
 
-    `code` is MSA-1; `control_id` and `at` (ms UTC) are this answer's own MSH-10 and MSH-7. MSH-3 to MSH-6 are
-    swapped; MSH-11, MSH-12, MSH-18 and their control ID are repeated byte for byte (but for MLLP's own bytes, which
-    would end the answer's frame: they become blanks). `place` ("PID-3[2]", field and
-    repetition) and `error_code` (of `parsers.codes` or the caller's own) go to ERR: ERR-2 to ERR-8 from version 2.5
-    on, ERR-1 before.
+    `code` is MSA-1; `control_id` and `at` (ms UTC) are MSH-10 and MSH-7 of the ACK. MSH-3 to MSH-6 are swapped; MSH-11,
+    MSH-12, MSH-18 and the message's control ID are repeated byte for byte, except that MLLP's own bytes, which would
+    end the frame, become blanks. `place` ("PID-3[2]", field and repetition) and `error_code` (of `parsers.hl7.refusals`
+    or the caller's own) go to ERR: ERR-2 to ERR-8 from version 2.5 on, ERR-1 before.
     """
     if envelope is None:
         delimiters, theirs = delimiters_of("|", STANDARD), ("|", STANDARD, *[""] * 8, "P", "2.5.1", *[""] * 8)
@@ -80,9 +79,9 @@ def acknowledge(
         delimiters, theirs = envelope.delimiters, envelope.fields
         trigger = envelope.trigger
     field, comp = delimiters.field, delimiters.component
-    # Characters beyond ASCII delimit nothing, and which position they take depends on the charset: spelt out then.
-    spelt = comp + delimiters.repeat + delimiters.escape + delimiters.sub
-    encoding = theirs[1] if theirs[1] and theirs[1].isascii() else spelt
+    # Characters beyond ASCII are no delimiters, and their width depends on the charset: MSH-2 is then spelled out.
+    spelled = comp + delimiters.repeat + delimiters.escape + delimiters.sub
+    encoding = theirs[1] if theirs[1] and theirs[1].isascii() else spelled
     version = theirs[11]
     kind = comp.join(("ACK", trigger, "ACK")) if _TRIGGER.fullmatch(trigger) else "ACK"
     built = datetime.fromtimestamp(at // 1000, tz=UTC).strftime("%Y%m%d%H%M%S+0000")
@@ -117,7 +116,7 @@ def _error(delimiters: Delimiters, version: str, place: str, error_code: str, no
 
 
 def _escaped(text: str, delimiters: Delimiters) -> str:
-    """`text` as one field: delimiters escaped (section 2.7.1), control characters made blanks."""
+    """`text` as one field: delimiters escaped (section 2.7.1), control characters replaced with blanks."""
     if text.isalnum():
         return text
     mark = delimiters.escape
@@ -134,7 +133,7 @@ def _escaped(text: str, delimiters: Delimiters) -> str:
 
 
 def read_ack(raw: bytes) -> Ack:
-    """The answer in `raw`. Raises Refusal `empty`, `not-hl7`, or `not-ack` when it has no MSA with a code."""
+    """The acknowledgment in `raw`. Raises Refusal `empty`, `not-hl7`, or `not-ack` when it has no MSA with a code."""
     envelope = read_envelope(raw)
     delimiters = envelope.delimiters
     lines = re.split("[\r\n\x1c]+", raw.decode("latin-1"))

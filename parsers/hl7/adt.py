@@ -1,7 +1,7 @@
-"""One ADT message, from bytes to an event (HL7 v2 chapter 3).
+"""Parse one ADT message into an `AdtEvent` (HL7 v2 chapter 3).
 
-The trigger is MSH-9.2, never EVN-1; the class is PV1-2, never the trigger. Every trigger is read; what one means is
-for the domain to say. Unknown segments, fields and codes never fail.
+The trigger is MSH-9.2, not EVN-1; the class is PV1-2, not implied by the trigger. Every trigger is parsed; the domain
+interprets it. Unknown segments, fields and codes are no error.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from parsers.hl7.timestamps import birth_date, built, moment, without_offset
 
 _TRIGGER: Final = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 _OF_PATIENTS: Final = frozenset({f"A{number:02d}" for number in range(1, 63)} - {"A20"})
-"""Triggers that cannot do without a patient (A20 is about a bed). An unknown trigger may be about anything."""
+"""Triggers that require a patient (A20 is about a bed). An unknown trigger does not."""
 _BLANK: Final = [""] * 64
 
 
 def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
-    """The event of one message. Raises nothing but `Refusal`, with a code of `parsers.codes`.
+    """The event of one message. Raises `Refusal` with a code of `parsers.hl7.refusals`, and no other exception.
 
-    Times are ms UTC: a value's own offset counts, else that of MSH-7 (HL7 field MSH-7), else the profile's zone.
+    Times are ms UTC. The zone of a value is its own offset, else that of MSH-7, else the profile's
+    (docs/semantics.md#times).
     """
     message = Message(raw, profile.encoding)
     header, text = message.header, message.text
@@ -46,7 +47,7 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
     evn = message.first("EVN") or _BLANK
     notes = message.notes
     if header[13]:
-        notes.append("continued")  # MSH-14: part of a longer message (section 2.10.2), which is not put together
+        notes.append("continued")  # MSH-14: part of a longer message (section 2.10.2); the parts are not joined
     named = evn[1]
     if named != trigger and (named := text(named)) and named != trigger and named != DELETED:
         notes.append("evn-1-differs")
@@ -82,7 +83,7 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
         died = _died(message, pid, profile, offset, own or When(recorded))
     sequence = header[12].strip()
     name = message.components(message.repetitions(pid[5])[0]) if pid[5] else _BLANK
-    # By position, in the order of the fields: naming the 26 of them costs a twentieth of the whole.
+    # By position, in the order of the fields: keywords take a twentieth of the time of the whole function.
     return AdtEvent(
         trigger,
         profile.name,
@@ -110,7 +111,7 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
 
 
 def patient_key_of(raw: bytes, profile: SenderProfile) -> str | None:
-    """The patient key that `read_adt` will find, without reading the rest; None when there is none to be found."""
+    """The patient key of `read_adt`, without parsing the rest; None for a message without a patient or header."""
     try:
         message = Message(raw, profile.encoding)
     except Refusal:
@@ -131,16 +132,16 @@ def _trigger(kind: str, component: str) -> str:
         raise Refusal(NOT_ADT if name else NO_TRIGGER, "MSH-9", "not an ADT message" if name else "")
     sent = parts[1] if len(parts) > 1 else ""
     trigger = sent.strip().upper()
-    # Not ASCII: whether that is blank or a letter hangs on the charset, which the header alone may not tell.
+    # Not ASCII: the charset decides whether that is a blank or a letter, and the header alone may not give it.
     if not sent.isascii() or not _TRIGGER.fullmatch(trigger):
         raise Refusal(NO_TRIGGER, "MSH-9.2")
     return trigger
 
 
 def _recorded(entered: When | None, made: int | None, occurred: When | None) -> int:
-    """When the message was entered: EVN-2, else MSH-7, else EVN-6. Raises Refusal `no-time` when none can be read.
+    """When the message was entered: EVN-2, else MSH-7, else EVN-6. Raises Refusal `no-time` without any of them.
 
-    An EVN-2 without a time of day that MSH-7 falls on orders nothing within that day: then MSH-7 does.
+    An EVN-2 without a time of day gives way to an MSH-7 of that day (docs/semantics.md#precision).
     """
     if entered is not None:
         if entered.whole_day and made is not None and 0 <= made - entered.at < DAY:
@@ -154,7 +155,7 @@ def _recorded(entered: When | None, made: int | None, occurred: When | None) -> 
 
 
 def _died(message: Message, pid: list[str], profile: SenderProfile, offset: int | None, own: When) -> When | str | None:
-    """PID-29, else the event's `own` time when PID-30 is Y; DELETED when PID-30 is N, or `""` stands in either."""
+    """PID-29, else the event's `own` time when PID-30 is Y; DELETED when PID-30 is N, or either is `""`."""
     when, flag = message.text(pid[29]), message.text(pid[30]).upper()
     dated = moment(when, profile.zone, offset, "PID-29") if when and when != DELETED else None
     if flag in ("N", "NO"):

@@ -13,19 +13,19 @@ from parsers.hl7.encoding import AROUND, MARK
 OPENING: Final = re.compile(
     rb"(?:(?<=[\r\n\x0b\x1c\x00])|\A)[ \t]*(?:\xef\xbb\xbf)?(MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])"
 )
-"""A segment that opens a message or belongs to the batch around it, at the beginning of a line."""
+"""The first segment of a message, or a batch segment, at the beginning of a line."""
 _BREAKS: Final = (b"\r", b"\n", b"\x0b", b"\x1c", b"\x00")
 _MESSAGE: Final = frozenset({"MSH", ""})
 _DROPPED: Final = "dropped"
 _NAME_BYTES: Final = 64
-"""Of a line that is passed over, so much may be blanks and half a segment's name."""
+"""Bytes of an unfinished line that are kept: it may be blanks and part of a segment's name."""
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """One message, or one batch segment with what follows it, as it came but for frame bytes and blanks around it.
+    """One message or batch segment with the lines that follow it, byte for byte, without MLLP bytes and blanks around.
 
-    `segment` is MSH, FHS, BHS, BTS or FTS, and "" for what stands before the first of them. `line`: where it begins,
-    from 1. `cut`: longer than the splitter's limit, `data` is only its beginning.
+    `segment` is MSH, FHS, BHS, BTS or FTS; "" for content before the first of them. `line` is its first line, from 1.
+    `cut`: it exceeds the splitter's limit and `data` is only its beginning.
     """
 
     segment: str
@@ -35,31 +35,31 @@ class Piece(msgspec.Struct, frozen=True):
 
     @property
     def is_message(self) -> bool:
-        """Whether it is to be read as a message ("" too: reading it gives the refusal that it deserves)."""
+        """Whether to parse it as a message ("" too: parsing gives the refusal)."""
         return self.segment in _MESSAGE
 
 
 class Splitter:
-    """Takes a file block by block and gives its pieces; holds no more than one piece and one block at a time.
+    """Split a file, read block by block, into pieces. Memory: one piece and one block.
 
-    However the file is cut into blocks, the pieces are the same.
+    The pieces do not depend on how the file is divided into blocks.
     """
 
     def __init__(self, limit: int = sys.maxsize, opening: re.Pattern[bytes] = OPENING) -> None:
-        """`limit`: bytes of one piece that are kept; of a longer one the rest is passed over. `opening` finds the
-        beginnings of pieces: its first group is the segment."""
+        """`limit`: bytes of one piece that are kept; the rest of a longer piece is skipped. `opening` matches the
+        beginning of a piece; its first group is the segment."""
         self._limit, self._opening = limit, opening
-        self._held = b""
+        self._buffer = b""
         self._scan = 0
         self._segment = ""
         self._line = 1
         self._at_start = True
         self.started = False
-        """Whether a message or a batch segment has been met."""
+        """Whether a message or a batch segment was found."""
 
     def feed(self, data: bytes, last: bool = False) -> list[Piece]:
-        """The pieces that are whole now; with `last`, all that are left."""
-        buffer = self._held + data
+        """The pieces that `data` completes; with `last`, all remaining pieces."""
+        buffer = self._buffer + data
         if self._at_start and (last or len(buffer) >= len(MARK)):
             buffer, self._at_start = buffer.removeprefix(MARK), False
         pieces: list[Piece] = []
@@ -74,8 +74,8 @@ class Splitter:
             rest = b""
         elif self._segment == _DROPPED or self._too_long(rest):
             rest = self._drop(rest, pieces)
-        # A segment's name may be cut off by the end of the block: look again from the last line's beginning on.
-        self._held, self._scan = rest, _last_line(rest)
+        # The end of the block may cut a segment's name: the next search begins at the last line.
+        self._buffer, self._scan = rest, _last_line(rest)
         return pieces
 
     def _close(self, data: bytes, pieces: list[Piece]) -> None:
@@ -89,9 +89,8 @@ class Splitter:
         self._line += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
 
     def _too_long(self, rest: bytes) -> bool:
-        """Whether that is certain: blanks at the end and a short last line may yet belong to the next piece.
-
-        For ever they are not waited for.
+        """Whether the piece exceeds the limit for certain: blanks at the end and a short last line may belong to the
+        next piece, up to as many bytes as the limit.
         """
         if len(rest) <= self._limit:
             return False
@@ -100,7 +99,7 @@ class Splitter:
         return len(sure.strip(AROUND)) > self._limit or len(rest) > 2 * self._limit + _NAME_BYTES
 
     def _drop(self, rest: bytes, pieces: list[Piece]) -> bytes:
-        """Gives up the piece at hand; returns what may hold the beginning of the next one."""
+        """Cut the current piece; return the bytes that may contain the beginning of the next one."""
         line = _last_line(rest)
         tail = rest[line:]
         if self._segment != _DROPPED:
@@ -108,9 +107,9 @@ class Splitter:
             if kept:
                 pieces.append(Piece(self._segment, kept[: self._limit], self._line, cut=True))
             self._segment = _DROPPED
-            tail = tail if line else b"."  # the piece's own first line is not to be met again
+            tail = tail if line else b"."  # the first line of this piece must not match again
         self._count(rest[:line])
-        return tail if len(tail) <= _NAME_BYTES else b"."  # in the middle of a line nothing begins
+        return tail if len(tail) <= _NAME_BYTES else b"."  # no piece begins in the middle of a line
 
 
 def _last_line(data: bytes) -> int:
@@ -119,18 +118,18 @@ def _last_line(data: bytes) -> int:
 
 
 def split_messages(data: bytes) -> list[bytes]:
-    """The messages in `data`, each as it came (line ends and encoding kept), without frame bytes and batch segments.
+    """The messages in `data`, byte for byte, without MLLP bytes and batch segments; [] for no data.
 
-    What stands before the first message and is not blank is given back too, as it is no message that could be lost
-    in silence: reading it gives a refusal. No data, no messages.
+    Content before the first message, unless blank, is included, so that parsing it gives a refusal and it is not lost
+    silently.
     """
     return [piece.data for piece in Splitter().feed(data, last=True) if piece.is_message]
 
 
 class Miscount(msgspec.Struct, frozen=True):
-    """A trailer that does not agree with the file. `place`: BTS-1 (messages of a batch) or FTS-1 (batches of a file).
+    """A trailer whose count differs. `place`: BTS-1 (messages of a batch) or FTS-1 (batches of a file).
 
-    `stated` is None where the trailer itself is missing: the file may have been cut short.
+    `stated` is None for a missing trailer: the file may be truncated.
     """
 
     place: str
@@ -140,7 +139,7 @@ class Miscount(msgspec.Struct, frozen=True):
 
 
 class Trailers:
-    """Counts messages and batches against what the trailers say (BTS-1, FTS-1; an empty count says nothing)."""
+    """Compare the numbers of messages and batches with the trailers (BTS-1, FTS-1; an empty count is not compared)."""
 
     def __init__(self) -> None:
         self._messages = self._batches = 0
@@ -148,7 +147,7 @@ class Trailers:
         self.miscounts: list[Miscount] = []
 
     def take(self, piece: Piece) -> None:
-        """The next piece of the file."""
+        """Count the next piece of the file."""
         match piece.segment:
             case "MSH":
                 self._messages += 1
@@ -168,7 +167,7 @@ class Trailers:
                 self._batches = self._file_from = 0
 
     def end(self) -> list[Miscount]:
-        """What did not agree, the missing trailers at the end of the file included."""
+        """All differences, missing trailers at the end of the file included."""
         self._end_file()
         return self.miscounts
 
@@ -180,7 +179,7 @@ class Trailers:
             self.miscounts.append(Miscount(place, piece.line, int(stated), found))
 
     def _end_batch(self) -> None:
-        """A batch that nothing has ended. Messages without BHS and BTS count as one batch of their file."""
+        """End a batch without a trailer. Messages without BHS and BTS count as one batch of their file."""
         if self._batch_from:
             self.miscounts.append(Miscount("BTS-1", self._batch_from, None, self._messages))
         if self._batch_from or self._messages:

@@ -1,6 +1,6 @@
-"""The code dialects that sender profiles name: what senders write -> the words of `domain.patient.events`.
+"""Code tables ("dialects") for sender profiles: code as sent -> code of `domain.patient.events`.
 
-A profile names one of these tables per field and adds its site's own codes over it. Keys are upper case.
+A profile selects one table for each field and overrides entries with codes of its site. Keys are upper case.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CLASSES: Final[dict[str, dict[str, str]]] = {
         "U": "unknown", "UNKNOWN": "unknown",
         "N": NOTHING,
     },
-    # Every class a nursing facility sends is a nursing-facility stay; day programmes are not.
+    # Inpatient and recurring at a nursing facility are nursing-facility stays; day programs are not.
     "nursing-facility": {"I": "snf", "R": "snf", "SNF": "snf", "O": "outpatient", "P": "preadmit", "N": NOTHING,
                          "U": NOTHING},
-    # Nothing but custody happens in custody.
+    # Every class but these is custody (`class_otherwise` of the profile).
     "custody": {"P": "preadmit", "N": NOTHING},
 }  # fmt: skip
 """PV1-2 -> patient class."""
@@ -67,7 +67,7 @@ _NUBC_STATUS: Final = (
 _PADDED: Final = {**{code: code for code in _NUBC_STATUS}, **{code[1]: code for code in _NUBC_STATUS if code[0] == "0"}}
 
 DISPOSITIONS: Final[dict[str, dict[str, str]]] = {
-    # NUBC patient discharge status (UB-04 FL 17): what HL7 field PV1-36 tells senders in the US to use.
+    # NUBC patient discharge status (UB-04 FL 17): the table that HL7 gives for PV1-36 in the US.
     "nubc": {
         **_PADDED,
         "H": "01", "HOME": "01", "HOM": "01", "SNF": "03", "AMA": "07",

@@ -1,6 +1,6 @@
 """HL7 v2 encoding (chapter 2): from bytes to segments and fields, and from a field to its text.
 
-Nothing here fails on a segment, field or character that it does not know; the only refusals are `empty` and `not-hl7`.
+Unknown segments, fields and characters are no error; the only refusals are `empty` and `not-hl7`.
 Delimiters come from MSH-1 and MSH-2. Escapes are resolved after splitting, so an escaped delimiter never splits.
 """
 
@@ -17,12 +17,12 @@ from parsers.hl7.refusals import EMPTY, NOT_HL7
 
 STANDARD: Final = "^~\\&"
 AROUND: Final = b"\x0b\x1c\r\n\t \x00"
-"""What is taken off both ends of a message: MLLP's own bytes left on, blank lines, NULs."""
+"""Bytes that are stripped from both ends of a message: MLLP framing, blank lines, NULs."""
 _UNWRITTEN: Final = "\x11\x12\x13\x14\x15"
 MARK: Final = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8."""
 WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
-"""The byte order marks of UTF-16, the one thing that tells it."""
+"""The byte order marks of UTF-16, which is not detected without one."""
 _BLANK: Final = [""] * 64
 _NONE: Final[list[str]] = []
 _HEADER: Final = re.compile(rb"(?:\A|[\r\n])(MSH[^\r\n]*)")
@@ -44,11 +44,11 @@ CHARSETS: Final = {
     "WINDOWS-1252": "cp1252",
     "CP1252": "cp1252",
 }
-"""MSH-18 (table 0211, and what feeds write in its place) -> codec. ASCII is not here: other bytes break its word."""
+"""MSH-18 (table 0211, and other names in use) -> codec. Not ASCII: senders that state it send other bytes too."""
 
 
 class Delimiters(msgspec.Struct, frozen=True, gc=False):
-    """MSH-1 and the characters of MSH-2; one that is missing or cannot delimit has its usual value."""
+    """MSH-1 and the characters of MSH-2; a missing or unusable one has its usual value."""
 
     field: str
     component: str = "^"
@@ -62,7 +62,7 @@ def delimiters_of(field: str, encoding: str) -> Delimiters:
     """The delimiters that MSH-1 `field` and MSH-2 `encoding` state.
 
     MSH-2 may be short, or carry the truncation character (2.7) as a fifth, which splits nothing. No two are the same:
-    where the usual one delimits something else already, a character that no feed writes stands in for it. Raises
+    if the usual one is in use already, a control character replaces it. Raises
     Refusal `not-hl7` when `field` is a letter, a digit, blank, or beyond ASCII.
     """
     if not _delimits(field):
@@ -88,7 +88,7 @@ def _escapes(escape: str) -> re.Pattern[str]:
 def unescape(text: str, delimiters: Delimiters) -> str:
     """`text` with its escape sequences resolved (2.7): delimiters, hex bytes, line breaks; highlighting is dropped.
 
-    A sequence that is not known (or has no end) stays as it stands: feeds send bare backslashes.
+    An unknown or unterminated sequence is left unchanged: feeds send bare backslashes.
     """
     if delimiters.escape not in text:
         return text
@@ -129,7 +129,7 @@ def _hexadecimal(digits: str, otherwise: str) -> str:
 
 
 def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
-    """`raw` as text, and "charset-fallback" when the bytes were not what the message said, else "".
+    """(`raw` as text, "charset-fallback" if its bytes are not in the stated charset, else "").
 
     In order: a byte order mark; pure ASCII; the first repetition of MSH-18; `default` (the profile's); strict UTF-8;
     Windows-1252, marked (a byte without meaning there is read as Latin-1).
@@ -140,7 +140,7 @@ def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
     if marked:
         raw = raw[3:]
     elif raw.startswith(WIDE):
-        # Who took NULs off the end may have taken half of the last character.
+        # Stripping NULs may have removed half of the last character.
         return (raw + b"\0" * (len(raw) % 2)).decode("utf-16", "replace"), ""
     for codec in ("utf-8" if marked else "", _stated_codec(raw), default, "utf-8"):
         if codec:
@@ -155,7 +155,7 @@ def decoded(raw: bytes, default: str = "") -> tuple[str, str]:
 
 
 def encoded(text: str) -> bytes:
-    """The bytes of a message that is at hand as text: in the codec that its MSH-18 names, else in UTF-8.
+    """The bytes of a message given as text: in the charset of its MSH-18, else in UTF-8.
 
     Raises UnicodeEncodeError for a lone surrogate.
     """
@@ -165,7 +165,7 @@ def encoded(text: str) -> bytes:
         try:
             return text.encode(codec)
         except UnicodeEncodeError:
-            pass  # it says one charset and holds another: the reader falls back to UTF-8, and marks it
+            pass  # text beyond the stated charset: the parser falls back to UTF-8, with a note
     return raw
 
 
@@ -181,9 +181,9 @@ def _stated_codec(raw: bytes) -> str:
 
 
 def header_of(raw: bytes) -> bytes:
-    """The line of a message's MSH, in the bytes it came in (UTF-16: in UTF-8); a UTF-8 mark in front of all is kept.
+    """The MSH line of a message in its own bytes (UTF-16: in UTF-8), with a UTF-8 byte order mark of the message.
 
-    Raises Refusal `empty` or `not-hl7`, as reading the whole message does.
+    Raises Refusal `empty` or `not-hl7`, as parsing the whole message does.
     """
     raw = raw.strip(AROUND)
     if not raw:
@@ -222,7 +222,7 @@ def segment_lines(text: str) -> list[str]:
 
 
 class Message:
-    """A message cut into segments; fields are cut when asked for."""
+    """A message split into segments; fields are split on demand."""
 
     __slots__ = (
         "_comp", "_cut", "_esc", "_firsts", "_rep", "_sub", "delimiters", "field", "header", "lines", "notes"
@@ -247,7 +247,7 @@ class Message:
         self._esc = delimiters.escape
         self._sub = delimiters.sub
         self._cut: dict[str, list[str] | None] = {}
-        # The last of a name to be set stays: backwards, the first line of each segment.
+        # In reverse order, so that the first line of each segment is kept.
         self._firsts = firsts = {line[:4]: line for line in reversed(lines)}
         if len(firsts) != len(lines) and text.count("MSH" + field) > 1:
             self._cut_at_second_header()
@@ -256,7 +256,7 @@ class Message:
             self._firsts = {line[:4]: line for line in reversed(self.lines)}
 
     def _cut_at_second_header(self) -> None:
-        """Two messages glued together: only the first is this one."""
+        """Two concatenated messages: keep the first."""
         name = "MSH" + self.field
         second = next((i for i, line in enumerate(self.lines) if i and line.startswith(name)), None)
         if second is not None:
@@ -283,14 +283,14 @@ class Message:
         return fields
 
     def fields(self, line: str) -> list[str]:
-        """The raw fields of a segment line (`[0]` is its name); up to 63 may be asked for, missing ones are empty."""
+        """The raw fields of a segment line (`[0]` is its name), 64 at least; missing ones are empty."""
         fields = line.split(self.field)
         if len(fields) < 64:
             fields += _BLANK[len(fields) :]
         return fields
 
     def field_at(self, line: str, number: int) -> str:
-        """Field `number` of a segment line as text: for one field, where most lines do not reach that far."""
+        """Field `number` of a segment line as text; fast where most lines are shorter."""
         return self.text(line.split(self.field, number + 1)[number]) if line.count(self.field) >= number else ""
 
     def text(self, value: str) -> str:

@@ -1,4 +1,4 @@
-"""The header of a message (MSH) without the rest: what a door needs to choose a profile and to answer."""
+"""The header of a message (MSH): enough to choose a sender profile and to write an acknowledgment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from parsers.hl7.encoding import CHARSETS, MARK, Delimiters, decoded, delimiters
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """MSH, read. Texts are first components, unescaped and trimmed; "" where a field is empty.
+    """The fields of MSH. Texts are first components, unescaped and trimmed; "" where a field is empty.
 
-    `fields` holds the raw fields as Latin-1 text, byte for byte (`fields[n - 1]` is MSH-n, MSH-1 among them):
-    an answer repeats some of them exactly as they came.
+    `fields` are the raw fields as Latin-1 text, byte for byte (`fields[n - 1]` is MSH-n, MSH-1 included):
+    an acknowledgment repeats some of them unchanged.
     """
 
     delimiters: Delimiters
@@ -28,18 +28,13 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     application_ack: str = ""
     """MSH-16."""
     charset: str = ""
-    """The codec that MSH-18 names, or ""."""
-
-    @property
-    def separators(self) -> str:
-        """MSH-1 and MSH-2 as they came."""
-        return self.delimiters.field + self.fields[1]
+    """The codec of MSH-18, or ""."""
 
 
 def read_envelope(raw: bytes) -> Envelope:
-    """The header of `raw`. Raises Refusal `empty` or `not-hl7`; a missing field is no reason to.
+    """The header of `raw`. Raises Refusal `empty` or `not-hl7`; a missing field is "".
 
-    The trigger is in upper case and may be anything, "" included: `read_adt` judges it.
+    The trigger is in upper case and not validated; `read_adt` refuses an invalid one.
     """
     line = header_of(raw)
     sent = _fields(line.removeprefix(MARK).decode("latin-1"))
@@ -71,7 +66,7 @@ def read_envelope(raw: bytes) -> Envelope:
 
 
 def _fields(line: str) -> list[str]:
-    """The fields of an MSH line, 20 at least: `[n - 1]` is MSH-n, so MSH-1, not judged yet, stands first."""
+    """The fields of an MSH line, 20 at least: `[n - 1]` is MSH-n; MSH-1 is not validated."""
     field = line[3:4]
     fields = line.split(field, 20) if field else [line]
     fields[0] = field

@@ -1,6 +1,6 @@
-"""Several messages glued together in one MLLP frame: seen in the wild, where a sender frames a file and not a message.
+"""Several messages in one MLLP frame, as some senders write that frame a whole file.
 
-All of them have to be read and answered, since nothing tells the sender that only the first was.
+Each of them is parsed and acknowledged, since the sender could not detect that only the first was.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _FIRST: Final = re.compile(rb"(?:\A|[\r\n\x0b\x1c\x00])[ \t]*(?:\xef\xbb\xbf)?MS
 
 
 def split_frame(body: bytes) -> list[bytes]:
-    """The messages in one frame: one as it came, or several without what stands between them, batch segments included.
+    """The messages in one frame: one unchanged, or several without batch segments and blanks between them.
 
-    A message begins where a line begins with MSH and the separator (MSH-1) that the first message has. MSH within a
-    field, or at the head of a line of running text ("MSH: see above"), begins none. What stands before the first MSH
-    stays with that message, as it does when there is only one.
+    A message begins at a line with MSH and the field separator (MSH-1) of the first message. MSH within a field, or at
+    the beginning of a line of text ("MSH: see above"), begins none. Content before the first MSH stays with that
+    message, as in a frame with one message.
     """
-    if body.find(b"MSH", 4) < 0:  # nearly always
+    if body.find(b"MSH", 4) < 0:  # the usual case
         return [body]
     first = _FIRST.search(body)
     if first is None:
@@ -43,6 +43,6 @@ def split_frame(body: bytes) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _opening(separator: bytes) -> re.Pattern[bytes]:
-    """What opens a message, or belongs to a batch around messages (HL7 v2 section 2.10.3), with this MSH-1."""
+    """The first segment of a message, or a batch segment (HL7 v2 section 2.10.3), with this MSH-1."""
     line = rb"(?:(?<=[\r\n\x0b\x1c\x00])|\A)[ \t]*(?:\xef\xbb\xbf)?"
     return re.compile(line + rb"(MSH|FHS|BHS|BTS|FTS)" + re.escape(separator))

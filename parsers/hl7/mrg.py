@@ -1,7 +1,7 @@
-"""What a message says about two patients, accounts or visits at once: {PID, MRG} pairs and a second PID.
+"""Merges, moves and links of patients, accounts and visits: {PID, MRG} groups and a second PID.
 
-Each trigger moves exactly its unit (HL7 v2 chapter 3, table 0003; docs/semantics.md#merges). A pair that does not name
-its unit changes nothing and is noted, never widened to the patient.
+Each trigger moves exactly its unit (HL7 v2 chapter 3, table 0003; docs/semantics.md#merges). A group without a number
+of its unit has no effect but the note `merge-incomplete`; it never widens to the patient.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ UNITS: Final[dict[str, tuple[str, ...]]] = {
     "A44": (ACCOUNT_MOVE,),
     "A45": (VISIT_MOVE,),
 }
-"""Trigger -> the units that its MRG is about. That of A06 and A07 is a former account, not a merge."""
+"""Trigger -> the units of its MRG. The MRG of A06 and A07 is a former account, not a merge."""
 PARTNERS: Final = frozenset({"A17", "A24", "A37"})
 """Swap, link, unlink: two PID segments."""
 
 
 def merges_in(message: Message, profile: SenderProfile, default: str, trigger: str) -> tuple[tuple[Merge, ...], bool]:
-    """Every statement of the {PID, MRG, PV1} groups in order, and whether all were complete.
+    """(the merges of all {PID, MRG, PV1} groups in order, whether all groups were complete).
 
-    An MRG belongs to the PID before it, and the PV1 behind it to both. An MRG number without an authority is taken to
-    be of the survivor's.
+    An MRG belongs to the PID before it, and the PV1 behind it to both. The authority of an MRG number without one is
+    the survivor's.
     """
     merges: list[Merge] = []
     complete = True
@@ -159,8 +159,8 @@ def _renamed(
     if not former or not now:
         return []
     key = patient_key(chosen.authority, chosen.number)
-    held = _retired(message, profile, chosen, mrg)
-    other = patient_key(held[0].authority, held[0].number) if held else key
+    retired = _retired(message, profile, chosen, mrg)
+    other = patient_key(retired[0].authority, retired[0].number) if retired else key
     return [Merge(key, other, unit, former, now)]
 
 
@@ -200,11 +200,11 @@ def _moved_visit(
 def _moved(
     message: Message, profile: SenderProfile, chosen: Identifier, mrg: list[str], number: str | None, unit: str
 ) -> list[Merge]:
-    held = _retired(message, profile, chosen, mrg)
-    if not number or not held:
+    retired = _retired(message, profile, chosen, mrg)
+    if not number or not retired:
         return []
     key = patient_key(chosen.authority, chosen.number)
-    return [Merge(key, patient_key(held[0].authority, held[0].number), unit, number, number)]
+    return [Merge(key, patient_key(retired[0].authority, retired[0].number), unit, number, number)]
 
 
 _PARTS: Final = {

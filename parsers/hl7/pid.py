@@ -1,4 +1,7 @@
-"""Who a message is about: PID, and the Medi-Cal number wherever it stands (PID-2, PID-3, IN1-36, IN2-8)."""
+"""Patient identification: PID, and the Medi-Cal number in PID-3, PID-2, IN2-8, IN1-36 or IN1-49.
+
+Rules: docs/semantics.md#whose-number.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from parsers.hl7.encoding import Message
 from parsers.hl7.profiles import SenderProfile
 
 _SOCIAL_SECURITY: Final = frozenset({"SS", "SSN"})
-"""PID-3.5 of a social security number: never kept."""
+"""PID-3.5 of a social security number, which is not kept."""
 _SOCIAL_SECURITY_OFFICES: Final = frozenset({"SSA", "USSSA", "USSSN"})
 _UNLISTED: Final = 500
 _MEDICAID: Final = 900
@@ -19,7 +22,7 @@ _NOT_DIGITS: Final = re.compile("[^0-9]+")
 
 
 def default_authority(message: Message, profile: SenderProfile) -> str:
-    """Who assigned a number that does not say so: the profile's word, else MSH-4.1, MSH-3.1, the profile's name."""
+    """The authority of a number without one: the profile's `authority`, else MSH-4.1, MSH-3.1, the profile's name."""
     if profile.authority:
         return profile.authority
     header = message.header
@@ -28,7 +31,7 @@ def default_authority(message: Message, profile: SenderProfile) -> str:
 
 
 def authority_in(message: Message, component: str, profile: SenderProfile) -> str:
-    """An assigning authority (HD): its namespace, else its universal ID, under the name the profile gives it."""
+    """An assigning authority (HD): its namespace, else its universal ID, mapped by the profile."""
     name = message.text(component)
     if not name and component:
         for part in component.split(message.delimiters.sub)[1:2]:
@@ -56,7 +59,7 @@ def identifiers_in(message: Message, value: str, profile: SenderProfile, default
 
 
 def medical_record_number(identifiers: list[Identifier], profile: SenderProfile) -> Identifier | None:
-    """The one that names the hospital's patient.
+    """The medical record number among `identifiers`, or None.
 
     The profile's types in its order, then any other type, then a Medicaid number; the first among equals. None when
     all are of a type that never does (social security, driving licence, visit).
@@ -100,7 +103,7 @@ def patient_in(
 ) -> tuple[Identifier | None, list[Identifier]]:
     """The patient's own number and all numbers of one PID (its fields).
 
-    PID-3; where it names no patient, PID-2 and then PID-4 (before version 2.3 some senders put it there).
+    PID-3; without a record number there, PID-2 and then PID-4 (used by some senders before version 2.3).
     """
     identifiers = identifiers_in(message, fields[3], profile, default)
     chosen = medical_record_number(identifiers, profile)
@@ -113,7 +116,7 @@ def patient_in(
 
 
 def names_patients(identifier: Identifier, profile: SenderProfile) -> bool:
-    """Whether a number is of a kind that names a hospital's patient: one of the profile's record-number types."""
+    """Whether the type of a number is one of the profile's record-number types, and it is no Medicaid number."""
     return (
         identifier.type in profile.mrn_types
         and identifier.authority.upper() not in profile.cin_authorities
@@ -124,9 +127,9 @@ def names_patients(identifier: Identifier, profile: SenderProfile) -> bool:
 def medicaid_in(
     message: Message, fields: list[str], identifiers: list[Identifier], profile: SenderProfile
 ) -> tuple[str | None, bool]:
-    """The CIN, and whether a number that should be one has another shape.
+    """(the CIN or None, whether a number marked as Medicaid has another shape).
 
-    In this order: a PID-3 number marked as Medicaid, an unmarked one of its shape, PID-2, IN2-8, IN1-36.
+    In this order: a PID-3 number marked as Medicaid, an unmarked one of its shape, PID-2, IN2-8, IN1-36, IN1-49.
     """
     bad = False
     unmarked: str | None = None
@@ -166,7 +169,7 @@ _SELF: Final = frozenset({"", "SEL", "SELF", "18", "S", "01"})
 def _is_own(message: Message, line: str, pid: list[str]) -> bool:
     """Whether an IN1 is about insurance in the patient's own name.
 
-    IN1-17 says so, or is empty and the insured's birth date (IN1-18) is not another than the patient's.
+    IN1-17 is self; or it is empty and the insured's birth date (IN1-18) is the patient's or missing.
     """
     relationship = message.field_at(line, 17).strip().upper()
     if relationship not in _SELF:
@@ -176,7 +179,7 @@ def _is_own(message: Message, line: str, pid: list[str]) -> bool:
 
 
 def postal_code(message: Message, value: str) -> str | None:
-    """The five-digit ZIP of the first address (PID-11.5) that has one; None for others (XXXXX is "unknown")."""
+    """The five-digit ZIP of the first address (PID-11.5) that has one; None without one (XXXXX is "unknown")."""
     if value == DELETED:
         return DELETED
     for address in message.repetitions(value):

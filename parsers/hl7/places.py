@@ -1,4 +1,4 @@
-"""Reads the places that a sender profile names (`PV1-3.4`, `ZPV-5`, `OBX[HOMELESS]-5`)."""
+"""Values at the places of a sender profile (`PV1-3.4`, `ZPV-5`, `OBX[HOMELESS]-5`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from parsers.hl7.profiles import Facility, Place, SenderProfile
 
 
 def value_at(message: Message, place: Place) -> str:
-    """What stands at `place`, as text; "" when the segment, field or component is not there."""
+    """The value at `place` as text; "" without that segment, field or component."""
     if place.code:
         for line in message.all(place.segment):
             fields: list[str] | None = message.fields(line)
@@ -28,9 +28,9 @@ def value_at(message: Message, place: Place) -> str:
 
 
 def facility_of(message: Message, profile: SenderProfile) -> Facility:
-    """The facility that a message is about: the first of the profile's places that names one, mapped.
+    """The facility of a message: the first of the profile's places with a code, mapped.
 
-    A code that the map does not have stands for itself. `Facility("")` when no place holds anything.
+    A code outside the map is its own ID. `Facility("")` if all places are empty.
     """
     for place in profile.facility_places:
         code = value_at(message, place)

@@ -1,6 +1,6 @@
-"""What has to be known about a sending system to read it: its zone, its codes, its facilities, whom to believe.
+"""Sender profiles: the time zone, code tables, facilities and trusted headers of one sending system.
 
-HL7 leaves all of this open (PV1-2 has no consistent industry-wide definition, says the field itself), so it is data:
+HL7 leaves these to sites ("no consistent industry-wide definition", field PV1-2), so they are data:
 `senders/*.yaml`, loaded by `handoff.declarations.senders`. `SenderProfile("default")` equals `senders/default.yaml`.
 """
 
@@ -28,7 +28,7 @@ _MEMORY: Final = 10_000
 class Place(msgspec.Struct, frozen=True, gc=False):
     """Where in a message a value is: segment, field, component.
 
-    `code` picks among repeating OBX-like segments the one whose field 3 begins with it.
+    `code` selects among repeating segments (OBX) the one with this code in field 3.
     """
 
     segment: str
@@ -47,14 +47,14 @@ def place_of(text: str) -> Place:
 
 
 class Facility(msgspec.Struct, frozen=True, gc=False):
-    """What a facility code stands for. `type`: hospital, snf, icf, jail, prison, youth-facility, psychiatric, other."""
+    """The facility of a code. `type`: hospital, snf, icf, jail, prison, youth-facility, psychiatric, other."""
 
     id: str
     type: str = ""
 
 
 class Trust(msgspec.Struct, frozen=True, gc=False):
-    """MSH-3.1 and MSH-4.1 that this sender writes, as shell patterns, upper and lower case alike."""
+    """MSH-3.1 and MSH-4.1 of this sender as shell patterns, without regard to case."""
 
     app: str = "*"
     facility: str = "*"
@@ -68,28 +68,28 @@ class SenderProfile(msgspec.Struct, frozen=True):
     encoding: str = ""
     """The codec when MSH-18 is empty and the bytes are not ASCII; "" tries UTF-8, then Windows-1252."""
     authority: str = ""
-    """Who assigned a number that does not say so. "" takes MSH-4.1, then MSH-3.1, then the profile's name."""
+    """The authority of a number without one; "": MSH-4.1, then MSH-3.1, then the profile's name."""
     authorities: dict[str, str] = {}
-    """Assigning authority as sent -> as we call it."""
+    """Assigning authority as sent -> its name in keys."""
     mrn_types: tuple[str, ...] = ("MR", "MRN", "PI", "PT", "PK", "")
     """PID-3.5 of the medical record number, best first."""
     never_types: frozenset[str] = frozenset({"SS", "SSN", "DL", "PPN", "VN", "AN", "VISIT", "ACCT", "NPI", "PCN"})
-    """PID-3.5 that never names the hospital's patient."""
+    """PID-3.5 of numbers that are no medical record number."""
     cin_types: frozenset[str] = frozenset({"MA", "MCD", "MEDICAID", "MEDI-CAL", "CIN"})
     cin_authorities: frozenset[str] = frozenset({"MEDI-CAL", "MEDICAL", "MEDICAID", "CA-MEDICAID", "DHCS"})
     """Upper case: PID-3.5 and PID-3.4 that mark a Medi-Cal number."""
     classes: dict[str, str] = msgspec.field(default_factory=lambda: CLASSES["hl7"])
     class_otherwise: str = "other"
     class_empty: str = ""
-    """What an empty PV1-2 means ("" nothing)."""
+    """The class of an empty PV1-2 ("" none)."""
     observation_place: Place | None = Place("PV1", 18)
     observation_codes: frozenset[str] = frozenset({"OBS", "OBV", "OBSERVATION"})
-    """A visit whose `observation_place` holds one of these is an observation, whatever PV1-2 says."""
+    """A visit with one of these at `observation_place` is an observation, whatever its PV1-2."""
     admission_types: dict[str, str] = msgspec.field(default_factory=lambda: ADMISSION_TYPES["common"])
     sources: dict[str, str] = msgspec.field(default_factory=lambda: SOURCES["nubc"])
     dispositions: dict[str, str] = msgspec.field(default_factory=lambda: DISPOSITIONS["nubc"])
     facility_places: tuple[Place, ...] = (Place("MSH", 4),)
-    """The first of these that holds something names the facility."""
+    """The first of these with a value is the facility code."""
     facilities: dict[str, Facility] = {}
     """Facility code as sent (upper case) -> which facility that is."""
     facility_type: str = ""
@@ -100,17 +100,17 @@ class SenderProfile(msgspec.Struct, frozen=True):
     homeless_addresses: tuple[str, ...] = ("HOMELESS", "GENERAL DELIVERY", "TRANSIENT", "ZZZZZ")
     """Words in PID-11 that hint at homelessness."""
     a8_creates: bool = False
-    """Whether an A08 for a visit nobody announced counts at once, without another trigger to confirm it. The PV1-45 of
-    such a sender's A08 ends a visit that no A03 has ended."""
+    """Whether an A08 makes a visit by itself, without a confirming trigger. Then its PV1-45 also ends a visit without
+    an A03."""
     offsets: str = "trust"
     """"ignore": offsets in times are dropped and the profile's zone decides, for a sender that writes +0000 and means
     local time."""
     visit_numbers: str = "unique"
     """"unique": one PV1-19 is one visit. "reused", "account": it may name several, which are cut by occurrence."""
     aa_only: bool = False
-    """Answer AA, AE and AR even where MSH-15 asks for CA, CE and CR."""
+    """Answer AA, AE and AR even if MSH-15 requests CA, CE and CR."""
     answer_never: bool = True
-    """Answer even where MSH-15 and MSH-16 say NE: many who write that wait for an answer all the same."""
+    """Answer even if MSH-15 and MSH-16 are NE: many senders write that and wait for an answer."""
     ends_alone: bool = True
     """Whether FS without CR ends a message, when the next one or a pause follows."""
     trusts: tuple[Trust, ...] = ()
@@ -124,7 +124,7 @@ class Profiles:
     """The sender profiles of one deployment, and the choice among them."""
 
     def __init__(self, profiles: Iterable[SenderProfile] = (), refuse_unknown: bool = False) -> None:
-        """A profile named "default" stands for unknown senders; it is added when there is none."""
+        """The profile "default" is for unknown senders; it is added if missing."""
         self._named = {profile.name: profile for profile in profiles}
         self._named.setdefault(DEFAULT, SenderProfile(DEFAULT))
         self.refuse_unknown = refuse_unknown
@@ -134,16 +134,16 @@ class Profiles:
         return iter(self._named.values())
 
     def named(self, name: str) -> SenderProfile:
-        """The profile called `name`; the default one when there is none (a profile may have been taken away)."""
+        """The profile called `name`; the default one if it does not exist (it may have been removed)."""
         return self._named.get(name) or self._named[DEFAULT]
 
     def choose(self, msh3: str, msh4: str, peer: str | None = None) -> SenderProfile:
         """The profile of a message from MSH-3.1 `msh3`, MSH-4.1 `msh4`, sent by `peer`.
 
-        `peer` is the name in the client's certificate, else its address; None where there is no connection (files).
-        A profile that lists certificates or addresses is for those peers only, and wins for them whatever MSH says.
-        Otherwise the most specific patterns win, then the name that sorts first. Raises Refusal `unknown-sender` when
-        nothing fits and `refuse_unknown` is set.
+        `peer` is the name in the client's certificate, else its address; None where there is no connection (files). A
+        profile that lists certificates or addresses is for those peers only, and has priority for them whatever the
+        MSH. Otherwise the most specific patterns win, then the name that sorts first. Raises Refusal `unknown-sender`
+        when nothing fits and `refuse_unknown` is set.
         """
         key = (msh3, msh4, peer)
         try:

@@ -1,9 +1,11 @@
-"""What a message says about a visit: PV1, DG1, the facility, the homelessness flag, and the keys that name it."""
+"""The visit of a message: PV1, DG1, facility, homelessness flag, keys of visit and account.
+
+Rules: docs/semantics.md#which-visit, #classes.
+"""
 
 from __future__ import annotations
 
-from typing import Final
-
+from domain.facilities import CUSTODIAL, NURSING
 from domain.identity import patient_key
 from domain.patient.events import DELETED, VisitStatement, When
 from parsers.hl7.encoding import Message
@@ -11,9 +13,6 @@ from parsers.hl7.pid import authority_in
 from parsers.hl7.places import facility_of, value_at
 from parsers.hl7.profiles import SenderProfile
 from parsers.hl7.timestamps import moment, without_offset
-
-_CUSTODY: Final = frozenset({"jail", "prison", "youth-facility"})
-_NURSING: Final = frozenset({"snf", "icf"})
 
 
 def visit_key(message: Message, value: str, profile: SenderProfile, authority: str) -> str | None:
@@ -39,8 +38,8 @@ def visit_in(
 ) -> VisitStatement | None:
     """The statement of a message's first PV1; None when it has no PV1.
 
-    `patient` is the patient's key and `authority` who assigned that number: a visit number that names no authority is
-    of the same (docs/semantics.md#which-visit). `offset` is MSH-7's.
+    `patient` is the patient key and `authority` its authority, which is also that of a visit number without one.
+    `offset` is the one of MSH-7 in ms, or None.
     """
     pv1 = message.first("PV1")
     if pv1 is None:
@@ -87,12 +86,12 @@ def _time_in(sent: str, profile: SenderProfile, offset: int | None, source: str)
 
 
 def _code(sent: str, dialect: dict[str, str]) -> str | None:
-    """A code in the profile's common dialect, the code as sent when that does not know it, None for an empty one."""
+    """A code in the profile's dialect; a code outside it as sent; None for an empty one."""
     return dialect.get(sent) or dialect.get(sent.upper()) or sent or None
 
 
 def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type: str) -> str | None:
-    """The patient class, never from the trigger. Where the facility is a nursing facility or a jail, that decides."""
+    """The patient class from PV1-2 and the facility type; the trigger is not used (docs/semantics.md#classes)."""
     if not sent or sent == DELETED:
         known = profile.class_empty
     else:
@@ -100,15 +99,15 @@ def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type
     place = profile.observation_place
     if place is not None and (code := value_at(message, place)) and code.upper() in profile.observation_codes:
         known = "observation"
-    if known and facility_type in _CUSTODY:
+    if known and facility_type in CUSTODIAL:
         return "custody"
-    if known == "inpatient" and facility_type in _NURSING:
+    if known == "inpatient" and facility_type in NURSING:
         return "snf"
     return known or None
 
 
 def _diagnoses(message: Message) -> tuple[str, ...] | None:
-    """All DG1-3 codes of a message, in order, each once; a segment that deletes (DG1-21 is D) does not count."""
+    """All DG1-3 codes of a message, in order, each once; segments with DG1-21 D (delete) are left out."""
     lines = message.all("DG1")
     if not lines:
         return None
@@ -121,7 +120,7 @@ def _diagnoses(message: Message) -> tuple[str, ...] | None:
 
 
 def _homeless(message: Message, profile: SenderProfile, address: str) -> bool | None:
-    """The registration's homelessness flag where the profile says it is, else a hint in the address (PID-11)."""
+    """The homelessness flag at the profile's place, else True for a hint in the address (PID-11), else None."""
     if profile.homeless_place is not None:
         flag = value_at(message, profile.homeless_place).upper()
         if flag in profile.homeless_yes:
@@ -148,5 +147,5 @@ def _prior_visit(message: Message, profile: SenderProfile, authority: str) -> st
 
 
 def departure_of(visit: VisitStatement | None, occurred: When | None) -> When | None:
-    """When the patient left, of a message that says so: PV1-45, else EVN-6."""
+    """The departure time of an A03: PV1-45, else EVN-6."""
     return visit.departed if visit is not None and isinstance(visit.departed, When) else occurred

@@ -1,24 +1,24 @@
-"""Why a message is refused: the closed set of codes that parsers give a `Refusal`."""
+"""Refusal codes of the HL7 parsers, a closed set (docs/refusals.md)."""
 
 from __future__ import annotations
 
 from typing import Final
 
 EMPTY: Final = "empty"
-"""Nothing was there: no byte that is not blank."""
+"""No byte but blanks."""
 NOT_HL7: Final = "not-hl7"
 """No MSH segment, or one whose delimiters cannot be used."""
 NOT_ADT: Final = "not-adt"
-"""MSH-9.1 names another message than ADT."""
+"""MSH-9.1 is another message type than ADT."""
 NO_TRIGGER: Final = "no-trigger"
 """MSH-9.2 is missing or is no trigger event."""
 NO_PATIENT: Final = "no-patient"
-"""The trigger speaks of a patient, and there is no PID or no patient number in it."""
+"""The trigger requires a patient, and the message has no PID or no patient number."""
 NO_TIME: Final = "no-time"
-"""Neither EVN-2 nor MSH-7 nor EVN-6 holds a time that can be read: the message cannot be put in order."""
+"""None of EVN-2, MSH-7 and EVN-6 is a valid time: the message cannot be ordered."""
 NOT_ACK: Final = "not-ack"
-"""An answer without an MSA segment (clients only)."""
+"""An acknowledgment without an MSA segment (clients only)."""
 UNKNOWN_SENDER: Final = "unknown-sender"
-"""No sender profile fits and the setting `refuse_unknown` is on."""
+"""No sender profile matches and the setting `refuse_unknown` is on."""
 
 REFUSALS: Final = frozenset({EMPTY, NOT_HL7, NOT_ADT, NO_TRIGGER, NO_PATIENT, NO_TIME, NOT_ACK, UNKNOWN_SENDER})

@@ -1,15 +1,15 @@
-"""HL7 times (DTM, TS): `YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]`, and what feeds write instead.
+"""HL7 times (DTM, TS): `YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]`, and other forms in use.
 
-Results are milliseconds since 1970-01-01 UTC. Which offset counts, in this order: the value's own; the one of MSH-7
-(the default for the whole message, HL7 field MSH-7), passed as `offset`; the sender's zone.
+Results are milliseconds since 1970-01-01 UTC (docs/semantics.md#times). The zone is the value's own offset, else the
+one of MSH-7 (the default of the message), passed as `offset`, else the sender's zone.
 
-Two rules for a sender's clock that is put forward and back:
-- a time of the repeated hour in November is its first reading, daylight time (01:30 in Los Angeles is 08:30 UTC);
-- a time of the hour that March leaves out moves on by that hour (02:30 is read as 03:30 daylight time, 10:30 UTC).
+Time changes:
+- a time in the repeated hour of November is the first of the two, daylight time (01:30 in Los Angeles is 08:30 UTC);
+- a time in the hour that March leaves out is an hour later (02:30 is read as 03:30 daylight time, 10:30 UTC).
 
-A value with a date only stands for that whole day. A year or a month alone places nothing on a day: such a value only
-orders messages (`instant`), `moment` does not give it. An hour of 24 is midnight at the end of the day, a second of 60
-the start of the next minute. A value with anything else behind its time is read up to there if a blank comes first.
+A date without a time covers the whole day. A year or a month alone is no point in time: `instant` reads it, to order
+messages, and `moment` does not. Hour 24 is midnight at the end of the day, second 60 the start of the next minute.
+Content behind a time is ignored after a blank.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OFFSET_AT_END: Final = re.compile(r"(?<=\d)(?:[+-]\d{2}:?(?:\d{2})?|Z)\s*\Z")
 _TAIL: Final = re.compile(
     r"(?:[.,]([0-9]*)|([0-9]{1,6}))?\s*(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?(?:\s.*)?", re.ASCII | re.DOTALL
 )
-"""What follows the digits: a fraction (some write it without its dot), an offset, and after a blank anything."""
+"""The part after the digits: a fraction (also without its dot), an offset, and any content after a blank."""
 _ISO: Final = re.compile(
     r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?)?(.*)", re.ASCII | re.DOTALL
 )
@@ -42,8 +42,8 @@ _ISO: Final = re.compile(
 def _hour(text: str, zone: tzinfo) -> int | None:
     """The first instant of YYYY, YYYYMM, YYYYMMDD or YYYYMMDDHH in `zone`; None when there is no such time.
 
-    Nor when the year is not one to believe (0001, 9999: placeholders for "none", see `domain.times.LAST_YEAR`).
-    Offsets are taken to be constant within an hour of the sender's clock, as in every zone of the United States.
+    None too for a year outside `domain.times.FIRST_YEAR` to `LAST_YEAR` (0001 and 9999 are placeholders). Offsets are
+    assumed constant within an hour of the sender's clock, as in every zone of the United States.
     """
     if len(text) not in (4, 6, 8, 10) or not text.isascii() or not text.isdigit():
         return None
@@ -74,7 +74,7 @@ def _offset(text: str) -> int | None:
 
 @lru_cache(maxsize=16_384)
 def _tail(text: str) -> tuple[int, int | None] | None:
-    """What follows a time's digits: the fraction (ms) and the offset (ms or None); None when it is neither."""
+    """(fraction in ms, offset in ms or None) of the part after the digits; None for other content."""
     found = _TAIL.fullmatch(text)
     if found is None:
         return None
@@ -88,9 +88,9 @@ def _tail(text: str) -> tuple[int, int | None] | None:
 
 
 def instant(text: str, zone: tzinfo, offset: int | None = None) -> int | None:
-    """The instant (ms UTC) that an HL7 time names, however coarse, or None when it cannot be read.
+    """The instant (ms UTC) of an HL7 time of any precision; None for an unreadable one.
 
-    `zone` is the sender's; `offset` (ms, from MSH-7) takes its place where given.
+    `zone` is the sender's; `offset` (ms, of MSH-7) replaces it if given.
     """
     hour = _hour(text[:10], zone if offset is None else UTC)
     if hour is not None:
@@ -102,7 +102,7 @@ def instant(text: str, zone: tzinfo, offset: int | None = None) -> int | None:
 
 
 def moment(text: str, zone: tzinfo, offset: int | None, source: str) -> When | None:
-    """An HL7 time as a fact of the field `source`; None when it is empty, unreadable, or coarser than a day."""
+    """An HL7 time of the field `source`; None for an empty or unreadable one and for a year or month alone."""
     hour = _hour(text[:10], zone if offset is None else UTC)
     if hour is not None:
         rest = _REST.get(text[10:])
@@ -119,7 +119,7 @@ def without_offset(text: str) -> str:
 
 
 def built(text: str, zone: tzinfo) -> tuple[int | None, int | None]:
-    """MSH-7: its instant (ms UTC; None when it cannot be read) and the offset (ms) that it carries, if any."""
+    """MSH-7: (instant in ms UTC or None for an unreadable one, its own offset in ms or None)."""
     hour = _hour(text[:10], zone)
     if hour is not None:
         rest = _REST.get(text[10:])
@@ -130,7 +130,7 @@ def built(text: str, zone: tzinfo) -> tuple[int | None, int | None]:
 
 
 def _read(text: str, zone: tzinfo, offset: int | None) -> tuple[int, int, int | None] | None:
-    """Any form: the instant (ms UTC), how many digits of date and time it had, the offset it carried."""
+    """(instant in ms UTC, number of digits of date and time, own offset in ms or None) of any form."""
     text = text.strip()
     size = 14
     if len(text) <= 14 or text[10:14] not in _REST or (tail := _tail(text[14:])) is None:
@@ -153,7 +153,7 @@ def _read(text: str, zone: tzinfo, offset: int | None) -> tuple[int, int, int | 
 
 @lru_cache(maxsize=65_536)
 def birth_date(text: str) -> str | None:
-    """The day at the head of a PID-7 value as YYYY-MM-DD, or None when it names no day (a year or month alone)."""
+    """The date at the beginning of a PID-7 value as YYYY-MM-DD; None without one (a year or month alone)."""
     spelled = _ISO.match(text)
     digits = "".join(spelled.groups()[:3]) if spelled else text[:8]
     if len(digits) < 8 or not digits.isdigit() or not digits.isascii():

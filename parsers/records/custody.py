@@ -1,7 +1,8 @@
-"""Custody records (bookings, releases, transfers) of jails, prisons and youth facilities: rows of files and JSON.
+"""`custody.raw.v1`: bookings, releases and transfers of jails, prisons and youth facilities, as JSON and file rows.
 
-California's plans get them in member information files, ADT does not carry them (a discharge to code 21 goes the other
-way). A record is corrected by sending it again under its `record_id`, and taken back with kind `deleted`.
+Plans in California get them in member information files; ADT has none (discharge status 21 is a transfer into custody).
+A record is corrected by a new one with its `record_id`, and deleted by one of kind `deleted`
+(docs/records.md#custodyrawv1).
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _TIME_OF: Final = {"booked": "occurred", "released": "occurred", "transferred": 
 
 
 class CustodyRecord(msgspec.Struct, frozen=True, gc=False):
-    """One record of `custody.raw.v1`, read. Times are ms UTC; `identifiers` are patient keys, `authority|number`."""
+    """One record of `custody.raw.v1`. Times are ms UTC; `identifiers` are patient keys, `authority|number`."""
 
     record_id: str
     kind: str
-    """booked, scheduled, released, transferred, or deleted (the record is taken back)."""
+    """booked, scheduled, released, transferred, or deleted."""
     occurred: int | None = None
     scheduled: int | None = None
     facility: str = ""
@@ -67,7 +68,7 @@ def encode_custody(record: CustodyRecord) -> bytes:
 
 
 def read_custody(value: bytes) -> CustodyRecord:
-    """A custody record from its JSON. Raises Refusal `bad-custody`; its place is the first field that is wrong."""
+    """A custody record from its JSON. Raises Refusal `bad-custody`; its place is the first invalid field."""
     values = json_object(value)
     if values is None:
         raise Refusal("bad-custody", "", NOT_AN_OBJECT)
@@ -79,9 +80,9 @@ def read_custody(value: bytes) -> CustodyRecord:
 
 
 def load_custody(data: bytes, mapping: Mapping[str, str] | None = None, source: str = "file") -> Loaded[CustodyRecord]:
-    """The records of a custody file, and all that is wrong with it (see `parsers.rows.rows_of` for the forms).
+    """The records of a custody file, and its faults (`parsers.records.files.rows_of` describes the formats).
 
-    `source` names where a record comes from that does not say so itself.
+    `source` is the source of records without one.
     """
     rows, faults, ignored = rows_of(data, FIELDS, mapping)
     records: list[CustodyRecord] = []
@@ -102,7 +103,7 @@ def _record(row: Row, source: str = "") -> CustodyRecord | None:
     cin = row.cin("cin")
     identifiers = tuple(patient_key(each.authority, each.number) for each in row.identifiers("identifiers"))
     if not identifiers and not row.text("cin") and not row.items("identifiers"):
-        row.fault("identifiers", "missing, and no cin either: the record names nobody")
+        row.fault("identifiers", "missing, and no cin either")
     occurred, scheduled = row.instant("occurred"), row.instant("scheduled")
     wanted = _TIME_OF.get(kind)
     if wanted and not row.text(wanted):
@@ -119,13 +120,13 @@ def _record(row: Row, source: str = "") -> CustodyRecord | None:
         source=row.text("source") or source,
     )
     if kind == "deleted" and not record.record_id:
-        row.fault("record_id", "missing (a record is taken back by its own)")
+        row.fault("record_id", "missing (required to delete a record)")
     if row.faults:
         return None
     return record if record.record_id else msgspec.structs.replace(record, record_id=_own_id(record))
 
 
 def _own_id(record: CustodyRecord) -> str:
-    """An ID for a record that came without one: the same content has the same, so that a repeat changes nothing."""
+    """The ID of a record without one: a hash of its content, so that a repeat changes nothing."""
     content = (record.key, record.kind, record.facility, record.occurred, record.scheduled)
     return "r_" + sha256(repr(content).encode()).hexdigest()[:20]

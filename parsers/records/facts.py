@@ -1,4 +1,5 @@
-"""Values of `identity.facts.v1`: what the row of one source patient knows by itself, as JSON (docs/records.md)."""
+"""Values of `identity.facts.v1`: edges and evidence of the row of one source patient, as JSON
+(docs/semantics.md#ownership)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rows of a file that people make (CSV, or JSON lines), checked field by field; every fault is kept with its line.
+"""Rows of files (CSV or JSON lines) with a check of each field; all faults are collected with their lines.
 
-Faults name fields and say what is wrong, never what was there: they are printed and logged.
+A fault has the field and the reason and never the value, since faults are printed and logged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOCAL_FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """What is wrong with one line (from 1) of a file; `field` is "" when it is the whole line."""
+    """A fault of one line (from 1) of a file; `field` is "" for the whole line."""
 
     line: int
     field: str
@@ -41,18 +41,18 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, Generic[T], frozen=True):
-    """What a file holds. Nothing of it may be used unless `faults` is empty: none is half-loaded."""
+    """The content of a file. Its documents are valid only if `faults` is empty: no file is loaded in part."""
 
     documents: tuple[T, ...]
     faults: tuple[Fault, ...]
     ignored: tuple[str, ...] = ()
-    """Columns or keys that mean nothing to us, each once."""
+    """Unknown columns or keys, each once."""
 
 
 class Row:
-    """One row under examination. Each method reads one field; what cannot be read becomes a fault and None (or empty).
+    """One row. Each method reads one field; an invalid value adds a fault and gives None (or empty).
 
-    A field may be text (CSV, where lists are separated by `;`) or what JSON makes of it.
+    A value is a text (CSV, lists separated by `;`) or any JSON value.
     """
 
     def __init__(self, line: int, values: Mapping[str, Any]) -> None:
@@ -61,11 +61,11 @@ class Row:
         self.faults: list[Fault] = []
 
     def fault(self, field: str, reason: str) -> None:
-        """Notes that `field` is wrong."""
+        """Add a fault of `field`."""
         self.faults.append(Fault(self.line, field, reason))
 
     def text(self, field: str) -> str:
-        """A text, trimmed; "" when there is none."""
+        """A text, trimmed; "" without one."""
         value = self.values.get(field)
         if value is None:
             return ""
@@ -74,12 +74,12 @@ class Row:
             return ""
         value = value.strip()
         if not value.isprintable():
-            self.fault(field, "holds control characters")
+            self.fault(field, "contains control characters")
             return ""
         return value
 
     def word(self, field: str, among: frozenset[str]) -> str:
-        """One of a closed set, in lower case; "" when there is none."""
+        """One of a closed set, in lower case; "" without one."""
         value = self.text(field).lower()
         if value and value not in among:
             self.fault(field, f"not one of {', '.join(sorted(among))}")
@@ -87,7 +87,7 @@ class Row:
         return value
 
     def day(self, field: str) -> str | None:
-        """A day as YYYY-MM-DD; YYYYMMDD and MM/DD/YYYY are read too."""
+        """A day as YYYY-MM-DD; YYYYMMDD and MM/DD/YYYY are accepted."""
         return self._day(field, self.text(field))
 
     def span(self, start: str, end: str) -> tuple[str | None, str | None]:
@@ -193,7 +193,7 @@ class Row:
 
 
 def json_object(text: bytes | str) -> dict[str, Any] | None:
-    """The JSON object that `text` is; None when it is none, or one nested so deeply that nobody means it."""
+    """The JSON object in `text`; None for anything else, and for nesting beyond the recursion limit."""
     try:
         return _OBJECT.decode(text)
     except UNDECODABLE:
@@ -203,10 +203,10 @@ def json_object(text: bytes | str) -> dict[str, Any] | None:
 def rows_of(
     data: bytes, fields: frozenset[str], mapping: Mapping[str, str] | None = None
 ) -> tuple[list[Row], list[Fault], tuple[str, ...]]:
-    """The rows of a file, faults of lines that are none, and the columns that are not in `fields`.
+    """(rows of a file, faults of invalid lines, columns that are not in `fields`).
 
-    JSON lines when the first character is a brace, else CSV with a header. `mapping` says for a field of ours which
-    column of theirs holds it; a field that it leaves out is looked for under its own name.
+    JSON lines when the first character is a brace, else CSV with a header. `mapping`: field -> column of the
+    file; a field without an entry is the column of its own name.
     """
     try:
         text = data.decode("utf-8-sig")

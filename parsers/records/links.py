@@ -1,4 +1,5 @@
-"""`identity.links.v1`: statements to a source patient's row about whose it is, as JSON (docs/records.md).
+"""`identity.links.v1`: statements to a source patient's row about its member, as JSON
+(docs/records.md#identitylinksv1).
 
 Kinds: `merge` (the row was merged into `survivor`), `partner` (linked with `survivor`, or no longer), `move` (the visit
 or account `identifier` belongs to the patient in `claim`), `group` (a merge names the row as survivor), `owner` (the

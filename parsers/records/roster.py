@@ -21,7 +21,7 @@ FIELDS: Final = frozenset(
         *("aid_codes", "name", "sex", "zip", "phone", "programmes", "ecm", "delegate", *_OF_ECM),
     )
 )
-"""What a row may say. `ecm_*` are CSV's way of writing the object `ecm`."""
+"""The columns and keys that are read. `ecm_*` are the columns of CSV for the object `ecm`."""
 _LIKE_A_CIN: Final = re.compile(r"9[0-9]{7}[A-Za-z](?:[0-9]{5})?", re.ASCII)
 
 
@@ -33,7 +33,7 @@ class NumberDocument(msgspec.Struct, frozen=True):
 
 
 class ProgramDocument(msgspec.Struct, frozen=True):
-    """A programme the member is in; days, the last one included."""
+    """A program of the member; days, both included, null: open."""
 
     id: str
     start: str | None = msgspec.field(name="from", default=None)
@@ -42,7 +42,7 @@ class ProgramDocument(msgspec.Struct, frozen=True):
 
 
 class EcmDocument(msgspec.Struct, frozen=True):
-    """The member's ECM enrolment as the plan states it."""
+    """The member's ECM enrollment as the plan states it; days, both included."""
 
     status: str
     start: str | None = msgspec.field(name="from", default=None)
@@ -85,7 +85,7 @@ def encode_roster(document: RosterDocument) -> bytes:
 
 
 def read_roster(value: bytes) -> RosterDocument:
-    """A roster document from its JSON. Raises Refusal `bad-roster`; its place is the first field that is wrong."""
+    """A roster document from its JSON. Raises Refusal `bad-roster`; its place is the first invalid field."""
     values = json_object(value)
     if values is None:
         raise Refusal("bad-roster", "", NOT_AN_OBJECT)
@@ -102,7 +102,7 @@ def read_facts(value: bytes) -> RosterFacts:
 
 
 def facts_of(document: RosterDocument) -> RosterFacts:
-    """What the member stage needs of a document."""
+    """The facts of a document that the member stage uses."""
     ecm = document.ecm
     return RosterFacts(
         birth_date=document.birth_date,
@@ -118,9 +118,10 @@ def facts_of(document: RosterDocument) -> RosterFacts:
 
 
 def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded[RosterDocument]:
-    """The members of a roster file, and all that is wrong with it (see `parsers.rows.rows_of` for the forms).
+    """The members of a roster file, and all that is wrong with it (`parsers.records.files.rows_of` describes the
+    formats).
 
-    A member, or a hospital's number, that stands on two lines is a fault of the later line: no guess is made.
+    A member ID or a hospital's number on two lines is a fault of the later line.
     """
     rows, faults, ignored = rows_of(data, FIELDS, mapping)
     documents: list[RosterDocument] = []
@@ -142,7 +143,7 @@ def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded
 def _once(row: Row, field: str, value: str, seen: dict[str, int]) -> None:
     line = seen.setdefault(value, row.line)
     if line != row.line:
-        row.fault(field, f"stands on line {line} already")
+        row.fault(field, f"already on line {line}")
 
 
 def _document(row: Row) -> RosterDocument | None:
@@ -177,7 +178,7 @@ def _number(identifier: Identifier) -> NumberDocument:
 
 
 def _member(row: Row) -> tuple[str, str | None]:
-    """Member ID and CIN: each stands in for the other, and both together must say the same."""
+    """(member ID, CIN or None): each replaces the other where it is missing; both given must be equal."""
     given = row.text("member_id")
     cin = row.cin("cin")
     if _LIKE_A_CIN.fullmatch(given):

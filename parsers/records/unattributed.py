@@ -6,7 +6,7 @@ import msgspec
 
 
 class Unattributed(msgspec.Struct, frozen=True):
-    """A source patient that is nobody's yet, on `adt.unattributed.v1`: why and since when; no demographics."""
+    """A source patient without a member (docs/records.md#adtunattributedv1). `since` is ms UTC; no demographics."""
 
     patient: str
     identifiers: tuple[str, ...]

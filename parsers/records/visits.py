@@ -23,7 +23,7 @@ class Disposition(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageDocument(msgspec.Struct, frozen=True, gc=False):
-    """One message that a fact rests on; `at` is its place in the log, topic/partition/offset."""
+    """One source message of a fact; `at` is its coordinates, topic/partition/offset."""
 
     sender: str
     control_id: str
@@ -77,7 +77,7 @@ class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="cust
 
 
 class PersonDocument(msgspec.Struct, frozen=True, tag_field="record", tag="person"):
-    """What a source patient's row knows of the person, on `member.visits.v1`; `died` null: withdrawn."""
+    """The death of a source patient on `member.visits.v1`; `died` null: withdrawn."""
 
     patient: str
     member_id: str
@@ -169,7 +169,7 @@ def encode_snapshot(snapshot: Snapshot, member: str) -> bytes:
 
 
 def decode_snapshot(value: bytes) -> tuple[str, Snapshot]:
-    """(member, snapshot) of one record's value. Raises Refusal("bad-snapshot") when it is neither kind."""
+    """(member, snapshot) of one record's value. Raises Refusal("bad-snapshot") for any other value."""
     try:
         document = _DECODER.decode(value)
         return document.member_id, _snapshot(document)

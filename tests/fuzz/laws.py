@@ -153,7 +153,7 @@ def stream(data: bytes) -> None:
     while begin < len(data):
         end = begin + 1 + int(chance.expovariate(chance.choice((1.0, 0.1, 0.01))))
         found += cut.feed(data[begin:end])
-        assert len(cut._held) <= limit + end - begin + 1, "more is held than the limit and a piece"
+        assert len(cut._buffer) <= limit + end - begin + 1, "more is held than the limit and a piece"
         begin = end
     assert found == expected, "frames depend on how the stream is cut"
     assert (cut.junk_bytes, cut.mid_frame) == (whole.junk_bytes, whole.mid_frame)

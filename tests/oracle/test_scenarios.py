@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.stories import Story, load_story
-from tests.support.replaying import LIVE, Played, play_story
+from tests.support.replaying import LIVE, Played, play_scenario
+from tests.support.scenarios import Scenario, load_scenario
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 POPULATIONS = ("2a", "2c", "4a", "4y")
@@ -15,8 +15,8 @@ POPULATIONS = ("2a", "2c", "4a", "4y")
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_a_story_ends_as_it_says(path: Path) -> None:
-    story = load_story(path)
-    played = play_story(story)
+    story = load_scenario(path)
+    played = play_scenario(story)
     check_candidates(story, played)
     assert played.live_watches() == {(story.member(line.who), line.population) for line in story.expect.watch}
     for line in story.expect.counts:
@@ -30,7 +30,7 @@ def test_a_story_ends_as_it_says(path: Path) -> None:
     assert bool(alerted) == bool(story.expect.alerts)
 
 
-def check_candidates(story: Story, played: Played) -> None:
+def check_candidates(story: Scenario, played: Played) -> None:
     ours = [each for each in played.candidates.values() if each["population"] in POPULATIONS]
     live = {(each["member_id"], each["population"]): each for each in ours if each["status"] in LIVE}
     expected = {(story.member(line.who), line.population): line for line in story.expect.live}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from simulator.people import Person, Programme
+from simulator.people import Person, Program
 from simulator.tallies import Tally, counts, tally
 from simulator.truth import candidates_of, watched
 from simulator.world import ZONE, Custody, Visit, months_back
@@ -185,7 +185,7 @@ def test_hospital_and_nursing_facility_stays_are_added() -> None:
         person(plan=""),
         person(enrolled_to="2026-05-09"),
         person(enrolled_from="2026-05-11"),
-        person(programmes=(Programme("pace", "2025-01-01", None, True),)),
+        person(programmes=(Program("pace", "2025-01-01", None, True),)),
         person(ecm=("enrolled", "2025-01-01", None)),
         person(birth=date(2005, 7, 1).toordinal()),
     ],
@@ -198,9 +198,9 @@ def test_who_may_not_be_an_adult_candidate(who: Person) -> None:
     "who",
     [
         person(enrolled_to="2026-05-10"),
-        person(programmes=(Programme("pace", "2025-01-01", "2026-06-29", True),)),
-        person(programmes=(Programme("pace", "2025-01-01", None, False),)),
-        person(programmes=(Programme("ihss", "2025-01-01", None, True),)),
+        person(programmes=(Program("pace", "2025-01-01", "2026-06-29", True),)),
+        person(programmes=(Program("pace", "2025-01-01", None, False),)),
+        person(programmes=(Program("ihss", "2025-01-01", None, True),)),
         person(ecm=("enrolled", "2025-01-01", "2026-06-29")),
         person(birth=date(2005, 6, 30).toordinal()),
     ],

@@ -309,6 +309,6 @@ def test_validate_and_export_need_no_cluster() -> None:
     runner = CliRunner()
     assert "18 topics" in runner.invoke(topics_app, ["validate"]).stdout
     assert json.loads(runner.invoke(topics_app, ["validate", "--json"]).stdout)["environments"] == ["dev", "prod"]
-    assert runner.invoke(topics_app, ["export"]).stdout.count("kind: KafkaTopic") == 17
-    assert runner.invoke(topics_app, ["export", "--to", "kafka-topics"]).stdout.count("--create") == 17
-    assert len(json.loads(runner.invoke(topics_app, ["export", "--json", "--env", "prod"]).stdout)) == 17
+    assert runner.invoke(topics_app, ["export"]).stdout.count("kind: KafkaTopic") == 18
+    assert runner.invoke(topics_app, ["export", "--to", "kafka-topics"]).stdout.count("--create") == 18
+    assert len(json.loads(runner.invoke(topics_app, ["export", "--json", "--env", "prod"]).stdout)) == 18

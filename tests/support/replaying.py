@@ -21,7 +21,7 @@ from parsers.records.documents import LIVE_STATUSES
 from parsers.records.roster import encode_roster, load_roster
 from simulator.county import County
 from simulator.places import SENDERS
-from simulator.stories import Story
+from tests.support.scenarios import Scenario
 
 PROFILES = load_senders(SENDERS)
 RULES = load_rules(Path(__file__).parents[2] / "rules")
@@ -100,6 +100,6 @@ def play_county(county: County) -> Played:
     return Played([*heard, *sorted(dated, key=lambda each: each[0])], end)
 
 
-def play_story(story: Story) -> Played:
+def play_scenario(story: Scenario) -> Played:
     """A story, as it is told."""
     return Played([(line.received, line.kind, line.document) for line in story.timeline()], story.end)

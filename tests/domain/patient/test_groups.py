@@ -25,7 +25,7 @@ def resolved(facts: list[PatientFacts]) -> dict[str, Resolution]:
     groups = Groups()
     for each in facts:
         groups.update(each)
-    groups.settle()
+    groups.resolve_changed()
     return {each.patient: found for each in facts if (found := groups.resolution(each.patient)) is not None}
 
 
@@ -69,9 +69,9 @@ def test_merge_then_unmerge_equals_never_merged() -> None:
     groups = Groups()
     groups.update(alone("A|1", "M1", 1))
     groups.update(merged("A|2", "A|1", 5, "M2", 9))
-    groups.settle()
+    groups.resolve_changed()
     groups.update(alone("A|2", "M2", 9))
-    groups.settle()
+    groups.resolve_changed()
     assert groups.resolution("A|2") == Resolution("M2", CIN, "A|2", "A|2")
     assert groups.resolution("A|1") == Resolution("M1", CIN, "A|1", "A|1")
 
@@ -114,14 +114,14 @@ def test_any_order_of_rows_and_any_batches_give_the_same_resolutions(
     fresh = Groups()
     for facts in shuffled:
         fresh.update(facts)
-    fresh.settle()
+    fresh.resolve_changed()
     grown = Groups()
     sent: dict[str, Resolution] = {}
     for facts in history:
         grown.update(facts)
         if stepwise or chance.random() < 0.5:
-            sent |= dict(grown.settle())
-    sent |= dict(grown.settle())
+            sent |= dict(grown.resolve_changed())
+    sent |= dict(grown.resolve_changed())
     for patient in last:
         assert grown.resolution(patient) == fresh.resolution(patient)
         assert sent[patient] == fresh.resolution(patient)
@@ -136,7 +136,7 @@ def count_of(facts: list[PatientFacts]) -> int:
     sent = 0
     for each in facts:
         groups.update(each)
-        sent += len(groups.settle())
+        sent += len(groups.resolve_changed())
     return sent
 
 
@@ -164,4 +164,19 @@ def test_a_chain_of_a_thousand_taken_as_one_batch_costs_one_resolution_a_patient
     for i in range(1_000, 0, -1):
         groups.update(merged(f"A|{i}", f"A|{i - 1}", i))
     groups.update(alone("A|0", "M", 1))
-    assert len(groups.settle()) == 1_001
+    assert len(groups.resolve_changed()) == 1_001
+
+
+def test_equal_evidence_of_two_retired_patients_is_decided_by_the_patient_key_in_any_order() -> None:
+    root = PatientFacts("A|0")
+    retired = [
+        PatientFacts(name, parent=Claim("A|0", 1), evidence=Evidence(Claim("M2", 1), "cin")) for name in ("A|1", "A|2")
+    ]
+    for order in (retired, retired[::-1]):
+        groups = Groups()
+        for facts in (root, *order):
+            groups.update(facts)
+            groups.resolve_changed()
+        found = groups.resolution("A|0")
+        assert found is not None
+        assert (found.member, found.via) == ("M2", "A|2")

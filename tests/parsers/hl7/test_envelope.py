@@ -17,7 +17,6 @@ def test_every_field_that_a_door_needs() -> None:
             msh={3: "A\\T\\B^1.2^ISO", 4: " GEN ^x", 9: "adt^a01^ADT_A01", 11: "P^T", 12: "2.5^USA", 15: "AL", 16: "ne"}
         )
     )
-    assert envelope.separators == "|^~\\&"
     assert (envelope.sending_app, envelope.sending_facility) == ("A&B", "GEN")
     assert (envelope.message_type, envelope.trigger) == ("ADT", "A01")
     assert (envelope.control_id, envelope.processing_id, envelope.version) == ("C1", "P", "2.5")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from domain.errors import Refusal
-from parsers.records.roster import encode_roster, facts_of, load_roster, read_roster
+from parsers.records.roster import encode_roster, load_roster, read_facts, read_roster
 
 HEADER = "member_id,birth_date,plan,identifiers,programmes,ecm_status,ecm_from,aid_codes,name\n"
 
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back_the_same() -> None:
     row = "91234567A,1980-01-01,lacare,GENHOSP|100,pace:2025-01-01:,enrolled,2025-06-01,M1,Doe\n"
     (member,) = load_roster((HEADER + row).encode()).documents
     assert read_roster(encode_roster(member)) == member
-    facts = facts_of(member)
+    facts = read_facts(encode_roster(member))
     assert (facts.birth_date, facts.plan, facts.aid_codes) == ("1980-01-01", "lacare", ("M1",))
     assert facts.programmes[0].start == "2025-01-01"
     assert facts.ecm is not None

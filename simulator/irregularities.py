@@ -1,7 +1,7 @@
-"""What goes wrong at the registration desk: visits that never were, wrong numbers, wrong classes, second thoughts.
+"""Irregularities of registration: canceled visits, wrong patient numbers, wrong classes, corrections.
 
-Each visit may get one `course`, which `simulator.courses` turns into messages. The facts of the visit stay those that
-stand in the end, so a course changes what is said on the way and never the truth, except for `cancelled`.
+Each visit may get one `course`, which `simulator.registration` turns into messages. The facts of a visit are the final
+ones: a course changes the messages before the last and not the true result, except for `cancelled`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from simulator.people import Person
 from simulator.places import DIALECTS
 from simulator.world import DAY, Merger, Visit
 
-LATE_WORDS: Final = 5 * DAY
-"""Corrections come at most this long after a departure; a visit that ended later than that before the end gets none."""
+LATEST_CORRECTION: Final = 5 * DAY
+"""The longest time from a departure to its correction; a visit that ended later has none."""
 _AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected"})
 
 
-def trouble(person: Person, visits: list[Visit], cutoff: int, rng: Random) -> tuple[list[Visit], list[Merger]]:
-    """The same visits with their courses and numbers, and the mergers that put the numbers right again."""
+def add_irregularities(
+    person: Person, visits: list[Visit], cutoff: int, rng: Random
+) -> tuple[list[Visit], list[Merger]]:
+    """(the visits with courses and patient numbers, the merges that correct the numbers)."""
     visits = [_course(visit, cutoff, rng) for visit in visits]
     return _wrong_numbers(person, visits, cutoff, rng)
 
@@ -37,17 +39,17 @@ def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
         )
     if rng.random() > 0.3:
         return visit
-    settled = visit.departed is not None and visit.departed + LATE_WORDS < cutoff
-    course = rng.choice([name for name in possible(visit) if settled or name not in _AFTER_DEPARTURE] or [""])
+    corrigible = visit.departed is not None and visit.departed + LATEST_CORRECTION < cutoff
+    course = rng.choice([name for name in possible(visit) if corrigible or name not in _AFTER_DEPARTURE] or [""])
     return msgspec.structs.replace(visit, course=course)
 
 
 def possible(visit: Visit) -> list[str]:
-    """The courses that the messages of this visit can take without leaving its facts in doubt."""
+    """The courses that leave the final facts of this visit unambiguous."""
     dialect, names = DIALECTS[visit.sender], []
     simple = not visit.from_emergency and visit.kind in ("emergency", "inpatient", "outpatient")
     if simple and visit.admission_type not in ("3", "4"):
-        # An elective stay that began with class E cannot be told from one that came through the ED.
+        # An elective stay that began with class E is indistinguishable from one through the ED.
         names.append("misclassed")
     if visit.departed is not None:
         names += ["recoded", "disposition corrected", "reopened"]
@@ -63,7 +65,7 @@ def possible(visit: Visit) -> list[str]:
 
 
 def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random) -> tuple[list[Visit], list[Merger]]:
-    """Gives some visits at one hospital a second number; it is merged before, between or after them."""
+    """Give some visits at one hospital a second patient number, merged before, between or after them."""
     senders = sorted({visit.sender for visit in visits})
     if not senders or rng.random() > 0.18:
         return visits, []
@@ -75,10 +77,10 @@ def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random
         for visit in visits
     ]
     touched = [visit.arrived for visit in renamed if visit.number == wrong]
-    told = DIALECTS[sender].cin != "insurance" or any(
+    has_cin = DIALECTS[sender].cin != "insurance" or any(
         visit.sender == sender and visit.number != wrong for visit in renamed
     )
-    if not touched or not told:  # an A40 has no IN1: the CIN would never have been said
+    if not touched or not has_cin:  # an A40 has no IN1: no message would have the CIN
         return visits, []
     moment = rng.randint(min(touched) - 20 * DAY, cutoff)
     return renamed, [Merger(person.index, sender, person.number(sender), wrong, moment)]

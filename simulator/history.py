@@ -1,7 +1,7 @@
-"""One person's life: episodes of care placed along the days, at distances for which the counting rules are plain.
+"""The visits of one person: episodes of care at distances for which the counting rules are unambiguous.
 
-Where the programme's rules leave a distance open, nothing is generated at it: unrelated episodes lie at least three
-days apart, and what is related says so (an admission out of the emergency department, a transfer, a planned return).
+Distances that the rules leave open are not generated: unrelated episodes are at least three days apart, and related
+ones are marked (an admission from the emergency department, a transfer, a planned return).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simulator.world import HOUR, MINUTE, OFFSETS, Visit, at, day_of, months_bac
 
 APART: Final = 3
 PLANNED_WITHIN: Final = 31
-"""How long after a discharge with a planned return nothing but that return happens."""
+"""Days after a discharge with a planned return without other episodes."""
 _GAPS: Final = {
     "quiet": 500.0,
     "frequent": 52.0,
@@ -29,10 +29,10 @@ _GAPS: Final = {
 }
 """Days from one episode of care to the next, on average."""
 _STAYS: Final = {"quiet": 0.08, "frequent": 0.08, "complex": 0.72, "justice": 0.15, "elective": 0.5, "mother": 0.1}
-"""The share of a persona's episodes that are admissions."""
+"""Share of admissions among the episodes of a persona."""
 
 
-class Life:
+class History:
     """Collects the visits of one person between two days, in order of time."""
 
     def __init__(self, person: Person, first_day: int, cutoff: int, rng: Random) -> None:
@@ -91,7 +91,7 @@ class Life:
                 self._add(rng.choice(self.hospitals), "emergency", again, departed=again + 2 * HOUR, disposition="01")
 
     def _short(self, day: int) -> None:
-        """What does not count: observation, a clinic, a plan that nobody followed."""
+        """An episode that does not count: observation, clinic visit, plan."""
         rng = self.rng
         arrived, ward = at(day, rng.uniform(6, 20)), rng.choice(self.hospitals)
         what = rng.choice(("observed", "direct", "clinic", "plan"))
@@ -109,7 +109,7 @@ class Life:
         self._stay(at(day, self.rng.uniform(6, 10)), "3", days=self.rng.randint(1, 5), why=("Z471",))
 
     def _admission(self, day: int) -> None:
-        """An unplanned stay by one of the ways in, and what follows it."""
+        """An unplanned stay, by one of the routes of admission, and the episodes that follow."""
         rng = self.rng
         arrived, ward = at(day, rng.uniform(0.3, 22.5)), rng.choice(self.hospitals)
         days = rng.randint(1, 8)
@@ -130,7 +130,7 @@ class Life:
             self._afterwards(stay, stay.departed)
 
     def _afterwards(self, stay: Visit, departed: int) -> None:
-        """A transfer, a quick or planned return, or a nursing facility, as the discharge said."""
+        """A transfer, a quick or planned return, or a nursing-facility stay, by the disposition."""
         rng = self.rng
         if stay.disposition == "02":
             onward = departed + int(rng.uniform(1, 5) * HOUR)
@@ -151,7 +151,7 @@ class Life:
             self._add(place.sender, "snf", arrived, departed=left, disposition="01", source="4")
 
     def _edges(self) -> None:
-        """Attendances on the first day that a look-back still holds, and on the day before it."""
+        """Attendances on the first day of a look-back, and on the day before it."""
         rng = self.rng
         if self.person.persona not in ("frequent", "justice"):
             return
@@ -182,7 +182,7 @@ class Life:
         source: str = "1",
         plain: bool = False,
     ) -> Visit | None:
-        """A stay; `plain` ends at home and leads to nothing."""
+        """A stay; `plain`: it ends at home, without a follow-up."""
         rng = self.rng
         admitted = arrived + int(emergency_hours * HOUR)
         departed = at(day_of(admitted) + days, rng.uniform(8, 20))
@@ -215,7 +215,7 @@ class Life:
         why: tuple[str, ...] = (),
         source: str = "1",
     ) -> Visit | None:
-        """Adds a visit, cut to what has happened by the cutoff; None when nothing of it has."""
+        """Add a visit, cut at the cutoff; None for one that begins later."""
         arrived = _whole(arrived)
         if arrived > self.cutoff:
             return None
@@ -265,10 +265,10 @@ class Life:
 
 
 def _whole(instant: int) -> int:
-    """The instant to the second, and in no hour that the clocks show twice."""
+    """The instant to the second, moved out of the repeated hour of a time change."""
     return OFFSETS.unrepeated(instant - instant % 1000)
 
 
 def _as_written(visit: Visit) -> Visit:
-    """Nobody has coded a visit yet that has not ended: its working diagnoses stand."""
+    """A visit that has not ended is not coded: it has its working diagnoses."""
     return msgspec.structs.replace(visit, diagnoses=visit.working)

@@ -1,4 +1,4 @@
-"""The format of stories: a few people, what happens to them, line by line, and what must come of it (YAML).
+"""The format of scenario files (YAML): a few people, the events about them, step by step, and the expected result.
 
     title: Five emergency visits in six months
     end: 2026-06-30 12:00                 # "now"; times are California clock times
@@ -14,8 +14,8 @@
 
 A step has exactly one event: `ed`, `stay`, `snf`, `observation`, `plan` (a visit, by a name of its own); `cancel`,
 `correct`, `reopen` (of a visit named before); `merge` (a retired patient number); `released`, `booked` (a custody
-record); `roster` (what of a person's row is written anew). `heard` is when we hear of it; unless given, a minute
-after it is entered.
+record); `roster` (changed fields of a person's row). `heard` is the time of receipt; by default a minute after the
+entry.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class _Written(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class ProgrammeLine(_Written):
-    """A programme on the roster."""
+class ProgramLine(_Written):
+    """A program on the roster."""
 
     id: str
     start: date = Field(alias="from", default=date(2022, 1, 1))
@@ -69,7 +69,7 @@ class EcmLine(_Written):
 
 
 class PersonLine(_Written):
-    """Somebody in a story. `found_by`: what names the member in messages."""
+    """A person. `found_by`: messages have the CIN (cin), or the roster has the number (roster)."""
 
     born: date
     county: str = "Los Angeles"
@@ -77,19 +77,19 @@ class PersonLine(_Written):
     enrolled_from: date | None = date(2020, 1, 1)
     enrolled_to: date | None = None
     aid_codes: tuple[str, ...] = ()
-    programmes: tuple[ProgrammeLine, ...] = ()
+    programmes: tuple[ProgramLine, ...] = ()
     ecm: EcmLine | None = None
     found_by: Literal["cin", "roster"] = "cin"
     exchanged: bool = False
     """Whether the exchange repeats this person's visits."""
 
     def changed(self, changes: dict[str, Any]) -> PersonLine:
-        """The row with some of it written anew. Raises ValidationError."""
+        """The row with changed fields. Raises ValidationError."""
         return PersonLine.model_validate(self.model_dump(exclude=set(changes)) | changes)
 
 
 class Step(_Written):
-    """One line of a story; see the module."""
+    """One step; the module describes its fields."""
 
     day: date
     at: Clock = time(9, 0)
@@ -142,14 +142,14 @@ class Step(_Written):
         if len(named) != 1:
             raise ValueError(f"a step has one of {', '.join(EVENTS)}; this one has {named or 'none'}")
         if named[0] not in ("cancel", "correct", "reopen") and not self.who:
-            raise ValueError("a step says who it happens to")
+            raise ValueError("a step needs `who`")
         if self.hospital not in DIALECTS:
             raise ValueError(f"no sender {self.hospital}; there are {', '.join(DIALECTS)}")
         return self
 
 
 class LiveLine(_Written):
-    """A candidate that stands at the end. `opened_by` names the visit or custody record that opened it."""
+    """A candidate that is live at the end. `opened_by` names the visit or custody record that opened it."""
 
     who: str
     population: Population
@@ -158,7 +158,7 @@ class LiveLine(_Written):
 
 
 class EndedLine(_Written):
-    """A candidate that was raised and no longer stands."""
+    """A candidate that was raised and is not live at the end."""
 
     who: str
     population: Population
@@ -166,14 +166,14 @@ class EndedLine(_Written):
 
 
 class WatchLine(_Written):
-    """Somebody who is one visit short."""
+    """A member who is one visit short of a criterion."""
 
     who: str
     population: Population
 
 
 class TransitionLine(_Written):
-    """A transition that stands at the end; with `retracted` one that was said and taken back."""
+    """A transition that is asserted at the end; with `retracted`, one that was retracted."""
 
     who: str
     kind: str
@@ -181,7 +181,7 @@ class TransitionLine(_Written):
 
 
 class CountLine(_Written):
-    """What counts in the months before the end."""
+    """The counts of the months before the end."""
 
     who: str
     months: Literal[6, 12] = 6
@@ -198,7 +198,7 @@ class AlertLine(_Written):
 
 
 class Expect(_Written):
-    """What must come of a story. `live`, `ended`, `watch` are complete (of 2a, 2c, 4a, 4y); the others may be not."""
+    """The expected result. `live`, `ended`, `watch` are complete (of 2a, 2c, 4a, 4y); the others may be not."""
 
     live: tuple[LiveLine, ...] = ()
     ended: tuple[EndedLine, ...] = ()
@@ -208,8 +208,8 @@ class Expect(_Written):
     alerts: tuple[AlertLine, ...] = ()
 
 
-class Book(_Written):
-    """A story as written."""
+class ScenarioFile(_Written):
+    """A scenario file."""
 
     title: str
     end: Moment
@@ -218,14 +218,14 @@ class Book(_Written):
     expect: Expect
 
     @model_validator(mode="after")
-    def _named(self) -> Book:
+    def _named(self) -> ScenarioFile:
         known: set[str] = set()
         for place, step in enumerate(self.steps, 1):
             if step.who and step.who not in self.people:
-                raise ValueError(f"step {place}: nobody is called {step.who}")
+                raise ValueError(f"step {place}: no person {step.who}")
             if step.event in VISITS or step.event in ("released", "booked"):
                 if step.name in known:
-                    raise ValueError(f"step {place}: {step.name} is there already")
+                    raise ValueError(f"step {place}: {step.name} exists already")
                 known.add(step.name)
             elif step.event in ("cancel", "correct", "reopen") and step.name not in known:
                 raise ValueError(f"step {place}: no visit {step.name} before it")
@@ -234,5 +234,5 @@ class Book(_Written):
         who += [each.who for each in expect.watch] + [each.who for each in expect.transitions]
         who += [each.who for each in expect.counts] + [each.who for each in expect.alerts]
         if unknown := set(who) - set(self.people):
-            raise ValueError(f"expect: nobody is called {', '.join(sorted(unknown))}")
+            raise ValueError(f"expect: no person {', '.join(sorted(unknown))}")
         return self

@@ -1,4 +1,4 @@
-"""The stretches of days on which a criterion is met, and which of them belong together, day by day and by hand."""
+"""The spans of days on which a criterion is met, computed day by day, and their chains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def spans(tallies: list[Tally], person: Person, months: int, emergencies: int, stays: int, end_day: int) -> list[Span]:
-    """The stretches of days up to `end_day` on which a look-back of `months` holds enough, each with its opener."""
+    """The spans of days up to `end_day` on which a look-back of `months` has enough visits, each with its openers."""
     seen = [each for each in tallies if each.reason == "counted"]
     if len(seen) < min(emergencies, stays):
         return []
@@ -52,11 +52,11 @@ def spans(tallies: list[Tally], person: Person, months: int, emergencies: int, s
     for day in range(days[0], end_day + 2):
         place = (bisect_left(days, months_back(day, months)), bisect_right(days, day))
         if place == held and day not in turns:
-            continue  # nobody came and nothing left the look-back: a day like the one before it
+            continue  # no visit entered or left the look-back
         held = place
         window = seen[place[0] : place[1]] if day <= end_day else []
         inside = [each for each in window if day < each.until]
-        # A day begins with what is left of the days before; what comes in on it may open a new span.
+        # A span continues with visits of earlier days alone; a visit of this day may open a new one.
         if first is not None and not enough([each for each in inside if each.day < day]) and first < day:
             opening = [each.visit for each in seen if each.day == first]
             openers = tuple(key for visit in opening for key in keys_of(visit, person))
@@ -69,9 +69,9 @@ def spans(tallies: list[Tally], person: Person, months: int, emergencies: int, s
 
 
 def released_spans(events: Iterable[Custody], end_day: int, known_from: int | None = 0) -> list[Span]:
-    """The twelve months after each release, run together where they meet.
+    """The twelve months after each release, joined where they touch.
 
-    None of them begins before `known_from` (ms UTC), when a condition first showed; with None it never did.
+    None begins before `known_from` (ms UTC), the first evidence of a condition; None: there is no evidence.
     """
     found: list[Span] = []
     if known_from is None:
@@ -91,7 +91,7 @@ def released_spans(events: Iterable[Custody], end_day: int, known_from: int | No
     return found
 
 
-def standing(spans_found: list[Span], end_day: int) -> Span | None:
+def live_span(spans_found: list[Span], end_day: int) -> Span | None:
     """The candidate that is live on `end_day`: its chain's first span (gaps of up to thirty days), or None."""
     if not spans_found or spans_found[-1].last < end_day:
         return None

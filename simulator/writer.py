@@ -1,4 +1,4 @@
-"""Moves as HL7 v2 text, in each sender's own dialect (HL7 v2.5.1 chapter 3; fields by their positions there)."""
+"""Trigger events as HL7 v2 text in the dialect of each sender (HL7 v2.5.1 chapter 3, fields by position)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from simulator.courses import Move
 from simulator.people import Person
 from simulator.places import DIALECTS, Dialect
+from simulator.registration import TriggerEvent
 from simulator.world import DAY, OFFSETS, Merger, Visit
 
 _STRUCTURES: Final = {
@@ -43,7 +43,7 @@ def _day_text(day: int) -> str:
 
 
 def clock_of(dialect: Dialect) -> Callable[[int | None], str]:
-    """How a sender writes an instant (ms UTC): California wall time, with seconds and offset if it gives them."""
+    """A function that writes an instant (ms UTC) as California wall time, with seconds and offset by the dialect."""
     seconds, offset_given = dialect.seconds, dialect.offset
 
     def write(instant: int | None) -> str:
@@ -62,8 +62,8 @@ def clock_of(dialect: Dialect) -> Callable[[int | None], str]:
     return write
 
 
-class Sheet(msgspec.Struct, frozen=True):
-    """What all messages of one visit have in common: PV1-3, PV1-4, PV1-14 and, at the exchange, its own number."""
+class VisitFields(msgspec.Struct, frozen=True):
+    """The fields that all messages of one visit share: PV1-3, PV1-4, PV1-14 and, at the exchange, its own number."""
 
     location: str
     admission_type: str
@@ -72,7 +72,7 @@ class Sheet(msgspec.Struct, frozen=True):
     number: str = ""
 
 
-class Pen:
+class MessageWriter:
     """Writes the messages of one sender. `built` is MSH-7 (ms UTC), `control` MSH-10."""
 
     def __init__(self, dialect: Dialect) -> None:
@@ -87,10 +87,10 @@ class Pen:
         self.kinds = {trigger: f"ADT^{trigger}" + f"^{name}" * named for trigger, name in _STRUCTURES.items()}
         self.known: dict[tuple[int, str], tuple[str, str]] = {}
 
-    def sheet(self, visit: Visit) -> Sheet:
-        """What this sender writes on every message of a visit (its own, or one that it repeats)."""
+    def fields(self, visit: Visit) -> VisitFields:
+        """The shared fields of a visit of this sender, or of one that the exchange repeats."""
         ward = DIALECTS[visit.sender]
-        return Sheet(
+        return VisitFields(
             location=f"{visit.kind[:3].upper()}^{1 + visit.arrived % 40}^A^{ward.code}",
             admission_type=self.dialect.types.get(visit.admission_type, visit.admission_type),
             source=visit.source,
@@ -98,40 +98,42 @@ class Pen:
             number=f"{ward.code}-{visit.visit[1:]}" if self.dialect.exchange else "",
         )
 
-    def visit(self, person: Person, number: str, move: Move, sheet: Sheet, built: int, control: str) -> str:
-        """The message for one move of a visit."""
+    def visit(
+        self, person: Person, number: str, event: TriggerEvent, fields: VisitFields, built: int, control: str
+    ) -> str:
+        """The message of one trigger event of a visit."""
         dialect, clock, end = self.dialect, self.clock, self.dialect.line_end
         pid, insurance = self._person(person, number)
-        kind = dialect.classes["snf" if sheet.nursing else move.kind]
-        disposition = dialect.dispositions.get(move.disposition, move.disposition)
-        begun, ended = (clock(move.begun), clock(move.ended)) if dialect.periods else ("", "")
+        kind = dialect.classes["snf" if fields.nursing else event.kind]
+        disposition = dialect.dispositions.get(event.disposition, event.disposition)
+        begun, ended = (clock(event.begun), clock(event.ended)) if dialect.periods else ("", "")
         text = (
-            f"{self._start(move.trigger, move.recorded, move.occurred, built, control)}{pid}"
-            f"PV1|1|{kind}|{sheet.location}|{sheet.admission_type}||||||||||{sheet.source}|||||"
-            f"{sheet.number or move.visit}{self.owner}|||||||||||||||||{disposition}||||||||{begun}|{ended}{end}"
+            f"{self._start(event.trigger, event.recorded, event.occurred, built, control)}{pid}"
+            f"PV1|1|{kind}|{fields.location}|{fields.admission_type}||||||||||{fields.source}|||||"
+            f"{fields.number or event.visit}{self.owner}|||||||||||||||||{disposition}||||||||{begun}|{ended}{end}"
         )
-        if move.prior and not sheet.number:
-            text += f"MRG|{number}^^^{dialect.authority}^MR||||{move.prior}{self.owner}{end}"
-        if move.diagnoses is not None:
-            for place, code in enumerate(move.diagnoses, 1):
+        if event.prior and not fields.number:
+            text += f"MRG|{number}^^^{dialect.authority}^MR||||{event.prior}{self.owner}{end}"
+        if event.diagnoses is not None:
+            for place, code in enumerate(event.diagnoses, 1):
                 dotted = f"{code[:3]}.{code[3:]}" if len(code) > 3 else code
-                text += f"DG1|{place}||{dotted}^^I10|||{'F' if move.ended else 'W'}{end}"
-        return self._turned(text + insurance)
+                text += f"DG1|{place}||{dotted}^^I10|||{'F' if event.ended else 'W'}{end}"
+        return self._delimited(text + insurance)
 
     def update(self, person: Person, number: str, trigger: str, recorded: int, built: int, control: str) -> str:
-        """An A28 or A31: about the person and no visit, with the filler PV1 that some systems add."""
+        """An A28 or A31: about the person, with the filler PV1 that some systems add."""
         pid, insurance = self._person(person, number)
         text = f"{self._start(trigger, recorded, None, built, control)}{pid}PV1|1|N{self.dialect.line_end}"
-        return self._turned(text + insurance)
+        return self._delimited(text + insurance)
 
     def merger(self, person: Person, merger: Merger, built: int, control: str) -> str:
-        """An A40: MRG-1 gives way to PID-3."""
+        """An A40: MRG-1 is merged into PID-3."""
         pid, _ = self._person(person, merger.survivor)
         retired = f"MRG|{merger.retired}^^^{self.dialect.authority}^MR{self.dialect.line_end}"
-        return self._turned(self._start("A40", merger.at, None, built, control) + pid + retired)
+        return self._delimited(self._start("A40", merger.at, None, built, control) + pid + retired)
 
     def _start(self, trigger: str, recorded: int, occurred: int | None, built: int, control: str) -> str:
-        """MSH and EVN. A sender without EVN says when it entered a thing by MSH-7."""
+        """MSH and EVN. Without EVN, MSH-7 is the time of entry."""
         dialect, clock, end = self.dialect, self.clock, self.dialect.line_end
         if not dialect.evn:
             return f"{self.header}{clock(recorded)}||{self.kinds[trigger]}|{control}{self.tail}{end}"
@@ -143,13 +145,13 @@ class Pen:
         )
 
     def _person(self, person: Person, number: str) -> tuple[str, str]:
-        """(PID, IN1 or "") of a person under one of their numbers; a wrong number seldom knows the CIN."""
+        """(PID, IN1 or "") of a person under one of their numbers; few messages under a wrong number have a CIN."""
         found = self.known.get((person.index, number))
         if found is not None:
             return found
         dialect, end = self.dialect, self.dialect.line_end
-        told = person.found_by == "cin" and (number == person.number(dialect.sender) or person.index % 4 == 3)
-        cin = person.cin if told else ""
+        has_cin = person.found_by == "cin" and (number == person.number(dialect.sender) or person.index % 4 == 3)
+        cin = person.cin if has_cin else ""
         numbers, insurance = f"{number}^^^{dialect.authority}^MR", ""
         if cin and dialect.cin == "insurance":
             insurance = f"IN1|1|MCAL|MCAL|MEDI-CAL{'|' * 32}{cin}{end}"
@@ -164,5 +166,5 @@ class Pen:
         self.known[person.index, number] = (pid, insurance)
         return pid, insurance
 
-    def _turned(self, text: str) -> str:
+    def _delimited(self, text: str) -> str:
         return text if self.plain else text.translate(self.table)

@@ -1,6 +1,6 @@
-"""Stories made into what a county would send: messages, roster and custody documents, and the truth about them.
+"""Scenario files as a county: messages, roster and custody documents, and the expected result.
 
-`load_story` reads one; `Story.timeline` is everything in the order in which it is heard.
+`load_scenario` reads one file; `Scenario.timeline` is all of it in order of receipt.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import yaml
 from pydantic import ValidationError
 
 from domain.errors import BadDeclaration
-from simulator.courses import Move
 from simulator.custody import custody_row
-from simulator.people import Person, Programme, cin_of, roster_row
+from simulator.people import Person, Program, cin_of, roster_row
 from simulator.places import DIALECTS, EXCHANGE, REPEATED
-from simulator.storybook import VISITS, Book, Expect, PersonLine, Step
+from simulator.registration import TriggerEvent
 from simulator.truth import judge
-from simulator.wording import Pen
 from simulator.world import DAY, HOUR, MINUTE, ZONE, Custody, Merger, Visit, World, rfc3339
+from simulator.writer import MessageWriter
+from tests.support.scenario_file import VISITS, Expect, PersonLine, ScenarioFile, Step
 
 _KINDS: Final = {
     "ed": "emergency",
@@ -34,40 +34,40 @@ _KINDS: Final = {
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One thing that is heard, at `received` (ms UTC). `kind`: roster, custody, message."""
+    """One document, received at `received` (ms UTC). `kind`: roster, custody, message."""
 
     received: int
     kind: str
     document: dict[str, Any]
 
 
-class Story:
-    """A story, told."""
+class Scenario:
+    """A scenario as world, documents and expectations."""
 
-    def __init__(self, book: Book) -> None:
-        self.book = book
-        self.title: str = book.title
-        self.end: int = _instant(book.end)
-        self.expect: Expect = book.expect
-        first = {name: _person(index, name, line) for index, (name, line) in enumerate(book.people.items())}
-        teller = _Teller(book, first, self.end)
-        for step in book.steps:
-            teller.tell(step)
-        self.people = teller.people
-        self.visits = teller.visits
+    def __init__(self, file: ScenarioFile) -> None:
+        self.file = file
+        self.title: str = file.title
+        self.end: int = _instant(file.end)
+        self.expect: Expect = file.expect
+        first = {name: _person(index, name, line) for index, (name, line) in enumerate(file.people.items())}
+        builder = _Builder(file, first, self.end)
+        for step in file.steps:
+            builder.apply(step)
+        self.people = builder.people
+        self.visits = builder.visits
         self._first = first
-        self._lines = teller.lines
+        self._lines = builder.lines
         self.world = World(
             people=tuple(self.people.values()),
             # Under a wrong number a person is found by name, birth date and address, merged or not.
-            visits=tuple(teller.visits.values()),
-            custody=tuple(teller.custody),
-            mergers=tuple(teller.mergers),
+            visits=tuple(builder.visits.values()),
+            custody=tuple(builder.custody),
+            mergers=tuple(builder.mergers),
             end=self.end,
         )
 
     def member(self, who: str) -> str:
-        """The member ID of somebody in the story."""
+        """The member ID of a person by name."""
         return self.people[who].member
 
     def openers(self, name: str) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Story:
         return f"{ward.authority}|{visit.visit}", f"{EXCHANGE.authority}|{ward.code}-{visit.visit[1:]}"
 
     def timeline(self) -> list[Line]:
-        """Everything in the order in which it is heard; the roster comes a day before all else."""
+        """All documents in order of receipt; the roster is a day before the first of the others."""
         first = min((line.received for line in self._lines), default=self.end)
         roster = [Line(first - DAY, "roster", roster_row(person)) for person in self._first.values()]
         return sorted([*roster, *self._lines], key=lambda line: line.received)
@@ -89,7 +89,7 @@ class Story:
         return [line.document for line in self.timeline() if line.kind == "message"]
 
     def roster(self) -> list[dict[str, Any]]:
-        """The roster documents, changes included, in the order in which they are heard."""
+        """The roster documents, changes included, in order of receipt."""
         return [line.document for line in self.timeline() if line.kind == "roster"]
 
     def custody(self) -> list[dict[str, Any]]:
@@ -97,60 +97,60 @@ class Story:
         return [line.document for line in self.timeline() if line.kind == "custody"]
 
     def truth(self) -> dict[str, Any]:
-        """What the simulator's own rules make of it, with the roster as it is in the end."""
+        """The result by the simulator's own rules, with the last roster."""
         return judge(self.world)
 
 
-def load_story(path: Path) -> Story:
-    """Reads a story. Raises BadDeclaration with all that is wrong with its file."""
+def load_scenario(path: Path) -> Scenario:
+    """The scenario in a file. Raises BadDeclaration with all faults of the file."""
     try:
-        book = Book.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        file = ScenarioFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, OSError) as error:
         raise BadDeclaration((f"{path.name}: cannot be read: {' '.join(str(error).split())}",)) from error
     except ValidationError as error:
         places = (("/".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors())
         raise BadDeclaration(tuple(f"{path.name}: {place}: {message}" for place, message in places)) from error
-    return Story(book)
+    return Scenario(file)
 
 
-class _Teller:
+class _Builder:
     """Turns steps into visits and messages, one after the other."""
 
-    def __init__(self, book: Book, people: dict[str, Person], end: int) -> None:
-        self.rows = dict(book.people)
+    def __init__(self, file: ScenarioFile, people: dict[str, Person], end: int) -> None:
+        self.rows = dict(file.people)
         self.people = dict(people)
         self.end = end
         self.lines: list[Line] = []
         self.visits: dict[str, Visit] = {}
         self.mergers: list[Merger] = []
         self.custody: list[Custody] = []
-        self.pens = {sender: Pen(dialect) for sender, dialect in DIALECTS.items()}
+        self.writers = {sender: MessageWriter(dialect) for sender, dialect in DIALECTS.items()}
         self.controls = 0
 
-    def tell(self, step: Step) -> None:
-        """What one line of the story says and does."""
+    def apply(self, step: Step) -> None:
+        """Add the visit, message or document of one step."""
         moment = _instant(datetime.combine(step.day, step.at))
         event = step.event
         if event in VISITS:
             self._visit(step, moment)
         elif event in ("cancel", "correct", "reopen"):
-            self._second_thought(step, moment)
+            self._correction(step, moment)
         elif event == "merge":
             person = self.people[step.who]
             merger = Merger(person.index, step.hospital, person.number(step.hospital), step.merge, moment)
             self.mergers.append(merger)
-            text = self.pens[step.hospital].merger(person, merger, moment, self._control())
-            self._hear(step, moment, "message", {"hl7": text, "sender": step.hospital})
+            text = self.writers[step.hospital].merger(person, merger, moment, self._control())
+            self._record(step, moment, "message", {"hl7": text, "sender": step.hospital})
         elif event == "roster":
             assert step.roster is not None
             line = self.rows[step.who] = self.rows[step.who].changed(step.roster)
             person = self.people[step.who] = _person(self.people[step.who].index, step.who, line)
-            self._hear(step, moment, "roster", roster_row(person))
+            self._record(step, moment, "roster", roster_row(person))
         else:
             kind = step.facility_type
             record = Custody(self.people[step.who].index, step.name, event, step.facility, kind, moment)
             self.custody.append(record)
-            self._hear(step, moment, "custody", custody_row(record, self.people[step.who]))
+            self._record(step, moment, "custody", custody_row(record, self.people[step.who]))
 
     def _visit(self, step: Step, arrived: int) -> None:
         person, kind = self.people[step.who], _KINDS[step.event]
@@ -179,9 +179,9 @@ class _Teller:
         )
         self.visits[step.name] = visit
         for move in _moves(visit):
-            self._say(step, visit, move)
+            self._send(step, visit, move)
 
-    def _second_thought(self, step: Step, moment: int) -> None:
+    def _correction(self, step: Step, moment: int) -> None:
         visit = self.visits[step.name]
         if step.event == "cancel":
             move = _move(visit, "A11", moment, visit.arrived)
@@ -205,20 +205,20 @@ class _Teller:
                 ended=visit.departed,
             )
         self.visits[step.name] = visit
-        self._say(step, visit, move)
+        self._send(step, visit, move)
 
-    def _say(self, step: Step, visit: Visit, move: Move) -> None:
+    def _send(self, step: Step, visit: Visit, move: TriggerEvent) -> None:
         person = list(self.people.values())[visit.person]
         senders = [visit.sender]
         if person.exchanged and visit.sender in REPEATED:
             senders.append(EXCHANGE.sender)
         for sender in senders:
-            pen = self.pens[sender]
+            writer = self.writers[sender]
             number = visit.number if sender == visit.sender else person.number(sender)
-            text = pen.visit(person, number, move, pen.sheet(visit), move.recorded, self._control())
-            self._hear(step, move.recorded, "message", {"hl7": text, "sender": sender})
+            text = writer.visit(person, number, move, writer.fields(visit), move.recorded, self._control())
+            self._record(step, move.recorded, "message", {"hl7": text, "sender": sender})
 
-    def _hear(self, step: Step, recorded: int, kind: str, document: dict[str, Any]) -> None:
+    def _record(self, step: Step, recorded: int, kind: str, document: dict[str, Any]) -> None:
         received = recorded + MINUTE
         if step.heard is not None:
             received = max(received, _instant(step.heard))
@@ -232,8 +232,8 @@ class _Teller:
         return f"S{self.controls:05d}"
 
 
-def _moves(visit: Visit) -> Iterator[Move]:
-    """What is said about a visit that goes as it should."""
+def _moves(visit: Visit) -> Iterator[TriggerEvent]:
+    """The trigger events of a visit without irregularities."""
     if visit.kind == "expected":
         yield _move(visit, "A05", visit.arrived - 7 * DAY, None, begun=None)
         return
@@ -257,8 +257,8 @@ def _moves(visit: Visit) -> Iterator[Move]:
         )
 
 
-def _move(visit: Visit, trigger: str, recorded: int, occurred: int | None, begun: int | None = -1) -> Move:
-    return Move(trigger, recorded, occurred, visit.kind, visit.visit, visit.arrived if begun == -1 else begun)
+def _move(visit: Visit, trigger: str, recorded: int, occurred: int | None, begun: int | None = -1) -> TriggerEvent:
+    return TriggerEvent(trigger, recorded, occurred, visit.kind, visit.visit, visit.arrived if begun == -1 else begun)
 
 
 def _person(index: int, name: str, line: PersonLine) -> Person:
@@ -278,7 +278,7 @@ def _person(index: int, name: str, line: PersonLine) -> Person:
         enrolled_from=_iso(line.enrolled_from),
         enrolled_to=_iso(line.enrolled_to),
         aid_codes=line.aid_codes,
-        programmes=tuple(Programme(p.id, p.start.isoformat(), _iso(p.end), p.verified) for p in line.programmes),
+        programmes=tuple(Program(p.id, p.start.isoformat(), _iso(p.end), p.verified) for p in line.programmes),
         ecm=None if line.ecm is None else (line.ecm.status, line.ecm.start.isoformat(), _iso(line.ecm.end)),
         found_by=line.found_by,
         exchanged=line.exchanged,

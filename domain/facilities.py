@@ -1,0 +1,10 @@
+"""Facility types with rules of their own (the facility map of a sender profile, docs/semantics.md#classes)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CUSTODIAL: Final = frozenset({"jail", "prison", "youth-facility"})
+"""A visit here is published as custody records, not as a visit (docs/semantics.md#custody)."""
+NURSING: Final = frozenset({"snf", "icf"})
+"""An inpatient stay here is a nursing-facility stay."""
