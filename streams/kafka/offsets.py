@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.kafka.settings import KafkaSettings
 
 SECONDS: Final = 10.0
+_AGAIN_SECONDS: Final = 0.1
+_NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 Place = tuple[str, int]
 """Topic (as the cluster calls it) and partition."""
 
@@ -74,8 +77,20 @@ def topic_id(admin: AdminClient, topic: str, *, seconds: float = SECONDS) -> str
 def _offsets(
     admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, level: IsolationLevel, seconds: float
 ) -> dict[Place, int]:
+    """Offset of each partition. One whose leader is not elected yet, as after a topic was created, is asked again."""
+    found: dict[Place, int] = {}
     asked = [TopicPartition(*place) for place in places]
-    if not asked:
-        return {}
-    answers = admin.list_offsets(dict.fromkeys(asked, spec), isolation_level=level, request_timeout=seconds)
-    return {(part.topic, part.partition): int(answer.result(seconds).offset) for part, answer in answers.items()}
+    deadline = time.monotonic() + seconds
+    while asked:
+        answers = admin.list_offsets(dict.fromkeys(asked, spec), isolation_level=level, request_timeout=seconds)
+        asked = []
+        for part, answer in answers.items():
+            try:
+                found[part.topic, part.partition] = int(answer.result(seconds).offset)
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_LEADER or time.monotonic() >= deadline:
+                    raise
+                asked.append(part)
+        if asked:
+            time.sleep(_AGAIN_SECONDS)
+    return found
