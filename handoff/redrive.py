@@ -18,13 +18,13 @@ import msgspec
 from agents.runtime.contract import Emit, Record
 from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, VISITS
 from domain.errors import Refusal
-from gateway.ingress import INTERNAL, raw_key
 from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
-from parsers.hl7.adt import read_adt
+from parsers.hl7.adt import raw_key, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from parsers.records import dispositions as intake
 from parsers.records.custody import read_custody
+from parsers.records.dead_letters import INTERNAL_ERROR
 from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
 from parsers.records.visits import decode_snapshot
@@ -117,7 +117,7 @@ class Redrive:
             return Verdict(letter.coordinates, REFUSED, refusal.code, refusal.place)
         except Exception:
             # Our bug still stands: the letter waits for its repair.
-            return Verdict(letter.coordinates, REFUSED, INTERNAL)
+            return Verdict(letter.coordinates, REFUSED, INTERNAL_ERROR)
 
     def _again(self, letter: Record, source: Record | None) -> Emit:
         whole = source if source is not None else letter
@@ -146,7 +146,8 @@ class Redrive:
         kept["sender"] = profile.name.encode()
         if not kept.get("control-id"):
             kept["control-id"] = event.control_id.encode()
-        return Emit(ADT_RAW, raw_key(event), value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
+        key = raw_key(event.patient, event.sender, event.control_id)
+        return Emit(ADT_RAW, key, value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
 
     def _profile(self, sender: str, value: bytes) -> SenderProfile:
         """The profile that the letter names. Chosen anew where that one is gone, or was the one for strangers."""

@@ -308,7 +308,7 @@ class _Decision:
 
     def quarantine(self, record: Record, bug: Exception, key: str | None = None) -> None:
         """Our fault: set the record aside and mark the row as missing a record."""
-        code = bug.code if isinstance(bug, TooLarge) else "internal-error"
+        code = bug.code if isinstance(bug, TooLarge) else dead_letters.INTERNAL_ERROR
         frames = extract_tb(bug.__traceback__)
         where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
         self.set_aside(record, key, Fault(code, "", record.coordinates, True, type(bug).__name__, where))

@@ -13,11 +13,11 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 
 from gateway.client import Outcome, Sent, Target
 from gateway.client import send as send_all
-from gateway.tls import client_context
 from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.inputs import messages
 from handoff.output import as_json, err, out, table
+from streams.tls import client_context
 
 _RETRIES = 100
 

@@ -1,4 +1,4 @@
-"""Desks with readings made up for a test."""
+"""Overviews over readings made up for a test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reading(
     )
 
 
-def desk(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
-    """A desk on which all is well unless it is told otherwise."""
+def overview(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
+    """An overview; without arguments, of a system without findings."""
     kept = kept or history([0] * 20, [500] * 20)
     return Overview(kept, tallies or Tallies(Topics()), lambda: (counted, ()))
