@@ -1,11 +1,16 @@
-"""The member directory: which member the roster names for an identifier, and who waits to be named.
+"""The member directory: which member the roster names for an identifier, which patients wait to be named, and whom
+groups of merged patients belong to.
 
-Pure: it works on a store of texts (`Store`), which is a dictionary in a replay and Redis in `streams.directory`.
+Pure: it works on a store of texts (`TextStore`), which is a dictionary in a replay and Redis in `streams.directory`.
 
-An identifier belongs to the member whose row came to hold it last: a row that newly lists it takes it over, a row that
-merely says so again does not. When the owner changes, every source patient that is known to carry the identifier is
-told (`identity.links.v1`); each statement has a greater `rev` than the one before, so the order in which they are read
-does not matter, nor does a repeat.
+An identifier belongs to the member whose row came to list it last: a row that newly lists it takes it over, a row that
+lists it again does not. Keyed hashes of demographics are identifiers too, but of several members who have one it is
+nobody's. When the owner changes, every source patient that is known to carry the identifier gets a link
+(`identity.links.v1`); each link has a greater `rev` than the one before, so the order in which they are read does not
+matter, nor does a repeat.
+
+Groups (`domain.patient.groups`) are kept in memory, from the facts that rows publish; the store remembers only which
+resolution was sent last.
 """
 
 from __future__ import annotations
@@ -17,12 +22,18 @@ import msgspec
 
 from agents.links import link_record
 from agents.runtime.contract import Emit, Record, received_of
-from agents.topics import ROSTER, UNATTRIBUTED
+from agents.topics import IDENTITY_FACTS, ROSTER, UNATTRIBUTED
 from domain.errors import UNDECODABLE, Refusal
+from domain.patient.demographics import demographic_keys, hash_birth, hash_name, plain
+from domain.patient.groups import Groups, Resolution
+from domain.patient.row import Guard, OwnerAnnouncement
+from parsers.records.facts import decode_facts
 from parsers.records.links import Link
-from parsers.records.roster import read_roster
+from parsers.records.roster import RosterDocument, read_roster
 
 METHOD: Final = "roster-identifier"
+DEMOGRAPHICS: Final = "demographics|"
+_GUARD: Final = "guard|"
 _UNIT: Final = "\x1f"
 _RECORD: Final = "\x1e"
 
@@ -52,11 +63,13 @@ class MemoryTexts:
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who lists one identifier: member -> since which revision; and the last statement made about it (`rev`)."""
+    """Who lists one identifier: member -> since which revision; the last link about it (`rev`); the owner's hashes."""
 
     rev: int = 0
     owner: str | None = None
     since: dict[str, int] = {}
+    guard: tuple[str, str, str] = ("", "", "")
+    """Hashes of the owner's birth date and name, and the sex."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -66,68 +79,103 @@ class Waiting(msgspec.Struct, frozen=True):
     identifiers: tuple[str, ...] = ()
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """What the directory keeps of a roster row: the identifiers that it lists, and hashes that guard them."""
+
+    identifiers: tuple[str, ...] = ()
+    guard: tuple[str, str, str] = ("", "", "")
+
+
 _decode_waiting = msgspec.json.Decoder(Waiting).decode
 
 
 def member_key(member: str) -> str:
-    """Where the last roster row of a member stands."""
+    """Where the last roster row of a member is kept."""
     return f"member:{member}"
 
 
 def identifier_key(identifier: str) -> str:
-    """Where the claims on an identifier stand."""
+    """Where the claims on an identifier are kept."""
     return f"id:{identifier}"
 
 
 def patients_key(identifier: str) -> str:
-    """Where the source patients stand that carry an identifier and once waited."""
+    """Where the source patients are kept that carry an identifier and once waited."""
     return f"patients:{identifier}"
 
 
 def waiting_key(patient: str) -> str:
-    """Where a source patient stands that waits now."""
+    """Where a source patient is kept that waits now."""
     return f"waiting:{patient}"
 
 
+def resolution_key(patient: str, of: str) -> str:
+    """Where the resolution of `of` is kept that was sent to the row of `patient` last."""
+    return f"resolved:{patient}{_UNIT}{of}"
+
+
 def answer_in(text: str | None) -> str | None:
-    """The answer to "whose is it" in the claims on an identifier: the member, a unit separator, the revision."""
+    """The answer in the claims on an identifier: member, revision, hashes of birth date and name, sex, by unit
+    separators; None when it is nobody's.
+    """
     if text is None or text.startswith(_UNIT):
         return None
     return text.partition(_RECORD)[0]
 
 
-class Directory:
-    """The rules, over a store."""
+def listed_in(row: RosterDocument, member: str, key: bytes) -> Listed:
+    """What a roster row lists: its numbers, the guard of its own CIN, and the demographic keys of its person."""
+    given, family = _names_of(row)
+    demographics = demographic_keys(key, family, given, row.birth_date, row.sex, row.zip, row.phone)
+    guard = (hash_birth(key, row.birth_date), hash_name(key, family, given), plain(row.sex)[:1])
+    return Listed((*row.keys, _GUARD + member, *demographics), guard)
 
-    def __init__(self, store: TextStore) -> None:
-        self.store = store
+
+def _names_of(row: RosterDocument) -> tuple[str, str]:
+    """(given, family) of a roster's `name`: "FAMILY, GIVEN", "FAMILY^GIVEN" or "GIVEN FAMILY"."""
+    name = (row.name or "").replace("^", ",")
+    family, comma, given = name.partition(",")
+    if comma:
+        return given.strip().split(" ")[0].split(",")[0], family
+    words = name.split()
+    return (words[0], words[-1]) if len(words) > 1 else ("", name)
+
+
+class Directory:
+    """The rules, over a store. `key` is the key of hashes."""
+
+    def __init__(self, store: TextStore, key: bytes, groups: Groups | None = None) -> None:
+        self.store, self.key = store, key
+        self.groups = Groups() if groups is None else groups
 
     def answer(self, question: str) -> str | None:
-        """Whose identifier this is: `member`, a unit separator, the revision; None when it is nobody's."""
+        """Whose identifier this is, as `answer_in` describes; None when it is nobody's."""
         return answer_in(self.store.get(identifier_key(question)))
 
-    def roster(self, member: str, identifiers: Iterable[str], rev: int) -> list[Link]:
-        """Takes a member's roster row (no identifiers: it is gone) of the time `rev` (ms UTC). An older row is nothing
-        new."""
+    def roster(self, member: str, listed: Listed, rev: int) -> list[Link]:
+        """Take a member's roster row (an empty one: it is gone) of the time `rev` (ms UTC). An older row changes
+        nothing.
+        """
         known_rev, known = self._row(member)
-        listed = tuple(dict.fromkeys(identifiers))
-        if rev < known_rev or (rev == known_rev and listed == known):
+        identifiers = tuple(dict.fromkeys(listed.identifiers))
+        if rev < known_rev or (rev == known_rev and Listed(identifiers, listed.guard) == known):
             return []
-        self.store.put(member_key(member), _UNIT.join((str(rev), *listed)))
+        self.store.put(member_key(member), _UNIT.join((str(rev), *listed.guard, *identifiers)))
         links: list[Link] = []
-        for identifier in dict.fromkeys((*listed, *known)):
+        for identifier in dict.fromkeys((*identifiers, *known.identifiers)):
             before = self._claims(identifier)
             since = dict(before.since)
-            if identifier in listed:
+            if identifier in identifiers:
                 since.setdefault(member, rev)
             else:
                 since.pop(member, None)
-            if since != before.since or not before.rev:
-                links += self._settle(identifier, before, since, rev)
+            changed = listed.guard != known.guard and before.owner == member
+            if since != before.since or not before.rev or changed:
+                links += self._resolve(identifier, before, since, rev, member, listed.guard)
         return links
 
     def waiting(self, patient: str, identifiers: Iterable[str], received: int) -> list[Link]:
-        """Takes a source patient that is nobody's, and names its member if the directory has one after all.
+        """Take a source patient that is nobody's, and name its member if the directory has one after all.
 
         `received` is ms UTC.
         """
@@ -146,28 +194,72 @@ class Directory:
         return links
 
     def attributed(self, patient: str) -> None:
-        """A source patient waits no longer. It goes on being told when one of its identifiers changes hands."""
+        """A source patient waits no longer. It still gets links when one of its identifiers changes hands."""
         self.store.put(waiting_key(patient), None)
 
-    def _settle(self, identifier: str, before: Claims, since: dict[str, int], rev: int) -> list[Link]:
-        owner = max(since, key=lambda member: (since[member], member)) if since else None
-        changed = owner != before.owner
-        after = Claims(max(rev, before.rev + 1) if changed else max(before.rev, 1), owner, since)
+    def resolve_groups(self, received: int) -> list[Link]:
+        """Resolve the groups that facts have changed, and link the rows whose resolution is another than was sent last.
+
+        Each row gets one link at most for itself and one for each patient that visits of it were moved to, however many
+        facts changed: so the exchange ends for every graph of merges.
+        """
+        links: list[Link] = []
+        for of, resolution in self.groups.settle():
+            for patient in dict.fromkeys((of, *self.groups.followers(of))):
+                links += self._announce(patient, of, resolution, received)
+        return links
+
+    def announce_followed(self, patient: str, received: int) -> list[Link]:
+        """Link a row that newly follows other patients with what is known of them."""
+        links: list[Link] = []
+        for of in self.groups.follows(patient):
+            resolution = self.groups.resolution(of)
+            if resolution is not None:
+                links += self._announce(patient, of, resolution, received)
+        return links
+
+    def _announce(self, patient: str, of: str, resolution: Resolution, received: int) -> list[Link]:
+        key = resolution_key(patient, of)
+        content = _UNIT.join(
+            (resolution.member or "", resolution.method, resolution.via, resolution.root, str(int(resolution.conflict)))
+        )
+        rev_text, _, before = (self.store.get(key) or "").partition(_RECORD)
+        if before == content:
+            return []
+        rev = max(received, int(rev_text or 0) + 1)
+        self.store.put(key, f"{rev}{_RECORD}{content}")
+        owner = OwnerAnnouncement(
+            rev, resolution.member, resolution.method, resolution.via, resolution.conflict, resolution.root
+        )
+        return [Link("owner", patient, received, survivor=of, owner=owner)]
+
+    def _resolve(
+        self, identifier: str, before: Claims, since: dict[str, int], rev: int, member: str, guard: tuple[str, str, str]
+    ) -> list[Link]:
+        owner = max(since, key=lambda each: (since[each], each)) if since else None
+        if identifier.startswith(DEMOGRAPHICS) and len(since) > 1:
+            owner = None  # two people with one name and birth date: no guess
+        hashes = guard if owner == member else before.guard if owner == before.owner else self._guard_of(owner)
+        changed = owner != before.owner or hashes != before.guard
+        after = Claims(max(rev, before.rev + 1) if changed else max(before.rev, 1), owner, since, hashes)
         self.store.put(identifier_key(identifier), _claims_text(after))
         if not changed:
             return []
         patients = self._patients(identifier)
-        if before.rev and identifier not in patients:
+        if before.rev and identifier not in patients and "|" in identifier and not identifier.startswith(_GUARD):
             # It had an owner before, so a patient of this very name may have been given to them without ever waiting.
             patients = (*patients, identifier)
         return [_link(patient, identifier, after, rev) for patient in patients]
 
-    def _row(self, member: str) -> tuple[int, tuple[str, ...]]:
+    def _guard_of(self, member: str | None) -> tuple[str, str, str]:
+        return ("", "", "") if member is None else self._row(member)[1].guard
+
+    def _row(self, member: str) -> tuple[int, Listed]:
         text = self.store.get(member_key(member))
         if text is None:
-            return -1, ()
-        rev, *identifiers = text.split(_UNIT)
-        return int(rev), tuple(identifiers)
+            return -1, Listed()
+        rev, birth, name, sex, *identifiers = text.split(_UNIT)
+        return int(rev), Listed(tuple(identifiers), (birth, name, sex))
 
     def _patients(self, identifier: str) -> tuple[str, ...]:
         text = self.store.get(patients_key(identifier))
@@ -178,13 +270,13 @@ class Directory:
         if text is None:
             return Claims()
         head, *claims = text.split(_RECORD)
-        owner, _, rev = head.partition(_UNIT)
+        owner, rev, birth, name, sex = head.split(_UNIT)
         since = {member: int(at) for member, _, at in (claim.partition(_UNIT) for claim in claims)}
-        return Claims(int(rev), owner or None, since)
+        return Claims(int(rev), owner or None, since, (birth, name, sex))
 
 
 def _claims_text(claims: Claims) -> str:
-    head = f"{claims.owner or ''}{_UNIT}{claims.rev}"
+    head = _UNIT.join((claims.owner or "", str(claims.rev), *claims.guard))
     return _RECORD.join((head, *(f"{member}{_UNIT}{at}" for member, at in sorted(claims.since.items()))))
 
 
@@ -197,44 +289,62 @@ def _link(patient: str, identifier: str, claims: Claims, received: int) -> Link:
         method=METHOD,
         identifier=identifier,
         rev=claims.rev,
+        guard=Guard(claims.rev, *claims.guard),
     )
 
 
-def keys_of(record: Record) -> list[str]:
+def keys_of(record: Record, key: bytes) -> list[str]:
     """The store's keys that taking a record will most likely need: what to fetch in one go for a whole chunk."""
     try:
         if record.topic == ROSTER:
-            keys = [member_key(_text(record.key))]
+            member = _text(record.key)
+            keys = [member_key(member)]
             if record.value:
-                for identifier in read_roster(record.value).keys:
+                for identifier in listed_in(read_roster(record.value), member, key).identifiers:
                     keys += [identifier_key(identifier), patients_key(identifier)]
             return keys
         if record.topic == UNATTRIBUTED and record.value:
             waiting = _waiting(record.value)
             listed = (waiting.patient, *waiting.identifiers)
-            return [key for each in listed for key in (identifier_key(each), patients_key(each))]
+            return [name for each in listed for name in (identifier_key(each), patients_key(each))]
+        if record.topic == IDENTITY_FACTS:
+            patient = _text(record.key)
+            return [resolution_key(patient, patient)]
     except Refusal:
         pass
     return []
 
 
 def take(directory: Directory, record: Record) -> list[Emit]:
-    """Takes a record of `members.roster.v1` or `adt.unattributed.v1`; gives the links that follow.
+    """Take a record of the roster, of unattributed patients, or of identity facts; the links that follow.
 
-    Raises Refusal when it cannot be read (the directory stays as it was).
+    What identity facts lead to is emitted by `Directory.resolve_groups`, once for a batch. Raises Refusal when the
+    record cannot be read (the directory stays as it was).
     """
     received = received_of(record)
     key = _text(record.key)
     links: list[Link] = []
     if record.topic == ROSTER:
-        links = directory.roster(key, read_roster(record.value).keys if record.value else (), received)
+        listed = listed_in(read_roster(record.value), key, directory.key) if record.value else Listed()
+        links = directory.roster(key, listed, received)
     elif record.topic == UNATTRIBUTED:
         if record.value:
             waiting = _waiting(record.value)
             links = directory.waiting(waiting.patient, waiting.identifiers, received)
         else:
             directory.attributed(key)
+    elif record.topic == IDENTITY_FACTS and record.value:
+        facts = decode_facts(record.value)
+        if facts.patient != key:
+            raise Refusal("key-mismatch", "patient")
+        directory.groups.update(facts)
+        links = directory.announce_followed(key, received)
     return [link_record(link) for link in links]
+
+
+def resolved(directory: Directory, received: int) -> list[Emit]:
+    """The links that the facts taken since the last call lead to; `received` is ms UTC."""
+    return [link_record(link) for link in directory.resolve_groups(received)]
 
 
 def _waiting(value: bytes) -> Waiting:

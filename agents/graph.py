@@ -18,6 +18,7 @@ from agents.topics import (
     CUSTODY_RAW,
     DEAD_LETTERS,
     DISPOSITIONS,
+    IDENTITY_FACTS,
     LINKS,
     RECONCILE_CHANGELOG,
     REFER_CHANGELOG,
@@ -51,14 +52,14 @@ RECONCILE: Final = Node(
     "reconcile",
     "patient stage: the visits of one source patient, and the member it belongs to",
     reads=(ADT_RAW, CUSTODY_RAW, LINKS),
-    writes=(VISITS, LINKS, UNATTRIBUTED, DEAD_LETTERS),
+    writes=(VISITS, LINKS, IDENTITY_FACTS, UNATTRIBUTED, DEAD_LETTERS),
     changelog=RECONCILE_CHANGELOG,
     key="patient key (authority|number)",
 )
 DIRECTORY: Final = Node(
     "directory",
-    "member directory in Redis: which member the roster names for an identifier",
-    reads=(ROSTER, UNATTRIBUTED),
+    "member directory: which member the roster names for an identifier, and whom merged patients belong to",
+    reads=(ROSTER, UNATTRIBUTED, IDENTITY_FACTS),
     writes=(LINKS,),
 )
 REFER: Final = Node(

@@ -12,7 +12,7 @@ from agents.topics import LINKS, VISITS
 from domain.errors import Refusal
 from parsers.records.links import decode_link
 
-DERIVED = ("merge", "absorb")
+DERIVED = ("merge", "partner", "move", "group", "absorb")
 """Kinds of links that a patient stage says to itself; the others come from the directory and from operators."""
 
 

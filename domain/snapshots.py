@@ -46,6 +46,9 @@ class Visit(msgspec.Struct, frozen=True, gc=False):
     messages: tuple[Source, ...] = ()
     overruled: tuple[str, ...] = ()
     """Fields whose value was not believed, for feed quality: "PV1-44". Not published."""
+    precision: dict[str, str] = {}
+    """Times of which only the day is known: {"departed": "day"}. An arrival is then the first moment of the day, a
+    departure the last second."""
 
 
 class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +63,16 @@ class VisitSnapshot(msgspec.Struct, frozen=True, gc=False):
     received: int
     visit: Visit
     weak: bool = False
+
+
+class PersonSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """What one source patient's row knows of the person: when they died (ms UTC), or None for a withdrawn death."""
+
+    patient: str
+    revision: int
+    received: int
+    died: int | None
+    messages: tuple[Source, ...] = ()
 
 
 class CustodySnapshot(msgspec.Struct, frozen=True, gc=False):

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents import reconcile, refer
-from agents.directory import Directory, MemoryTexts, take
+from agents.directory import Directory, MemoryTexts, resolved, take
+from agents.reconcile.decide import TEST_KEY
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore, decoded
-from agents.topics import LINKS, ROSTER, TICKS, UNATTRIBUTED, VISITS
+from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, TICKS, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
 from domain.rules.ruleset import RuleSet
 from domain.times import DAY
@@ -33,7 +34,7 @@ class Replay:
         self._sink = sink
         self._patient = _Runner(reconcile.stage(profiles, provisional))
         self._member = _Runner(refer.stage(rules))
-        self._directory = Directory(MemoryTexts())
+        self._directory = Directory(MemoryTexts(), TEST_KEY)
         self._offsets: dict[str, int] = {}
         self._waiting: list[Record] = []
         self._day = -1
@@ -99,13 +100,15 @@ class Replay:
                     links.append(record)
                 elif emit.topic == VISITS:
                     for_members.append(record)
-                elif emit.topic == UNATTRIBUTED:
-                    links += self._told(record)
+                elif emit.topic in (UNATTRIBUTED, IDENTITY_FACTS):
+                    links += self._directory_takes(record)
+            now = max((record.timestamp for record in records), default=0)
+            links += [self._emitted(emit) for emit in resolved(self._directory, now)]
             records = links
         self._decide_members(for_members)
 
     def _roster(self, record: Record) -> None:
-        links = self._told(record)
+        links = self._directory_takes(record)
         self._decide_members([record])
         self._decide_patients(links)
 
@@ -114,8 +117,8 @@ class Replay:
             for emit in self._run(self._member, records, None):
                 self._sink(emit.topic, emit)
 
-    def _told(self, record: Record) -> list[Record]:
-        """What the directory says once it has taken a record."""
+    def _directory_takes(self, record: Record) -> list[Record]:
+        """The links that the directory emits once it has taken a record."""
         try:
             return [self._emitted(emit) for emit in take(self._directory, record)]
         except Refusal as refusal:

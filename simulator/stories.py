@@ -59,7 +59,8 @@ class Story:
         self._lines = teller.lines
         self.world = World(
             people=tuple(self.people.values()),
-            visits=tuple(visit for visit in teller.visits.values() if teller.is_known(visit)),
+            # Under a wrong number a person is found by name, birth date and address, merged or not.
+            visits=tuple(teller.visits.values()),
             custody=tuple(teller.custody),
             mergers=tuple(teller.mergers),
             end=self.end,
@@ -125,12 +126,6 @@ class _Teller:
         self.custody: list[Custody] = []
         self.pens = {sender: Pen(dialect) for sender, dialect in DIALECTS.items()}
         self.controls = 0
-
-    def is_known(self, visit: Visit) -> bool:
-        """Whether a visit's number is the person's own, or was merged into it."""
-        person = list(self.people.values())[visit.person]
-        merged = {(merger.sender, merger.retired) for merger in self.mergers}
-        return visit.number == person.number(visit.sender) or (visit.sender, visit.number) in merged
 
     def tell(self, step: Step) -> None:
         """What one line of the story says and does."""

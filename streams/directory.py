@@ -24,10 +24,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agents.directory import Directory, answer_in, identifier_key, keys_of, take
+from agents.directory import Directory, answer_in, identifier_key, keys_of, resolved, take
 from agents.runtime.contract import Emit, Record
-from agents.topics import LINKS, ROSTER, UNATTRIBUTED
+from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
 from domain.errors import Refusal
+from domain.patient.groups import Groups
 from streams.health import Detail
 from streams.kafka.consumers import reader
 from streams.kafka.offsets import Place, admin_client, ends, places_of
@@ -114,17 +115,26 @@ class DirectoryKeeper:
         kafka: KafkaSettings,
         url: str,
         *,
+        key: bytes,
         roster: str = ROSTER,
         unattributed: str = UNATTRIBUTED,
+        facts: str = IDENTITY_FACTS,
         links: str = LINKS,
     ) -> None:
-        self._kafka = kafka
-        self._topics = {roster: ROSTER, unattributed: UNATTRIBUTED}
+        """`key` is the key of hashes, the same as the workers'. The other names are the topics' as the cluster calls
+        them.
+        """
+        self._kafka, self._key = kafka, key
+        self._topics = {roster: ROSTER, unattributed: UNATTRIBUTED, facts: IDENTITY_FACTS}
+        self._facts = facts
+        self._groups = Groups()
         self._links = links
         self._redis: redis.Redis = redis.Redis.from_url(
             url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3
         )
         self._raw: redis.Redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=3)
+        self._unread_facts: set[Place] = set()
+        """Partitions of the facts topic whose end was not reached yet since the start."""
         self._stopping = threading.Event()
         self._beat = time.monotonic()
         self._state = "starting"
@@ -181,6 +191,10 @@ class DirectoryKeeper:
             self._forget_all()
             begin = dict.fromkeys(places, 0)
             self._redis.hset(POSITIONS, "cluster", cluster)
+        # Groups are in memory: their facts are read whole at every start. Redis knows which resolutions were sent.
+        self._groups = Groups()
+        begin |= {place: 0 for place in places if place[0] == self._facts}
+        self._unread_facts = {place for place in places if place[0] == self._facts and last[place] > 0}
         consumer.assign([TopicPartition(*place, begin[place]) for place in places])
 
     def _forget_all(self) -> None:
@@ -202,15 +216,17 @@ class DirectoryKeeper:
             self._beat = now = time.monotonic()
             records = [record_of(message) for message in batch.messages]
             behind -= batch.ends.keys()
+            self._unread_facts -= batch.ends.keys()
             positions = {f"{topic}/{number}": at for (topic, number), at in batch.positions.items()} if records else {}
             if records or now - looked > _LOOK_SECONDS:
                 looked = now
                 if not self._redis.hexists(POSITIONS, "cluster"):
                     _log.warning("redis came back empty")
                     return
-            if records:
+            if records or (batch.ends and not self._unread_facts):
                 self._take(records, positions, producer)
-                self._commit_positions(consumer, positions)
+                if positions:
+                    self._commit_positions(consumer, positions)
             if not behind and self._state != "caught up":
                 self._redis.set(CAUGHT_UP, str(time.time_ns() // 1_000_000))
                 self._state = "caught up"
@@ -218,8 +234,8 @@ class DirectoryKeeper:
 
     def _take(self, records: list[Record], positions: dict[str, int], producer: Producer) -> None:
         known = [msgspec.structs.replace(record, topic=self._topics[record.topic]) for record in records]
-        store = _RedisStore(self._redis, (key for record in known for key in keys_of(record)))
-        directory = Directory(store)
+        store = _RedisStore(self._redis, (key for record in known for key in keys_of(record, self._key)))
+        directory = Directory(store, self._key, self._groups)
         links: list[Emit] = []
         for record in known:
             try:
@@ -227,13 +243,19 @@ class DirectoryKeeper:
             except Refusal as refusal:
                 # The stage that reads the same record makes the dead letter.
                 _log.warning("not taken", at=record.coordinates, code=refusal.code, place=refusal.place)
+        if not self._unread_facts:
+            # A group that is known in part would be resolved, and announced, wrongly.
+            links += resolved(directory, time.time_ns() // 1_000_000)
+        if not records and not links:
+            return
         pipeline = self._raw.pipeline(transaction=True)
         for key, value in store.changed.items():
             if value is None:
                 pipeline.delete(PREFIX + key)
             else:
                 pipeline.set(PREFIX + key, value)
-        pipeline.hset(POSITIONS, mapping={where: str(offset) for where, offset in positions.items()})
+        if positions:
+            pipeline.hset(POSITIONS, mapping={where: str(offset) for where, offset in positions.items()})
         if links:
             pipeline.set(PENDING, msgspec.msgpack.encode(links))
         pipeline.execute()

@@ -1,86 +1,85 @@
-"""What follows from a change of a source patient's row: who is told what.
+"""Derive what a change of a source patient's row publishes.
 
-Whole snapshots to the member whose it is (and to the one whose it was), links to the patients it absorbed, and the list
-of those who are nobody's yet.
+Whole snapshots to the member it belongs to (and withdrawals to the one it belonged to), its facts for the group of
+merged patients, and whether it is still unattributed.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import msgspec
 
-from agents.links import link_record
 from agents.runtime.contract import Emit
-from agents.topics import UNATTRIBUTED, VISITS
-from domain.patient.ownership import Owner, owner
+from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
+from domain.patient.ownership import Owner, facts_of, owner
 from domain.patient.publish import publish
-from domain.patient.row import OwnerAnnouncement, PatientRow, replace
-from parsers.records.links import Link
+from domain.patient.row import PatientRow, replace
+from parsers.records.facts import encode_facts
 from parsers.records.unattributed import Unattributed
 from parsers.records.visits import encode_snapshot
 
 
+class Identities(msgspec.Struct, frozen=True):
+    """How identities are compared: the key of hashes, and whether an unmatched patient is a member of its own."""
+
+    key: bytes
+    provisional: bool = False
+
+    def owner(self, row: PatientRow) -> Owner:
+        """The member that a row belongs to."""
+        found = owner(row, self.key)
+        if self.provisional and found.member is None:
+            root = row.group.root if row.group is not None and row.grouped and row.group.root else row.patient
+            return Owner("~" + root, "provisional")
+        return found
+
+
 def derive_outputs(
-    row: PatientRow | None, after: PatientRow, received: int, away: bool, provisional: bool, emits: list[Emit]
+    row: PatientRow | None, after: PatientRow, received: int, away: bool, identities: Identities, emits: list[Emit]
 ) -> tuple[PatientRow, list[Emit]]:
-    """What follows from a change: snapshots to members, links to absorbed patients, and whether it is nobody's."""
-    is_now = _owner(after, provisional)
-    was = _owner(row, provisional).member if row is not None else None
-    after, told = publish(row, after, is_now.member, was, received)
+    """(the row with its memory, `emits` and what follows from the change). `received` is ms UTC.
+
+    `away`: the directory did not answer for this record.
+    """
+    now = identities.owner(after)
+    before = identities.owner(row).member if row is not None else None
+    after, outgoing = publish(row, after, now.member, before, received, provisional=identities.provisional)
     stamp = ("received", str(received).encode())
-    emits += [Emit(VISITS, member.encode(), encode_snapshot(snapshot, member), (stamp,)) for member, snapshot in told]
-    after = _announce_owner(row, after, is_now, received, emits)
-    after = _emit_unattributed(after, is_now, away, stamp, emits)
+    emits += [Emit(VISITS, member.encode(), encode_snapshot(each, member), (stamp,)) for member, each in outgoing]
+    after = _emit_facts(after, identities, stamp, emits)
+    after = _emit_unattributed(after, now, away, stamp, emits)
     return after, emits
 
 
-def _owner(row: PatientRow, provisional: bool) -> Owner:
-    found = owner(row)
-    if provisional and found.member is None:
-        return Owner("~" + found.path[-1][0], "provisional", found.path, found.cycle)
-    return found
-
-
-def _announce_owner(
-    row: PatientRow | None, after: PatientRow, now: Owner, received: int, emits: list[Emit]
-) -> PatientRow:
-    """Tells those whom this patient absorbed whose it is, when that is news to them."""
-    if not after.absorbed:
-        return after
-    known = after.announced
-    news = known is None or known.owner != now.member or known.path != now.path
-    told = OwnerAnnouncement(known.epoch + 1 if known else 1, now.member, now.path) if news or known is None else known
-    for retired, claim in sorted(after.absorbed.items()):
-        if news or row is None or row.absorbed.get(retired) != claim:
-            emits.append(
-                link_record(
-                    Link(
-                        kind="merge",
-                        patient=retired,
-                        survivor=after.patient,
-                        claim=claim,
-                        told=told,
-                        received=received,
-                    )
-                )
-            )
-    return replace(after, announced=told) if news else after
+def _emit_facts(row: PatientRow, identities: Identities, stamp: tuple[str, bytes], emits: list[Emit]) -> PatientRow:
+    """Publish the row's edges and evidence when they changed and a group has use for them."""
+    if not row.grouped:
+        return row
+    value = encode_facts(facts_of(row, identities.key))
+    digest = blake2b(value, digest_size=8).digest()
+    if digest == row.facts:
+        return row
+    emits.append(Emit(IDENTITY_FACTS, row.patient.encode(), value, (stamp,)))
+    return replace(row, facts=digest)
 
 
 def _emit_unattributed(
     row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
 ) -> PatientRow:
-    """Keeps `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
+    """Keep `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
     reason: str | None = None
     if now.member is None and (row.visits or row.custody):
         reason = "directory-unavailable" if away and now.method == "no-match" else now.method
+    identifiers = {row.patient, *row.identifiers, *row.demographics}
+    if row.cin is not None and row.cin.value is not None:
+        identifiers.add(f"guard|{row.cin.value}")
     # Identifiers only grow, so their number tells whether the directory has to be told of more.
-    standing = None if reason is None else f"{reason}:{len(row.identifiers)}"
-    if standing == row.unattributed:
+    current = None if reason is None else f"{reason}:{len(identifiers)}"
+    if current == row.unattributed:
         return row
     value = None
     if reason is not None:
-        value = msgspec.json.encode(
-            Unattributed(row.patient, tuple(sorted({row.patient, *row.identifiers})), reason, row.since)
-        )
+        value = msgspec.json.encode(Unattributed(row.patient, tuple(sorted(identifiers)), reason, row.since))
     emits.append(Emit(UNATTRIBUTED, row.patient.encode(), value, (stamp,)))
-    return replace(row, unattributed=standing)
+    return replace(row, unattributed=current)

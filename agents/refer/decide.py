@@ -36,6 +36,7 @@ from domain.member.row import (
     SCHEMA,
     MemberRow,
     fold_custody,
+    fold_person,
     fold_response,
     fold_roster,
     fold_visit,
@@ -44,7 +45,7 @@ from domain.member.row import (
 )
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
-from domain.snapshots import VisitSnapshot
+from domain.snapshots import PersonSnapshot, VisitSnapshot
 from parsers.records.dispositions import read_disposition, read_roster
 from parsers.records.visits import decode_snapshot
 
@@ -58,7 +59,13 @@ def _from_1(body: bytes) -> bytes:
     return msgspec.msgpack.encode([2, *rest])
 
 
-UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1,)
+def _from_2(body: bytes) -> bytes:
+    """Version 3 knows deaths apart from visits; a row of version 2 knows of none."""
+    _, *rest = msgspec.msgpack.decode(unpack(body))
+    return msgspec.msgpack.encode([3, *rest])
+
+
+UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1, _from_2)
 """One step for each row version before `domain.members.SCHEMA`, oldest first."""
 
 
@@ -135,6 +142,8 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
             raise Refusal("key-mismatch", "member_id")
         if isinstance(snapshot, VisitSnapshot):
             return fold_visit(row, snapshot), snapshot.received
+        if isinstance(snapshot, PersonSnapshot):
+            return fold_person(row, snapshot), snapshot.received
         return fold_custody(row, snapshot), snapshot.received
     if record.topic == ROSTER:
         return fold_roster(row, None if not record.value else read_roster(record.value), received), received

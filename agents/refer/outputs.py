@@ -53,7 +53,9 @@ def _visit_dues(row: MemberRow, ledger: Ledger, now: int, book: Rulebook) -> lis
         for visit in ledger.visits
         if visit.start > now or (visit.departed is not None and visit.departed > now) or visit.category == SNF
     ]
-    return [*dues, *(record.at for record in row.custody if record.at > now)]
+    later = [record.at for record in row.custody if record.at > now]
+    later += [person.died for person in row.persons if person.died > now]
+    return [*dues, *later]
 
 
 def _utilization(

@@ -17,7 +17,7 @@ from agents.runtime.contract import Emit
 from agents.topics import ALERTS, TRANSITIONS
 from domain.member.counting import Ledger
 from domain.member.eligibility import enrolled_at
-from domain.member.row import EmittedTransition, EmittedTransitions, MemberRow
+from domain.member.row import PERSON, EmittedTransition, EmittedTransitions, MemberRow
 from domain.member.transitions import (
     Transition,
     custody_source_key,
@@ -43,6 +43,7 @@ def emit_transitions(
     emits: list[Emit] = []
     _of_visits(row, ledger, emission, book, all_again, changed, emits)
     _of_custody(row, emission, book, all_again, changed, emits)
+    _of_person(row, ledger, emission, book, all_again, changed, emits)
     if row.withdrawn:
         _retract_withdrawn(row, ledger, emission, book, changed, emits)
     return ({**row.transitions, **changed} if changed else row.transitions), emits
@@ -99,6 +100,32 @@ def _of_custody(
             changed[key] = EmittedTransitions(fingerprint, kinds)
 
 
+def _of_person(
+    row: MemberRow,
+    ledger: Ledger,
+    emission: Emission,
+    book: Rulebook,
+    all_again: bool,
+    changed: dict[str, EmittedTransitions],
+    emits: list[Emit],
+) -> None:
+    """The death that hospitals registered (PID-29, PID-30), unless a visit that ended with it says so already."""
+    known = row.transitions.get(PERSON)
+    if not row.persons and known is None:
+        return
+    first = min(row.persons, key=lambda person: (person.died, person.patient), default=None)
+    holds = first is not None and ledger.death < 0 and first.died <= emission.now
+    fingerprint = first.revision << 1 | 1 if first is not None and holds else 0
+    if known is not None and known.fingerprint == fingerprint and not all_again:
+        return
+    found = [Transition("death", first.died)] if first is not None and holds else []
+    received = emission.received if first is None else first.received
+    subject = Subject(PERSON, "", b"" if first is None else first.messages, received)
+    kinds = _emit_kinds(subject, known, found, row, emission, book, emits)
+    if kinds:
+        changed[PERSON] = EmittedTransitions(fingerprint, kinds)
+
+
 def _retract_withdrawn(
     row: MemberRow,
     ledger: Ledger,
@@ -110,7 +137,7 @@ def _retract_withdrawn(
     here = {visit.visit for visit in ledger.visits}
     here.update(custody_source_key(record) for record in row.custody)
     for key, known in row.transitions.items():
-        if key not in here and known.fingerprint != _WITHDRAWN:
+        if key not in here and key != PERSON and known.fingerprint != _WITHDRAWN:
             subject = Subject(key, "", b"", emission.received)
             kinds = _emit_kinds(subject, known, [], row, emission, book, emits)
             changed[key] = EmittedTransitions(_WITHDRAWN, kinds)

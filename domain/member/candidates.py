@@ -104,7 +104,7 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
     edges = [edge for edge in edges if now < edge < FOREVER]
     if not (row.emitted or row.dispositions or edges):
         return Judgment([], None, found, None)
-    eligibility = assess(roster, ledger, now, local_day(now), book)
+    eligibility = assess(row, roster, ledger, now, local_day(now), book)
     verdicts: list[Verdict] = []
     for line, reached, nearly in lines:
         verdicts += _candidates(row, member, line, reached, eligibility, now, book)

@@ -6,16 +6,21 @@ being short-term are answered for a window by `reason_in`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from domain.member.dedup import join_duplicates
+from domain.member.episodes import admitted_from, continues_stay, nursing_episodes
 from domain.member.visits import (
-    DIED,
+    BECAME_INPATIENT as THROUGH_ED,
+)
+from domain.member.visits import (
     ED,
     ELECTIVE,
+    EMERGENT,
     LABOR,
     LONG_TERM,
     NEWBORN,
@@ -26,7 +31,7 @@ from domain.member.visits import (
     MemberVisit,
 )
 from domain.rules.rulebook import Rulebook
-from domain.times import local_day
+from domain.times import DAY, local_day
 
 COUNTED: Final = "counted"
 CANCELLED: Final = "cancelled"
@@ -41,17 +46,21 @@ DUPLICATE: Final = "duplicate_feed"
 HEARSAY: Final = "hearsay"
 OUTSIDE: Final = "outside_window"
 NOT_SHORT_TERM: Final = "not_short_term"
+CONTINUES: Final = "continues"
 REASONS: Final = (
     COUNTED, CANCELLED, PLANNED, BECAME_INPATIENT, SAME_DAY, TRANSFER, IN_OBSERVATION, NEWBORN_STAY, DELIVERY,
-    DUPLICATE, HEARSAY, OUTSIDE, NOT_SHORT_TERM,
+    DUPLICATE, HEARSAY, OUTSIDE, NOT_SHORT_TERM, CONTINUES,
 )  # fmt: skip
 
 TRANSFERRED: Final = 1
 READMITTED: Final = 2
+JOINED: Final = 4
+"""A nursing-facility stay that continues another, or an ED visit that became a stay: the other has their transitions."""
+_LINK_DAYS: Final = 4
+"""No setting joins an ED visit with a stay that begins so many days after its end."""
 EVER: Final = 4_000_000
 """A day (ordinal) after all others."""
 _REASON_OF_STATUS: Final = {"cancelled": CANCELLED, "expected": PLANNED}
-_ONWARD: Final = ("ACUTE_TRANSFER", "ADMITTED_HERE")
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -72,62 +81,56 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
     counted: list[Counted]
     duplicates: dict[int, int]
     links: dict[int, int]
-    """Stays that continue (TRANSFERRED) or follow within 30 days (READMITTED) an earlier acute stay."""
+    """Stays that continue (TRANSFERRED) or follow within 30 days (READMITTED) an earlier acute stay; visits that are
+    part of another (JOINED)."""
     death: int
-    """The position of the visit that tells of the member's death, or -1."""
+    """The position of the visit that ended with the member's death, or -1."""
+    wholes: frozenset[int] = frozenset()
+    """Nursing-facility stays that have the end of a whole episode."""
+
+
+class _Scan:
+    """What reading the visits in order has to remember."""
+
+    def __init__(self, visits: list[MemberVisit], duplicates: dict[int, int], book: Rulebook) -> None:
+        self.visits, self.duplicates, self.book = visits, duplicates, book
+        self.settings = book.settings
+        self.stays = [v for i, v in enumerate(visits) if v.category == STAY and v.asserted and i not in duplicates]
+        self._starts = [stay.start for stay in self.stays]
+        self.nursing = nursing_episodes(visits, duplicates, self.settings)
+        self.ends = _last_ends(visits, self.nursing)
+        self.ed_days: set[int] = set()
+        self.last: MemberVisit | None = None
+        """The earlier stay that ended last."""
+        self.planned_until = -EVER
+        self.links: dict[int, int] = {}
+        self.until = EVER
+        """The day from which the visit at hand counts no longer."""
+        self.death = -1
+
+    def stays_after(self, visit: MemberVisit) -> Iterator[MemberVisit]:
+        """The stays that begin at or after a visit's start, and not long after its end."""
+        latest = (visit.start if visit.departed is None else visit.departed) + _LINK_DAYS * DAY
+        for index in range(bisect_left(self._starts, visit.start), len(self.stays)):
+            if self._starts[index] > latest:
+                return
+            yield self.stays[index]
 
 
 def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
-    """Give each visit its reason. `held` is in row order (start, patient, visit)."""
-    practice = book.settings
-    visits, duplicates = join_duplicates(held, practice.stitch_minutes)
+    """Give each visit its reason: the first function that has one. `held` is in row order (start, patient, visit)."""
+    visits, duplicates = join_duplicates(held, book.settings.stitch_minutes)
+    scan = _Scan(visits, duplicates, book)
     reasons: list[str] = []
     counted: list[Counted] = []
-    links: dict[int, int] = {}
-    ed_days: set[int] = set()
-    last_out, planned_until, death = -EVER, -EVER, -1
     for index, visit in enumerate(visits):
-        status, group, day = visit.status, visit.category, visit.day
-        until = EVER
-        if status not in ("open", "closed") or not day:
-            reasons.append(_REASON_OF_STATUS.get(status, HEARSAY))
-            continue
-        if index in duplicates:
-            reasons.append(DUPLICATE)
-            continue
-        if death < 0 and (visit.disposition_group == "EXPIRED" or visit.flags & DIED):
-            death = index
-        if group == ED:
-            if visit.disposition_group in _ONWARD and _was_admitted(visit, visits, duplicates, practice.ed_link_days):
-                reason = BECAME_INPATIENT
-            elif day in ed_days:
-                reason = SAME_DAY
-            else:
-                ed_days.add(day)
-                reason = COUNTED
-        elif group == STAY:
-            gap = day - last_out
-            reason = _stay_reason(visit, book, planned_until, gap)
-            if gap < practice.transfer_gap_days:
-                links[index] = TRANSFERRED
-            elif reason is COUNTED and gap <= practice.readmission_days:
-                links[index] = READMITTED
-            if visit.departed is not None:
-                out = local_day(visit.departed)
-                last_out = max(last_out, out)
-                if visit.flags & PLANNED_READMISSION:
-                    planned_until = max(planned_until, out + practice.readmission_days)
-        elif group == SNF:
-            reason = NOT_SHORT_TERM if visit.flags & LONG_TERM else COUNTED
-            long = visit.departed is None or local_day(visit.departed) - day > practice.snf_short_days
-            if long:
-                until = day + practice.snf_short_days + 1
-        else:
-            reason = IN_OBSERVATION if group == OBSERVATION else ""
+        scan.until = EVER
+        reason = _reason(scan, index, visit)
         reasons.append(reason)
-        if reason is COUNTED:
-            counted.append(Counted(visit.start, day, group, index, until))
-    return Ledger(visits, reasons, counted, duplicates, links, death)
+        if reason == COUNTED:
+            counted.append(Counted(visit.start, visit.day, visit.category, index, scan.until))
+    view = [_whole(scan, index, visit) for index, visit in enumerate(visits)] if scan.ends else visits
+    return Ledger(view, reasons, counted, duplicates, scan.links, scan.death, frozenset(scan.ends))
 
 
 def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
@@ -139,28 +142,113 @@ def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
     return NOT_SHORT_TERM if last >= until else COUNTED
 
 
-def _stay_reason(visit: MemberVisit, book: Rulebook, planned_until: int, gap: int) -> str:
-    marks = visit.flags
+def _reason(scan: _Scan, index: int, visit: MemberVisit) -> str:
+    if visit.status not in ("open", "closed") or not visit.day:
+        return _REASON_OF_STATUS.get(visit.status, HEARSAY)
+    if index in scan.duplicates:
+        return DUPLICATE
+    if scan.death < 0 and visit.disposition_group == "EXPIRED":
+        scan.death = index
+    read = _BY_CATEGORY.get(visit.category)
+    return "" if read is None else read(scan, index, visit)
+
+
+def _of_ed(scan: _Scan, index: int, visit: MemberVisit) -> str:
+    if scan.stays and admitted_from(visit, scan.stays_after(visit), scan.settings):
+        scan.links[index] = JOINED
+        return BECAME_INPATIENT
+    if visit.day in scan.ed_days:
+        return SAME_DAY
+    scan.ed_days.add(visit.day)
+    return COUNTED
+
+
+def _of_stay(scan: _Scan, index: int, visit: MemberVisit) -> str:
+    before, settings = scan.last, scan.settings
+    continued = before is not None and continues_stay(before, visit, settings)
+    reason = _stay_reason(scan, visit, continued)
+    if continued:
+        scan.links[index] = TRANSFERRED
+    elif (
+        reason == COUNTED
+        and before is not None
+        and before.departed is not None
+        and visit.day - local_day(before.departed) <= settings.readmission_days
+    ):
+        scan.links[index] = READMITTED
+    if visit.departed is not None:
+        if before is None or before.departed is None or visit.departed >= before.departed:
+            scan.last = visit
+        if visit.flags & PLANNED_READMISSION:
+            out = local_day(visit.departed) + settings.readmission_days
+            scan.planned_until = max(scan.planned_until, out)
+    return reason
+
+
+def _stay_reason(scan: _Scan, visit: MemberVisit, continued: bool) -> str:
+    book, flags = scan.book, visit.flags
     conditions = book.conditions(visit.diagnoses, visit.day) if visit.diagnoses else 0
-    if marks & NEWBORN or conditions & book.newborn:
+    if flags & NEWBORN or conditions & book.newborn:
         return NEWBORN_STAY
-    if not book.settings.count_deliveries and (marks & LABOR or conditions & book.delivery):
+    if not scan.settings.count_deliveries and (flags & LABOR or conditions & book.delivery):
         return DELIVERY
-    if marks & ELECTIVE or visit.day <= planned_until:
+    if continued:
+        return TRANSFER
+    if _is_planned(scan, visit):
         return PLANNED
-    return TRANSFER if gap < book.settings.transfer_gap_days else COUNTED
+    return COUNTED
 
 
-def _was_admitted(visit: MemberVisit, visits: Sequence[MemberVisit], duplicates: dict[int, int], days: int) -> bool:
-    """Whether an ED attendance that was sent on became a stay, here or elsewhere, within `days` calendar days."""
-    if visit.departed is None:
+def _is_planned(scan: _Scan, visit: MemberVisit) -> bool:
+    """Of elective type and not through an ED; or announced by a planned-readmission status (81-95) and no emergency."""
+    announced = visit.day <= scan.planned_until and not visit.flags & EMERGENT
+    if not (visit.flags & ELECTIVE or announced):
         return False
-    last = local_day(visit.departed) + days
-    return any(
-        stay.category == STAY
-        and stay.asserted
-        and stay.start >= visit.start
-        and stay.day <= last
-        and index not in duplicates
-        for index, stay in enumerate(visits)
+    return not visit.flags & THROUGH_ED and not any(
+        ed.category == ED and ed.asserted and admitted_from(ed, (visit,), scan.settings) for ed in scan.visits
+    )
+
+
+def _of_nursing(scan: _Scan, index: int, visit: MemberVisit) -> str:
+    if index in scan.nursing:
+        scan.links[index] = JOINED
+        return CONTINUES
+    if visit.flags & LONG_TERM:
+        return NOT_SHORT_TERM
+    departed = scan.ends.get(index, visit.departed)
+    short = scan.settings.snf_short_days
+    if departed is None or local_day(departed) - visit.day > short:
+        scan.until = visit.day + short + 1
+    return COUNTED
+
+
+def _of_observation(_scan: _Scan, _index: int, _visit: MemberVisit) -> str:
+    return IN_OBSERVATION
+
+
+_BY_CATEGORY: Final[dict[str, Callable[[_Scan, int, MemberVisit], str]]] = {
+    ED: _of_ed,
+    STAY: _of_stay,
+    SNF: _of_nursing,
+    OBSERVATION: _of_observation,
+}
+
+
+def _last_ends(visits: Sequence[MemberVisit], nursing: dict[int, int]) -> dict[int, int | None]:
+    """First stay of a nursing-facility episode -> when the whole episode ended; None: it has not."""
+    ends: dict[int, int | None] = {}
+    for index, first in nursing.items():
+        known = ends.get(first, visits[first].departed if first not in ends else None)
+        departed = visits[index].departed
+        ends[first] = None if departed is None else departed if known is None else max(known, departed)
+    return ends
+
+
+def _whole(scan: _Scan, index: int, visit: MemberVisit) -> MemberVisit:
+    """The first stay of an episode with the end of the whole."""
+    if index not in scan.ends:
+        return visit
+    last = max((i for i, first in scan.nursing.items() if first == index), default=index)
+    return msgspec.structs.replace(
+        visit, departed=scan.ends[index], disposition_group=scan.visits[last].disposition_group
     )

@@ -1,8 +1,9 @@
-"""Which visits of different source patients are one stay (docs/semantics.md#episodes).
+"""Which visits are one because two feeds reported one stay (docs/semantics.md#episodes).
 
-Two feeds may tell of the same stay under two patient numbers. Visits at the same facility, of the same class group,
-whose arrivals lie within two hours (setting) are one; so are two that bear the same visit number, as happens while an
-account moves between patients. One of them stands for all, chosen by content, never by the order of arrival.
+Visits at the same facility and of one category are one if their arrivals lie within two hours (setting), or if they
+overlap and their departures lie within two hours; under the same or different record numbers. So are two that bear the
+same visit number, as happens while an account moves between patients. One represents all: it is chosen by content,
+never by the order of arrival.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from domain.times import MINUTE
 
 
 def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[MemberVisit], dict[int, int]]:
-    """(the visits, with what its duplicates know added to each that stands for several; duplicate -> that one).
+    """(the visits, what its duplicates know added to each that represents several; duplicate -> that one).
 
     `visits` are in row order; positions are kept.
     """
-    if len({visit.patient for visit in visits}) < 2:
+    if len(visits) < 2:
         return list(visits), {}
     clusters: list[list[int]] = []
     nearby: dict[tuple[str, str], list[list[int]]] = {}
@@ -30,8 +31,9 @@ def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[M
             continue
         place = nearby.setdefault((visit.facility, visit.category), [])
         home = named.get(visit.visit)
-        if home is None or not _no_visit_of_same_patient(visits, home, visit):
-            home = next((c for c in reversed(place) if _joins(visits, c, visit, minutes * MINUTE)), None)
+        if home is None:
+            # Only the last few can be near: row order is by start, and a visit that overlaps began not long ago.
+            home = next((c for c in reversed(place[-_LOOK_BACK:]) if _joins(visits, c, visit, minutes * MINUTE)), None)
         if home is not None:
             home.append(index)
             continue
@@ -47,31 +49,31 @@ def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[M
     return view, duplicates
 
 
+_LOOK_BACK = 8
+
+
 def _joins(visits: Sequence[MemberVisit], cluster: Sequence[int], visit: MemberVisit, limit: int) -> bool:
-    """Whether a visit at the same facility and of the same group is one with the cluster."""
-    arrived = visits[cluster[0]].arrived
-    assert arrived is not None
+    """Whether a visit at the same facility and of the same category is one with the cluster."""
+    if visit.facility == "":
+        return False
+    first = visits[cluster[0]]
+    assert first.arrived is not None
     assert visit.arrived is not None
-    return (
-        visit.facility != ""
-        and abs(arrived - visit.arrived) <= limit
-        and _no_visit_of_same_patient(visits, cluster, visit)
-    )
-
-
-def _no_visit_of_same_patient(visits: Sequence[MemberVisit], cluster: Sequence[int], visit: MemberVisit) -> bool:
-    """Whether the cluster has no visit of the same source patient: one patient's two visits are two."""
-    patient = visit.patient
-    return all(visits[index].patient != patient for index in cluster)
+    if abs(first.arrived - visit.arrived) <= limit:
+        return True
+    if first.departed is None or visit.departed is None:
+        return False
+    overlaps = visit.arrived < first.departed and first.arrived < visit.departed
+    return overlaps and abs(first.departed - visit.departed) <= limit
 
 
 def _precedence(visit: MemberVisit) -> tuple[int, int, str, str]:
-    """The smallest of these stands for its cluster: a numbered visit before a weak one, then the earlier."""
+    """The smallest of these represents its cluster: a numbered visit before a weak one, then the earlier."""
     return (visit.flags & WEAK, visit.arrived or 0, visit.patient, visit.visit)
 
 
 def _merged(cluster: Sequence[MemberVisit]) -> MemberVisit:
-    """The visit that stands for a cluster, with the end, the diagnoses and the marks that only others know."""
+    """The visit that represents a cluster, with the end, the diagnoses and the flags that only others know."""
     chosen = cluster[0]
     ended = next((visit for visit in cluster if visit.departed is not None), chosen)
     diagnoses = tuple(sorted({code for visit in cluster for code in visit.diagnoses}))

@@ -35,14 +35,14 @@ class Eligibility(msgspec.Struct, frozen=True, gc=False):
     suspected: tuple[str, ...]
 
 
-def assess(roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Eligibility:
+def assess(row: MemberRow, roster: RosterFacts, ledger: Ledger, now: int, today: int, book: Rulebook) -> Eligibility:
     """The member's standing at `now` (ms UTC), which falls on `today`."""
     findings = book.clear(today)
     verified = ""
     if roster.programmes or not book.hinting.isdisjoint([visit.disposition_group for visit in ledger.visits]):
         findings, verified = _findings(roster, ledger, now, today, book)
     blocked_by = None
-    if died_by(ledger, now):
+    if died_by(row, ledger, now):
         blocked_by = "died"
     elif verified:
         blocked_by = f"excluded:{verified}"
@@ -135,8 +135,10 @@ def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], b
     return dues
 
 
-def died_by(ledger: Ledger, now: int) -> bool:
-    """Whether the member had died by `now`, as far as the visits tell."""
+def died_by(row: MemberRow, ledger: Ledger, now: int) -> bool:
+    """Whether the member had died by `now`: a visit ended so, or a hospital registered it (PID-29, PID-30)."""
+    if any(person.died <= now for person in row.persons):
+        return True
     if ledger.death < 0:
         return False
     visit = ledger.visits[ledger.death]

@@ -11,10 +11,12 @@ from typing import Final
 
 import msgspec
 
-from domain.member.visits import MemberCustody, MemberVisit, from_custody_snapshot, from_snapshot
-from domain.snapshots import CustodySnapshot, RosterFacts, VisitSnapshot
+from domain.member.visits import MemberCustody, MemberPerson, MemberVisit, from_custody_snapshot, from_snapshot
+from domain.snapshots import CustodySnapshot, PersonSnapshot, RosterFacts, VisitSnapshot
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
+PERSON: Final = "person"
+"""How what is known of the person, not of a visit, is named in a row."""
 
 
 class CareResponse(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -76,6 +78,8 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The earliest instant (ms UTC) at which something would change though nobody said anything."""
     rules: int = 0
     """The rule set by which the row was last judged."""
+    persons: tuple[MemberPerson, ...] = ()
+    """Deaths that source patients' rows know of, in the order of patient."""
 
 
 def new_row() -> MemberRow:
@@ -97,6 +101,22 @@ def fold_visit(row: MemberRow, snapshot: VisitSnapshot) -> MemberRow:
     rest.append(held)
     rest.sort(key=_order)
     return msgspec.structs.replace(row, visits=tuple(rest), withdrawn=_without(row.withdrawn, key))
+
+
+def fold_person(row: MemberRow, snapshot: PersonSnapshot) -> MemberRow:
+    """The row once a source patient's row states a death, or takes it back; the same object for one that is known."""
+    key = withdrawn_key(snapshot.patient, PERSON)
+    known = next((person for person in row.persons if person.patient == snapshot.patient), None)
+    if snapshot.revision <= (row.withdrawn.get(key, -1) if known is None else known.revision):
+        return row
+    rest = [person for person in row.persons if person.patient != snapshot.patient]
+    if snapshot.died is None:
+        withdrawn = {**row.withdrawn, key: snapshot.revision}
+        return msgspec.structs.replace(row, persons=tuple(rest), withdrawn=withdrawn)
+    packed = msgspec.msgpack.encode(snapshot.messages)
+    rest.append(MemberPerson(snapshot.patient, snapshot.revision, snapshot.died, snapshot.received, packed))
+    rest.sort(key=lambda person: person.patient)
+    return msgspec.structs.replace(row, persons=tuple(rest), withdrawn=_without(row.withdrawn, key))
 
 
 def fold_custody(row: MemberRow, snapshot: CustodySnapshot) -> MemberRow:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.member.counting import READMITTED, TRANSFERRED, Ledger
+from domain.member.counting import JOINED, READMITTED, TRANSFERRED, Ledger
 from domain.member.releases import custody_key
 from domain.member.visits import (
     BECAME_INPATIENT,
@@ -66,10 +66,10 @@ def fingerprint_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
     """
     visit = ledger.visits[index]
     if not visit.asserted or index in ledger.duplicates:
-        return visit.revision << 8
-    if ledger.duplicates and index in ledger.duplicates.values():
+        return visit.revision << 9
+    if index in ledger.wholes or (ledger.duplicates and index in ledger.duplicates.values()):
         return -1
-    bits = ledger.links.get(index, 0) | (4 if index == ledger.death else 0)
+    bits = ledger.links.get(index, 0) | (256 if index == ledger.death else 0)
     if visit.start <= now:
         bits |= 8
     if visit.arrived is not None and visit.arrived <= now:
@@ -80,7 +80,7 @@ def fingerprint_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
         bits |= 64
     if visit.flags & FROM_NF and _left_nf(index, ledger):
         bits |= 128
-    return visit.revision << 8 | bits
+    return visit.revision << 9 | bits
 
 
 def representatives(ledger: Ledger) -> list[int]:
@@ -101,7 +101,12 @@ def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> l
     visit = ledger.visits[index]
     if not visit.asserted or not visit.day or index in ledger.duplicates:
         return []
-    found = list(_arrivals(index, visit, ledger)) + _departures(visit)
+    joined = ledger.links.get(index) == JOINED
+    if joined and visit.category == SNF:
+        return []  # the first stay of the episode has them
+    found = list(_arrivals(index, visit, ledger))
+    if not joined:
+        found += _departures(visit)  # an ED visit that became a stay ends with that stay
     if visit.category == SNF:
         long = _long_stay(visit, now, book)
         if long is not None:

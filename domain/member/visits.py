@@ -38,8 +38,19 @@ IMPAIRED: Final = 2048
 LONG_TERM: Final = 4096
 """A facility whose stays are never short-term (ICF)."""
 YOUTH_FACILITY: Final = 8192
+EMERGENT: Final = 16_384
+"""Admission type emergency, urgent or trauma."""
 
-_ADMISSION_TYPES: Final = {"3": ELECTIVE, "C": ELECTIVE, "4": NEWBORN, "N": NEWBORN, "L": LABOR}
+_ADMISSION_TYPES: Final = {
+    "1": EMERGENT,
+    "2": EMERGENT,
+    "5": EMERGENT,
+    "3": ELECTIVE,
+    "C": ELECTIVE,
+    "4": NEWBORN,
+    "N": NEWBORN,
+    "L": LABOR,
+}
 _FLAGS: Final = {
     "homeless": HOMELESS,
     "died": DIED,
@@ -89,6 +100,16 @@ class MemberVisit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.messages
 
 
+class MemberPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one source patient's row knows of the member: `died` is ms UTC."""
+
+    patient: str
+    revision: int
+    died: int
+    received: int
+    messages: bytes
+
+
 class MemberCustody(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One custody record as the member's row holds it. `at` is when it happened (for a plan: when it was made)."""
 
@@ -114,7 +135,7 @@ def category_of(visit: Visit) -> str:
         return CUSTODY
     if kind == "snf" or (kind == "inpatient" and facility in ("snf", "icf")):
         return SNF
-    if kind in ("inpatient", "newborn"):
+    if kind in ("inpatient", "newborn", "obstetrics"):
         return STAY
     if kind == "emergency" or (kind == "observation" and "from_emergency" in visit.flags):
         return ED

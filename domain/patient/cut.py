@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from domain.patient.events import When
 from domain.patient.ranks import Rank
 from domain.patient.statements import ARRIVALS, CANCELS, PLANS, Statement
 from domain.times import DAY, HOUR, MINUTE, iso_day, local_day
@@ -40,12 +41,14 @@ class Part(msgspec.Struct, gc=False):
     arrived: bool = False
 
 
-def cut(key: str, statements: Sequence[Statement], *, numbered: bool) -> list[tuple[str, tuple[Statement, ...]]]:
+def cut(
+    key: str, statements: Sequence[Statement], *, numbered: bool, dated: bool = False
+) -> list[tuple[str, tuple[Statement, ...]]]:
     """(visit key, statements in the order of their rank) of each visit, in order of occurrence.
 
     `statements` are those of the bucket `key`, in order of rank. `numbered`: the key is a visit number that its sender
     does not reuse on purpose. The first visit keeps the key of its bucket, later ones add the local day of their start
-    (and a count where a day has several).
+    (and a count where a day has several). `dated`: the first adds its day too, since the bucket is no number at all.
     """
     if numbered and not _may_be_reused(statements):
         return [(key, tuple(statements))] if statements else []
@@ -55,7 +58,7 @@ def cut(key: str, statements: Sequence[Statement], *, numbered: bool) -> list[tu
     used: dict[str, int] = {}
     for index, part in enumerate(parts):
         name = key
-        if index:
+        if index or dated:
             name = f"{key}~{iso_day(local_day(part.start))}"
             used[name] = used.get(name, 0) + 1
             if used[name] > 1:
@@ -76,7 +79,7 @@ def _parts(statements: Sequence[Statement], numbered: bool) -> list[Part]:
     later: list[Statement] = []
     for at, statement in _in_order([s for s in statements if s.trigger not in CANCELS]):
         trigger = statement.trigger
-        if trigger not in _OPENERS and trigger != "A03" and statement.admitted is not None:
+        if trigger not in _OPENERS and trigger != "A03" and isinstance(statement.admitted, When):
             later.append(statement)  # PV1-44 names its visit: placed when all arrivals are known
         elif not parts or _begins(parts[-1], statement, at, numbered):
             parts.append(_part(statement, at))
@@ -125,7 +128,7 @@ def _begins(part: Part, statement: Statement, at: int, numbered: bool) -> bool:
             return at > part.end + REUSE_AFTER and statement.rank > part.ended_by
         return not numbered and part.emergency and part.arrived and at - part.last > ED_SILENCE
     if trigger == "A03" and not numbered and part.end is not None:
-        if statement.admitted is not None:
+        if isinstance(statement.admitted, When):
             return statement.admitted.at > part.end
         return at - part.end > CORRECTION
     return False
@@ -148,7 +151,7 @@ def _add(part: Part, statement: Statement, at: int) -> None:
 
 def _place(parts: list[Part], statement: Statement, numbered: bool) -> None:
     """Put an update or transfer that has PV1-44 into the visit that arrived then, else into that of its time."""
-    assert statement.admitted is not None
+    assert isinstance(statement.admitted, When)
     at = statement.admitted.at
     width = DAY if statement.admitted.whole_day else MINUTE
     for part in parts:

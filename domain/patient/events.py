@@ -35,16 +35,26 @@ class Identifier(msgspec.Struct, frozen=True, array_like=True, gc=False):
     type: str = ""
 
 
-class Merge(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One {PID MRG} pair: the retired number gives way to the surviving one (A40, A18, A34-A36, A44, A45, A47).
+PATIENT: Final = "patient"
+ACCOUNT: Final = "account"
+VISIT: Final = "visit"
+ACCOUNT_MOVE: Final = "account-move"
+VISIT_MOVE: Final = "visit-move"
 
-    Keys are patient keys (`authority|number`). `account` is MRG-3, `visit` is MRG-5 (or MRG-6), as visit keys.
+
+class Merge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One statement of a {PID, MRG} pair about its unit (docs/semantics.md#merges).
+
+    `survivor` and `other` are patient keys: of PID-3 and of MRG-1. Unit `patient`: the other is retired into the
+    survivor. `account`, `visit`: within the survivor, `former` is now called `now` (account or visit keys).
+    `account-move`, `visit-move`: account or visit `former` of the other belongs to the survivor.
     """
 
     survivor: str
-    retired: str
-    account: str | None = None
-    visit: str | None = None
+    other: str
+    unit: str
+    former: str = ""
+    now: str = ""
 
 
 class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -56,10 +66,10 @@ class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     patient_class: str | None = None
     """emergency, inpatient, outpatient, observation, preadmit, recurring, obstetrics, newborn, snf, custody, other."""
     facility: str | None = None
-    admitted: When | None = None
-    """PV1-44."""
-    departed: When | None = None
-    """PV1-45."""
+    admitted: When | str | None = None
+    """PV1-44; DELETED takes it back."""
+    departed: When | str | None = None
+    """PV1-45; DELETED takes it back."""
     admission_type: str | None = None
     """PV1-4 in the profile's common dialect (NUBC: 1 emergency, 2 urgent, 3 elective, 4 newborn, 5 trauma)."""
     admit_source: str | None = None
@@ -79,6 +89,8 @@ class VisitStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """From the profile's facility map: hospital, snf, icf, jail, youth-facility, psychiatric, other."""
     creates: bool = False
     """An A08 of a sender that announces stays by updates alone: it counts without another trigger."""
+    account: str | None = None
+    """Account key: PID-18, else PV1-50. A44 moves the visits of one."""
 
 
 class AdtEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -112,8 +124,9 @@ class AdtEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     given_name: str | None = None
     zip: str | None = None
     phone: str | None = None
-    died: When | None = None
-    """PID-29; when only PID-30 = Y was given, the event's own time with source "PID-30"."""
+    died: When | str | None = None
+    """PID-29; when only PID-30 = Y was given, the event's own time with source "PID-30"; DELETED when PID-30 = N, or
+    `""` in either, takes a death back."""
     visit: VisitStatement | None = None
     merges: tuple[Merge, ...] = ()
     partner: str | None = None

@@ -43,6 +43,8 @@ class PatientFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     partners: dict[str, Claim] = {}
     evidence: Evidence | None = None
     operator: Evidence | None = None
+    follows: tuple[str, ...] = ()
+    """Patients that visits of this row were moved to: the row has to know their members."""
 
 
 class Resolution(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -75,6 +77,7 @@ class Groups:
         self._resolved: dict[str, Resolution] = {}
         self._dirty: set[str] = set()
         self._changed: dict[str, None] = {}
+        self._followers: dict[str, set[str]] = {}
 
     def update(self, facts: PatientFacts) -> None:
         """Take the facts of one row in place of those it published before."""
@@ -85,6 +88,8 @@ class Groups:
         joined = self._joined(before, facts)
         self._unlist(before)
         self._facts[patient] = facts
+        for other in facts.follows:
+            self._followers.setdefault(other, set()).add(patient)
         if facts.parent is not None and facts.parent.value is not None:
             self._children.setdefault(facts.parent.value, set()).add(patient)
         for other in facts.partners:
@@ -109,6 +114,15 @@ class Groups:
     def resolution(self, patient: str) -> Resolution | None:
         """The resolution of a patient as `settle` last gave it; None for one that is in no group."""
         return self._resolved.get(patient)
+
+    def follows(self, patient: str) -> tuple[str, ...]:
+        """The patients whose member the row of `patient` has to know."""
+        facts = self._facts.get(patient)
+        return () if facts is None else facts.follows
+
+    def followers(self, patient: str) -> list[str]:
+        """The patients whose rows have to know the member of `patient`."""
+        return sorted(self._followers.get(patient, ()))
 
     def members(self, patient: str) -> list[str]:
         """The patients of the group, this one included, in order."""

@@ -1,9 +1,9 @@
-"""Whose patient it is: one answer from all that was claimed, the same whatever the order of the claims.
+"""Resolve a source patient's member from competing claims; order does not matter (docs/semantics.md#ownership).
 
-An operator's word wins; then the owner of the patient this one was merged into; then the CIN that its messages carried
-last; then the member that the roster names for its identifiers, if they agree. Chains of merges are followed as the
-survivors announce them. Two rows that were merged into each other form a cycle: the merge with the smallest rank in it
-is refused, so every row of the cycle comes to the same answer.
+First an operator's word. Else the group of merged and linked patients, as the directory resolved it. Else the row's own
+evidence: the CIN that its messages carried last; the member that the roster names for its identifiers, if they agree;
+the member whom its demographics match. A CIN or roster number is believed only if the roster's birth date of that
+member agrees (`domain.patient.demographics`).
 """
 
 from __future__ import annotations
@@ -12,66 +12,86 @@ from typing import Final
 
 import msgspec
 
-from domain.patient.row import Claim, OwnerAnnouncement, PatientRow
+from domain.patient.demographics import CONFLICT, compare
+from domain.patient.groups import CIN, OPERATOR, Evidence, PatientFacts
+from domain.patient.row import Claim, PatientRow
 
-MAX_CHAIN: Final = 32
+ROSTER: Final = "roster"
+DEMOGRAPHICS: Final = "demographics"
+MERGE: Final = "merge"
+CHILD: Final = "child_of"
+IDENTITY_CONFLICT: Final = "identity-conflict"
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
-    """`member` (None: nobody yet), how it was found, and `path`: the chain of merges that led there, this row first."""
+    """`member` (None: nobody yet), and how it was found or the reason why it was not."""
 
     member: str | None
     method: str
-    path: tuple[tuple[str, str], ...]
-    cycle: bool = False
 
 
-def rank_text(claim: Claim) -> str:
-    """A claim's rank as text that sorts like the rank (the order decides which merge of a cycle is refused)."""
-    return f"{claim.recorded:020d}.{claim.built:020d}.{claim.sequence + 1:012d}.{claim.control_id}"
+def own_evidence(row: PatientRow, key: bytes) -> tuple[Claim | None, str]:
+    """(the claim that names the member by this row's own evidence, method); (None, reason) when none does."""
+    refused = ""
+    if row.cin is not None and row.cin.value is not None:
+        refused = _refused(row, row.cin.value, key)
+        if not refused:
+            return row.cin, CIN
+    for method, named in (
+        (ROSTER, [claim for name, claim in row.roster.items() if not name.startswith("demographics|")]),
+        (DEMOGRAPHICS, [claim for name, claim in row.roster.items() if name.startswith("demographics|")]),
+    ):
+        members = {claim.value for claim in named if claim.value is not None}
+        if len(members) == 1:
+            member = members.pop()
+            why_not = _refused(row, member, key) if method == ROSTER and member is not None else ""
+            if not why_not:
+                return max((c for c in named if c.value == member), key=lambda c: c.rank), method
+            refused = refused or why_not
+        elif members:
+            return None, "ambiguous"
+    return None, refused or ("bad-cin" if row.bad_cin else "no-match")
 
 
-def own_evidence(row: PatientRow) -> tuple[str | None, str]:
-    """The member that this row's own evidence names, and how; (None, reason) when it names none."""
-    if row.cin is not None:
-        return row.cin.value, "cin"
-    named = {claim.value for claim in row.roster.values() if claim.value is not None}
-    if len(named) == 1:
-        return named.pop(), "roster"
-    if named:
-        return None, "ambiguous"
-    return None, "bad-cin" if row.bad_cin else "no-match"
+def _refused(row: PatientRow, member: str, key: bytes) -> str:
+    """Why a number is not believed to name this patient; "" when it is."""
+    guard = row.guards.get(member)
+    if guard is None:
+        return ""
+    birth = None if row.birth is None else row.birth.value
+    name = "" if row.name is None else row.name.value or ""
+    sex = None if row.sex is None else row.sex.value
+    if compare(key, guard, birth, name, sex) != CONFLICT:
+        return ""
+    return CHILD if row.newborn else IDENTITY_CONFLICT
 
 
-def owner(row: PatientRow) -> Owner:
-    """Whose patient this is now."""
-    root = ((row.patient, ""),)
+def owner(row: PatientRow, key: bytes) -> Owner:
+    """The member that this patient is now."""
     if row.operator is not None and row.operator.value is not None:
-        return Owner(row.operator.value, "operator", root)
-    member, method = own_evidence(row)
-    if row.merged is None or row.merged.value is None:
-        return Owner(member, method, root)
-    mine = (row.patient, rank_text(row.merged))
-    told = row.announcements.get(row.merged.value)
-    if told is None:
-        return Owner(member, method, (mine, (row.merged.value, "")))
-    keys = [key for key, _ in told.path]
-    if row.patient in keys:
-        cycle = told.path[: keys.index(row.patient)]
-        if all((mine[1], mine[0]) < (rank, key) for key, rank in cycle):
-            return Owner(member, method, root, cycle=True)
-        return Owner(told.owner, "merge", (mine, *cycle), cycle=True)
-    path = (mine, *told.path)[:MAX_CHAIN]
-    return Owner(told.owner, "merge", path) if told.owner is not None else Owner(member, method, path)
+        return Owner(row.operator.value, OPERATOR)
+    claim, method = own_evidence(row, key)
+    if row.group is not None and row.grouped and row.group.member is not None:
+        return Owner(row.group.member, method if claim is not None and claim.value == row.group.member else MERGE)
+    return Owner(None if claim is None else claim.value, method)
 
 
-def fold_announcement(row: PatientRow, survivor: str, merge: Claim, told: OwnerAnnouncement) -> PatientRow:
-    """The row once `survivor` said that it absorbed this patient (by `merge`) and whose it is itself."""
-    changes: dict[str, object] = {}
-    claim = Claim(survivor, merge.recorded, merge.built, merge.sequence, merge.control_id)
-    if row.merged is None or claim.rank > row.merged.rank:
-        changes["merged"] = claim
-    known = row.announcements.get(survivor)
-    if known is None or told.epoch > known.epoch:
-        changes["announcements"] = {**row.announcements, survivor: told}
-    return msgspec.structs.replace(row, **changes) if changes else row
+def facts_of(row: PatientRow, key: bytes) -> PatientFacts:
+    """What this row publishes for its group: edges and evidence, nothing that depends on a resolution."""
+    claim, method = own_evidence(row, key)
+    void = -1 if row.unmerged is None or row.unmerged.value is None else row.unmerged.recorded
+    merges = [
+        Claim(survivor, merge.recorded, merge.built, merge.sequence, merge.control_id)
+        for survivor, merge in row.survivors.items()
+        if merge.value is not None and merge.recorded > void
+    ]
+    follows = {move.value for move in row.moves.values() if move.value is not None} - {row.patient}
+    operator = row.operator if row.operator is not None and row.operator.value is not None else None
+    return PatientFacts(
+        patient=row.patient,
+        parent=max(merges, key=lambda merge: merge.rank, default=None),
+        partners=row.partners,
+        evidence=None if claim is None else Evidence(claim, method),
+        operator=None if operator is None else Evidence(operator, OPERATOR),
+        follows=tuple(sorted(follows)),
+    )

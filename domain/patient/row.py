@@ -1,8 +1,8 @@
 """The patient stage's row: what one hospital says about one of its patients, and whose patient that is.
 
-The row holds three things: the statements of each visit, the claims about who the patient is, and what was published to
-which member. Folding returns the same object when nothing changed. `domain.ownership` answers whose it is;
-`domain.publishing` says what to tell which member. Rules: docs/semantics.md#the-patient-stage.
+The row holds the statements of each visit, the claims about who the patient is, facts about the person, and what was
+published to which member. Folding returns the same object when nothing changed. `domain.patient.ownership` resolves the
+member; `domain.patient.publish` derives what to publish. Rules: docs/semantics.md#the-patient-stage.
 """
 
 from __future__ import annotations
@@ -11,17 +11,34 @@ from typing import Any, Final
 
 import msgspec
 
-from domain.patient.events import AdtEvent, Merge
+from domain.patient.events import (
+    ACCOUNT,
+    ACCOUNT_MOVE,
+    DELETED,
+    VISIT,
+    VISIT_MOVE,
+    AdtEvent,
+    Merge,
+    VisitStatement,
+    When,
+)
 from domain.patient.ranks import Rank, natural_order
 from domain.patient.statements import OUTSIDE_VISITS, Statement, add, statement_of
 from domain.snapshots import Source
+from domain.times import day_of, local_day
 
-SCHEMA: Final = 2
-"""1: statements did not say whether an update announces its visit by itself."""
+SCHEMA: Final = 3
+"""1: statements did not say whether an update announces its visit by itself. 2: merges named whole patients only, and
+rows knew no accounts, moves, links or facts about the person."""
+MOST_IDENTIFIERS: Final = 32
+MERGED: Final = "merged"
+LINKED: Final = "linked"
+NEWBORN_DAYS: Final = 31
+"""A patient born so many days before a visit, or fewer, is a newborn of it."""
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A value somebody stated about the patient, with the rank that decides between claims."""
+    """A value that was stated about the patient, with the rank that decides between claims."""
 
     value: str | None
     recorded: int
@@ -36,14 +53,19 @@ class Claim(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class OwnerAnnouncement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a surviving patient's row last said about itself to one it absorbed.
+    """The member of another patient, or of this one by its group, as the directory resolved it last.
 
-    `path` leads from the survivor upwards: (patient key, rank of its own merge as text or "" at the root).
+    `rev` counts up.
     """
 
-    epoch: int
-    owner: str | None
-    path: tuple[tuple[str, str], ...]
+    rev: int
+    member: str | None
+    method: str = ""
+    via: str = ""
+    """The patient whose evidence decided."""
+    conflict: bool = False
+    root: str = ""
+    """The surviving patient."""
 
 
 class Published(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -73,31 +95,61 @@ class CustodyStatement(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return (self.received, msgspec.msgpack.encode(msgspec.structs.replace(self, source=Source("", "", ""))))
 
 
+class Death(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What was stated last about the patient's death: when, or None for "alive". `source` is the message."""
+
+    claim: Claim
+    at: When | None
+    source: Source
+
+
+class Guard(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the roster knows of a member, as keyed hashes: to tell whether a number names the right person.
+
+    `rev` is the roster row's time (ms UTC). An empty text: the roster does not say.
+    """
+
+    rev: int
+    birth: str = ""
+    name: str = ""
+    sex: str = ""
+
+
 class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     """All that is known about `authority|number`. `schema` first, so that an upgrade can tell rows apart."""
 
     schema: int
     patient: str
     visits: dict[str, tuple[Statement, ...]] = {}
+    """Bucket key -> its statements (docs/semantics.md#which-visit)."""
     weak: tuple[str, ...] = ()
-    """Keys of visits that were built from patient, facility, day and class."""
+    """Buckets that no number names: patient and facility."""
     unnumbered: tuple[str, ...] = ()
-    """Keys of visits that no PV1-19 gave (an account or a built key): an A08 cannot make one."""
+    """Buckets whose key is not the number of one visit: an A08 cannot make a visit of them."""
     ties: dict[str, Claim] = {}
-    """Old visit key -> the key that replaced it (A06, A07)."""
+    """Former visit or account key -> the key that replaced it (A06, A07, A35, A36, A41, A42, A49, A50, A51)."""
     custody: dict[str, CustodyStatement] = {}
     cin: Claim | None = None
     operator: Claim | None = None
     roster: dict[str, Claim] = {}
-    """Identifier -> the member that the roster names for it."""
+    """Identifier (or keyed hash of demographics) -> the member that the roster names for it."""
     identifiers: tuple[str, ...] = ()
-    merged: Claim | None = None
-    """The patient this one was merged into (value None: that merge was taken back)."""
-    announcements: dict[str, OwnerAnnouncement] = {}
-    absorbed: dict[str, Claim] = {}
-    """Patients merged into this one; value "merged"."""
-    announced: OwnerAnnouncement | None = None
-    """What the absorbed were last told about this row."""
+    survivors: dict[str, Claim] = {}
+    """Patients that this one was merged into; value None: taken back (A37)."""
+    partners: dict[str, Claim] = {}
+    """Patients that this one is linked with (A24); value None: taken back (A37)."""
+    moves: dict[str, Claim] = {}
+    """Visit or account key (behind the unit and a colon) -> the patient whom it belongs to (A44, A45)."""
+    owners: dict[str, OwnerAnnouncement] = {}
+    """Patients that visits of this row were moved to -> their members."""
+    group: OwnerAnnouncement | None = None
+    """This patient's member as its group of merged and linked patients resolves it."""
+    grouped: bool = False
+    """A merge, link or move names this patient: its facts are published for the group."""
+    unmerged: Claim | None = None
+    """An operator's word that merges of this patient recorded up to then are void."""
+    facts: bytes = b""
+    """Digest of the facts that were published."""
     published: dict[str, Published] = {}
     unattributed: str | None = None
     """The reason that stands on adt.unattributed.v1, or None when nothing stands there."""
@@ -105,6 +157,26 @@ class PatientRow(msgspec.Struct, frozen=True, array_like=True):
     """When the first record for this patient was received."""
     bad_cin: bool = False
     impaired: bool = False
+    birth: Claim | None = None
+    """PID-7, YYYY-MM-DD."""
+    name: Claim | None = None
+    """Keyed hash of PID-5."""
+    sex: Claim | None = None
+    """PID-8."""
+    demographics: tuple[str, ...] = ()
+    """Keyed hashes of name, birth date and one more, as the directory is asked for them."""
+    guards: dict[str, Guard] = {}
+    """Member -> what the roster knows of it."""
+    death: Death | None = None
+    newborn: bool = False
+    """A visit of class newborn, or of admission type 4, or within 31 days of birth."""
+
+
+class Hashes(msgspec.Struct, frozen=True, gc=False):
+    """Keyed hashes of what a message says about the person: its name, and the demographics to ask the directory for."""
+
+    name: str = ""
+    demographics: tuple[str, ...] = ()
 
 
 def new_row(patient: str, received: int) -> PatientRow:
@@ -123,36 +195,70 @@ def later(known: Claim | None, new: Claim) -> Claim:
 
 
 def claim_of(event: AdtEvent, value: str | None) -> Claim:
-    """What `event` says, as a claim that ranks like its other statements."""
+    """A claim with the rank of `event`."""
     sequence = -1 if event.sequence is None else event.sequence
     return Claim(value, event.recorded, event.built, sequence, event.control_id)
 
 
-def fold_event(row: PatientRow, event: AdtEvent, source: Source, received: int) -> PatientRow:
-    """The row once `event` is known; the same object when it says nothing new."""
+def fold_event(row: PatientRow, event: AdtEvent, source: Source, received: int, hashes: Hashes) -> PatientRow:
+    """The row once `event` is known; the same object when it adds nothing. `hashes` are of its demographics."""
     changes: dict[str, Any] = {}
     known = set(row.identifiers)
     others = {f"{i.authority}|{i.number}" for i in event.identifiers if i.authority and i.number} - {row.patient}
     if not others <= known:
-        changes["identifiers"] = tuple(sorted(known | others)[:32])
+        changes["identifiers"] = tuple(sorted(known | others)[:MOST_IDENTIFIERS])
     if event.cin is not None:
         cin = later(row.cin, claim_of(event, event.cin))
         if cin is not row.cin:
             changes["cin"] = cin
     elif event.bad_cin and not row.bad_cin:
         changes["bad_cin"] = True
+    changes.update(_fold_person(row, event, source, hashes))
     if event.visit is not None and event.trigger not in OUTSIDE_VISITS:
-        changes.update(_fold_visit(row, event, source, received))
+        changes.update(_fold_visit(row, event, event.visit, source, received))
     for merge in event.merges:
-        absorbed = _fold_merge(row, event, merge)
-        if absorbed is not None:
-            changes["absorbed"] = {**changes.get("absorbed", row.absorbed), merge.retired: absorbed}
+        row, changes = _fold_merge(row, changes, event, merge)
+    if event.partner is not None and event.trigger in ("A24", "A37"):
+        row, changes = _fold_partner(row, changes, event, event.partner)
     return replace(row, **changes) if changes else row
 
 
-def _fold_visit(row: PatientRow, event: AdtEvent, source: Source, received: int) -> dict[str, Any]:
+def _fold_person(row: PatientRow, event: AdtEvent, source: Source, hashes: Hashes) -> dict[str, Any]:
+    """Facts about the person: of each the statement of the greatest rank holds (docs/semantics.md)."""
+    changes: dict[str, Any] = {}
+    for field, value in (("birth", event.birth_date), ("sex", event.sex), ("name", hashes.name or None)):
+        known: Claim | None = getattr(row, field)
+        if value is None:
+            continue
+        claim = later(known, claim_of(event, None if value == DELETED else value))
+        if claim is not known:
+            changes[field] = claim
+    if not set(hashes.demographics) <= set(row.demographics):
+        changes["demographics"] = tuple(sorted({*row.demographics, *hashes.demographics})[:MOST_IDENTIFIERS])
+    if event.died is not None:
+        at = event.died if isinstance(event.died, When) else None
+        claim = claim_of(event, None if at is None else f"{at.at}")
+        if row.death is None or claim.rank > row.death.claim.rank:
+            changes["death"] = Death(claim, at, source)
+    if not row.newborn and event.visit is not None and _is_newborn(event):
+        changes["newborn"] = True
+    return changes
+
+
+def _is_newborn(event: AdtEvent) -> bool:
     visit = event.visit
     assert visit is not None
+    if visit.patient_class == "newborn" or visit.admission_type == "4":
+        return True
+    if event.birth_date is None or event.birth_date == DELETED:
+        return False
+    at = visit.admitted.at if isinstance(visit.admitted, When) else event.recorded
+    return 0 <= local_day(at) - day_of(event.birth_date) <= NEWBORN_DAYS
+
+
+def _fold_visit(
+    row: PatientRow, event: AdtEvent, visit: VisitStatement, source: Source, received: int
+) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     before = row.visits.get(visit.key, ())
     after = add(before, statement_of(event, visit, source, received))
@@ -163,20 +269,82 @@ def _fold_visit(row: PatientRow, event: AdtEvent, source: Source, received: int)
     if not visit.numbered and visit.key not in row.unnumbered:
         changes["unnumbered"] = tuple(sorted({*row.unnumbered, visit.key}))
     if visit.prior_visit and visit.prior_visit != visit.key:
-        known = row.ties.get(visit.prior_visit)
-        tie = later(known, claim_of(event, visit.key))
-        if tie is not known:
-            changes["ties"] = {**row.ties, visit.prior_visit: tie}
+        changes.update(_tie(row, {}, visit.prior_visit, claim_of(event, visit.key)))
     return changes
 
 
-def _fold_merge(row: PatientRow, event: AdtEvent, merge: Merge) -> Claim | None:
-    """The claim that `merge.retired` was absorbed, when that is news to this row."""
-    if merge.survivor != row.patient or merge.retired == row.patient:
-        return None
-    known = row.absorbed.get(merge.retired)
-    claim = later(known, claim_of(event, "merged"))
-    return None if claim is known else claim
+def _tie(row: PatientRow, changes: dict[str, Any], former: str, claim: Claim) -> dict[str, Any]:
+    ties: dict[str, Claim] = changes.get("ties", row.ties)
+    known = ties.get(former)
+    tie = later(known, claim)
+    return {} if tie is known else {"ties": {**ties, former: tie}}
+
+
+def _fold_merge(
+    row: PatientRow, changes: dict[str, Any], event: AdtEvent, merge: Merge
+) -> tuple[PatientRow, dict[str, Any]]:
+    """What a merge statement changes in the row of its survivor; other rows learn of it by links."""
+    if merge.survivor != row.patient:
+        return row, changes
+    if merge.unit in (ACCOUNT, VISIT):
+        if merge.former != merge.now:
+            changes |= _tie(row, changes, merge.former, claim_of(event, merge.now))
+        return row, changes
+    if merge.other != row.patient and not row.grouped:
+        changes["grouped"] = True
+    if merge.unit in (ACCOUNT_MOVE, VISIT_MOVE):
+        moved = fold_move(row, move_key(merge), claim_of(event, row.patient))
+        if moved is not row:
+            changes["moves"] = {**changes.get("moves", {}), **moved.moves}
+    return row, changes
+
+
+def move_key(merge: Merge) -> str:
+    """How a moved visit or account is named in `moves`."""
+    return f"{merge.unit}:{merge.former}"
+
+
+def fold_move(row: PatientRow, key: str, claim: Claim) -> PatientRow:
+    """The row once the visit or account `key` is said to belong to the patient `claim.value`."""
+    known = row.moves.get(key)
+    tie = later(known, claim)
+    return row if tie is known else replace(row, moves={**row.moves, key: tie}, grouped=True)
+
+
+def _fold_partner(
+    row: PatientRow, changes: dict[str, Any], event: AdtEvent, partner: str
+) -> tuple[PatientRow, dict[str, Any]]:
+    linked = fold_link(row, partner, claim_of(event, LINKED if event.trigger == "A24" else None))
+    if linked is not row:
+        changes |= {"partners": linked.partners, "survivors": linked.survivors, "grouped": True}
+    return row, changes
+
+
+def fold_link(row: PatientRow, partner: str, claim: Claim) -> PatientRow:
+    """The row once it is linked with `partner` (A24), or no longer (A37, value None): then no merge holds either."""
+    if partner == row.patient:
+        return row
+    known = row.partners.get(partner)
+    link = later(known, claim)
+    survivors = row.survivors
+    if claim.value is None and partner in survivors:
+        apart = later(survivors[partner], claim)
+        survivors = survivors if apart is survivors[partner] else {**survivors, partner: apart}
+    if link is known and survivors is row.survivors:
+        return row
+    return replace(row, partners={**row.partners, partner: link}, survivors=survivors, grouped=True)
+
+
+def fold_survivor(row: PatientRow, survivor: str, claim: Claim) -> PatientRow:
+    """The row once it was merged into `survivor`. An A37 about the two that is later holds against it."""
+    if survivor == row.patient:
+        return row
+    known = row.survivors.get(survivor)
+    merged = later(known, claim)
+    apart = row.partners.get(survivor)
+    if apart is not None and apart.value is None:
+        merged = later(merged, apart)
+    return row if merged is known else replace(row, survivors={**row.survivors, survivor: merged}, grouped=True)
 
 
 def fold_custody(row: PatientRow, record_id: str, statement: CustodyStatement, cin: str | None) -> PatientRow:
@@ -202,3 +370,11 @@ def fold_roster(row: PatientRow, identifier: str, member: str | None, revision: 
     if claim is known:
         return row
     return replace(row, roster={**row.roster, identifier: claim})
+
+
+def fold_guard(row: PatientRow, member: str, guard: Guard) -> PatientRow:
+    """The row once the roster's hashes of a member are known."""
+    known = row.guards.get(member)
+    if known is not None and known.rev >= guard.rev:
+        return row
+    return replace(row, guards={**row.guards, member: guard})

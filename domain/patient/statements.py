@@ -11,15 +11,16 @@ A cancel also speaks in registers: A13 says "no disposition, no destination", A1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from domain.discharge import disposition_group
 from domain.patient.events import DELETED, AdtEvent, VisitStatement, When
 from domain.patient.ranks import Rank, natural_order
 from domain.snapshots import Source
-from domain.times import MINUTE
+from domain.times import DAY, MINUTE
 
 ARRIVALS: Final = frozenset({"A01", "A04"})
 PLANS: Final = frozenset({"A05", "A14", "A15", "A16"})
@@ -41,6 +42,8 @@ OUTSIDE_VISITS: Final = frozenset(
 )
 """Triggers about a person or an identifier: what their PV1 may hold says nothing about a visit."""
 
+SLOT: Final = DAY
+"""The recorded time within which only the greatest statement of a register is kept."""
 _OCCURRENCES: Final = ARRIVALS | PLANS | CLASS_MARKS | frozenset(CANCELS) | {"A02", "A03"}
 
 
@@ -54,8 +57,8 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     source: Source
     received: int
     occurred: When | None = None
-    admitted: When | None = None
-    departed: When | None = None
+    admitted: When | str | None = None
+    departed: When | str | None = None
     patient_class: str | None = None
     facility: str | None = None
     facility_type: str | None = None
@@ -68,6 +71,10 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     died: bool | None = None
     creates: bool = False
     """An update that announces its visit by itself, as its sender's profile says."""
+    account: str | None = None
+    """The account key (PID-18, else PV1-50) of the message."""
+    numbered: bool = True
+    """The message had a visit number of its own (PV1-19)."""
 
     @property
     def rank(self) -> Rank:
@@ -81,13 +88,13 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
         Arrivals: EVN-6, PV1-44, EVN-2 (or MSH-7). Departures: PV1-45, EVN-6, EVN-2. Others: EVN-6, EVN-2.
         """
         if self.trigger == "A03":
-            rungs: tuple[When | None, ...] = (self.departed, self.occurred)
+            rungs: tuple[When | str | None, ...] = (self.departed, self.occurred)
         elif self.trigger in ARRIVALS or self.trigger == "A06":
             rungs = (self.occurred, self.admitted)
         else:
             rungs = (self.occurred,)
         for rung in rungs:
-            if rung is not None:
+            if isinstance(rung, When):
                 return rung
         return When(self.recorded, False, "EVN-2")
 
@@ -113,8 +120,9 @@ def statement_of(event: AdtEvent, visit: VisitStatement, source: Source, receive
         destination=visit.destination,
         diagnoses=visit.diagnoses,
         homeless=visit.homeless,
-        died=True if event.died is not None else None,
         creates=visit.creates,
+        account=visit.account,
+        numbered=visit.numbered,
     )
 
 
@@ -125,7 +133,6 @@ _ALWAYS: Final = (
     "admit_source",
     "diagnoses",
     "homeless",
-    "died",
     "disposition",
     "destination",
 )
@@ -148,6 +155,9 @@ def registers(statement: Statement) -> Iterable[tuple[str, Any]]:
     if trigger in CANCELS:
         return ()
     stated = [(name, value) for name in _ALWAYS if (value := getattr(statement, name)) is not None]
+    if is_interim(statement):
+        # "Still a patient" closes a billing period, not a stay: where the patient went is not known yet.
+        stated = [(name, value) for name, value in stated if name not in ("disposition", "destination")]
     if statement.patient_class is not None and trigger not in ARRIVALS and trigger not in CLASS_MARKS:
         stated.append(("class", statement.patient_class))
     if statement.admitted is not None and trigger not in ARRIVALS:
@@ -155,6 +165,11 @@ def registers(statement: Statement) -> Iterable[tuple[str, Any]]:
     if statement.departed is not None and trigger != "A03":
         stated.append(("departure_revision", statement.departed))
     return stated
+
+
+def is_interim(statement: Statement) -> bool:
+    """Whether an A03 reports the end of a billing period (discharge status 30, still a patient), not of the stay."""
+    return statement.trigger == "A03" and disposition_group(statement.disposition or "") == "STILL_PATIENT"
 
 
 _REVISIONS: Final = ("arrival_claim", "arrival_revision", "departure_revision")
@@ -179,7 +194,7 @@ Winners = dict[str, tuple[Rank, Any, Statement]]
 """Register -> (rank, value, the statement that holds it)."""
 
 
-def winners(statements: tuple[Statement, ...]) -> Winners:
+def winners(statements: Sequence[Statement]) -> Winners:
     """Who holds each register; `statements` as `add` orders them.
 
     Rank decides; on equal ranks a deletion (which is what a cancel says) beats, then the value, then the whole content.
@@ -205,14 +220,21 @@ def _content(statement: Statement) -> bytes:
     )
 
 
-def add(statements: tuple[Statement, ...], new: Statement) -> tuple[Statement, ...]:
-    """The set with `new` in it, or the same object when `new` adds nothing. Ordered by rank, then content."""
+def add(statements: tuple[Statement, ...], new: Statement, width: int = SLOT) -> tuple[Statement, ...]:
+    """The set with `new` in it, or the same object when `new` adds nothing. Ordered by rank, then content.
+
+    A bucket may hold several visits, and a late message may cut one in two (`domain.patient.cut`). So the greatest of a
+    register is kept for each slot of `width` (ms) of recorded time, not for the whole bucket.
+    """
     content = _content(new)
     for known in statements:
         if known.recorded == new.recorded and known.trigger == new.trigger and _content(known) == content:
             return statements
     union = union_of(statements, (new,))
-    keep = {id(holder) for _, _, holder in winners(union).values()}
+    slots: dict[int, list[Statement]] = {}
+    for statement in union:
+        slots.setdefault(statement.recorded // width, []).append(statement)
+    keep = {id(holder) for slot in slots.values() for _, _, holder in winners(slot).values()}
     groups: set[tuple[str, int, str]] = set()
     for statement in reversed(union):  # the greatest of a happening comes first and stays
         group = occurrence_key(statement)

@@ -127,8 +127,20 @@ class CountingSettings(msgspec.Struct, frozen=True, gc=False):
     stitch_minutes: int = 120
     chain_gap_days: int = 30
     rest_days: int = 90
-    transfer_gap_days: int = 2
+    transfer_hours: int = 6
+    """A stay that begins within so many hours of another's departure continues it, whatever was said."""
+    transfer_days: int = 1
+    """So does one that the patient was sent to, so many calendar days later at most."""
     ed_link_days: int = 1
+    """An ED visit that sent the patient elsewhere becomes a stay that begins so many calendar days later at most."""
+    ed_stay_hours: int = 24
+    ed_open_hours: int = 48
+    ed_home_hours: int = 2
+    """At the same facility: hours after an ED departure, after an ED arrival without departure, and after one to home,
+    within which a stay is that visit's."""
+    nf_gap_days: int = 1
+    nf_bed_hold_days: int = 7
+    """Calendar days between nursing-facility stays of one episode: at another facility, at the same one."""
     readmission_days: int = 30
     snf_short_days: int = 90
     nf_long_stay_days: int = 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from agents.topics import LINKS, ROSTER, UNATTRIBUTED
+from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
 from handoff import target
 from handoff.logs import configure
 from streams.directory import DirectoryKeeper
@@ -25,7 +25,13 @@ def directory() -> None:
             raise typer.Exit(2)
     named = settings.kafka.actual
     keeper = DirectoryKeeper(
-        settings.kafka, url, roster=named(ROSTER), unattributed=named(UNATTRIBUTED), links=named(LINKS)
+        settings.kafka,
+        url,
+        key=settings.directory.key(),
+        roster=named(ROSTER),
+        unattributed=named(UNATTRIBUTED),
+        facts=named(IDENTITY_FACTS),
+        links=named(LINKS),
     )
 
     def stop(*_: Any) -> None:

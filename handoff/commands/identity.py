@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Annotated, Any
 
@@ -12,8 +13,9 @@ from agents.reconcile.decide import stage
 from agents.runtime.store import CLOCK_KEY, row_of
 from agents.topics import RECONCILE_CHANGELOG
 from domain.identity import read_cin
-from domain.patient.ownership import owner
-from domain.patient.row import PatientRow
+from domain.patient.ownership import own_evidence, owner
+from domain.patient.row import Claim, PatientRow
+from domain.times import rfc3339
 from handoff import target
 from handoff.output import as_json, err, needs_kafka, out
 from parsers.hl7.profiles import Profiles
@@ -35,29 +37,53 @@ def _row(patient: str) -> PatientRow:
     raise typer.Exit(1)
 
 
-def _describe_announcement(row: PatientRow) -> dict[str, Any]:
-    whose = owner(row)
+def _describe(row: PatientRow, key: bytes) -> dict[str, Any]:
+    """A row's member, the reason, every claim and the history of merges."""
+    found, (own, method) = owner(row, key), own_evidence(row, key)
+    group = row.group
     return {
         "patient": row.patient,
-        "member": whose.member,
-        "found_by": whose.method,
-        "merged_into": row.merged.value if row.merged is not None else None,
-        "absorbed": sorted(row.absorbed),
-        "cycle": whose.cycle,
+        "member": found.member,
+        "found_by": found.method,
+        "own_evidence": {"member": None if own is None else own.value, "found_by": method},
+        "group": None
+        if group is None
+        else {"member": group.member, "survivor": group.root, "named_by": group.via, "conflict": group.conflict},
+        "merged_into": _history(row.survivors),
+        "linked_with": _history(row.partners),
+        "moves": _history(row.moves),
+        "unmerged": None if row.unmerged is None else rfc3339(row.unmerged.recorded),
         "claims": {
             "operator": row.operator.value if row.operator is not None else None,
             "cin": row.cin.value if row.cin is not None else None,
-            "roster": {identifier: claim.value for identifier, claim in sorted(row.roster.items())},
+            "roster": {
+                identifier: claim.value
+                for identifier, claim in sorted(row.roster.items())
+                if not identifier.startswith("demographics|")
+            },
         },
         "visits": sorted(row.visits),
     }
+
+
+def _history(claims: dict[str, Claim]) -> list[dict[str, Any]]:
+    """Statements about other patients, in order of their time: what holds, and the hashed control ID that said so."""
+    return [
+        {
+            "what": name,
+            "value": claim.value,
+            "recorded": rfc3339(claim.recorded),
+            "message": hashlib.sha256(claim.control_id.encode()).hexdigest()[:12],
+        }
+        for name, claim in sorted(claims.items(), key=lambda pair: pair[1].rank)
+    ]
 
 
 @identity_app.command("show")
 @needs_kafka
 def show(patient: Patient, json_: Json = False) -> None:
     """Whose the patient is, how that was found, and every claim there is."""
-    told = _describe_announcement(_row(patient))
+    told = _describe(_row(patient), target.settings().directory.key())
     if json_:
         as_json(told)
         return
@@ -85,6 +111,16 @@ def assign(
 def release(patient: Patient, actor: Annotated[str, typer.Option(help="Who says so.")]) -> None:
     """Take back an operator's word; the other evidence decides again."""
     _send_link(Link("release", patient, method="operator", actor=actor))
+
+
+@identity_app.command("unmerge")
+@needs_kafka
+def unmerge(
+    patient: Annotated[str, typer.Argument(metavar="RETIRED", help="The retired patient's key: AUTHORITY|NUMBER.")],
+    actor: Annotated[str, typer.Option(help="Who says so; kept with the statement.")],
+) -> None:
+    """Undo the merges that retired a patient up to now. A later merge message holds again."""
+    _send_link(Link("unmerge", patient, method="operator", actor=actor))
 
 
 def _send_link(link: Link) -> None:

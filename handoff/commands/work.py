@@ -75,7 +75,7 @@ def as_shadow(stage: str, name: str, settings: Settings) -> Stage:
 def build_declared(stage: str, settings: Settings, source: str = "handoff") -> Stage:
     """A stage over the topics by their declared names. Raises BadDeclaration."""
     if stage == RECONCILE.name:
-        return reconcile.stage(load_senders(settings.paths.senders))
+        return reconcile.stage(load_senders(settings.paths.senders), key=settings.directory.key())
     return refer.stage(load_rules(settings.paths.rules), source=source)
 
 

@@ -72,8 +72,14 @@ class _Practice(_Strict):
     stitch_minutes: Annotated[int, Field(ge=0)] = 120
     chain_gap_days: Annotated[int, Field(ge=0)] = 30
     rest_days: Annotated[int, Field(ge=0)] = 90
-    transfer_gap_days: Annotated[int, Field(ge=0)] = 2
-    ed_link_days: Annotated[int, Field(ge=0)] = 1
+    transfer_hours: Annotated[int, Field(ge=0)] = 6
+    transfer_days: Annotated[int, Field(ge=0)] = 1
+    ed_link_days: Annotated[int, Field(ge=0, le=3)] = 1
+    ed_stay_hours: Annotated[int, Field(ge=0, le=72)] = 24
+    ed_open_hours: Annotated[int, Field(ge=0, le=72)] = 48
+    ed_home_hours: Annotated[int, Field(ge=0, le=72)] = 2
+    nf_gap_days: Annotated[int, Field(ge=0)] = 1
+    nf_bed_hold_days: Annotated[int, Field(ge=0)] = 7
     readmission_days: _Positive = 30
     snf_short_days: _Positive = 90
     nf_long_stay_days: _Positive = 60

@@ -19,7 +19,7 @@ from streams.yaml_lines import Document, read_declaration
 FacilityType = Literal["hospital", "snf", "icf", "jail", "prison", "youth-facility", "psychiatric", "other", ""]
 PatientClass = Literal[
     "emergency", "inpatient", "outpatient", "observation", "preadmit", "recurring", "obstetrics", "newborn", "snf",
-    "custody", "other", "",
+    "custody", "commercial", "unknown", "other", "",
 ]  # fmt: skip
 
 
@@ -155,6 +155,8 @@ class SenderFile(_Section):
     facility: _Facilities
     homelessness: _Homelessness
     a08_creates: bool
+    visit_numbers: Literal["unique", "reused", "account"]
+    offsets: Literal["trust", "ignore"]
     acknowledgement: _Acknowledgement
     framing: _Framing
     trust: _Trust
@@ -187,6 +189,8 @@ class SenderFile(_Section):
             homeless_no=frozenset(self.homelessness.no_codes),
             homeless_addresses=tuple(self.homelessness.address_words),
             a8_creates=self.a08_creates,
+            visit_numbers=self.visit_numbers,
+            offsets=self.offsets,
             aa_only=self.acknowledgement.aa_only,
             answer_never=self.acknowledgement.answer_never,
             ends_alone=self.framing.fs_alone,

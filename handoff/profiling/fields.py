@@ -10,7 +10,7 @@ import msgspec
 from domain.patient.events import DELETED, AdtEvent
 from domain.patient.statements import ARRIVALS, CANCELS, CLASS_MARKS, OUTSIDE_VISITS, PLANS
 from parsers.hl7.encoding import Message
-from parsers.hl7.mrg import MERGES, PARTNERS
+from parsers.hl7.mrg import PARTNERS, UNITS
 
 GROUPS: Final = ("arrive", "move", "leave", "update", "cancel", "plan", "person", "other")
 """What a message does, by its trigger; fill rates are told by these."""
@@ -38,7 +38,7 @@ def meaning_of(trigger: str) -> str:
         return f"takes back {undone}"
     if trigger in PARTNERS:
         return "two patients, no merge"
-    if trigger in MERGES:
+    if trigger in UNITS:
         return "merges (MRG)"
     if trigger in PLANS:
         return "a plan; never a visit"

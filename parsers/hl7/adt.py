@@ -15,7 +15,7 @@ from domain.identity import patient_key
 from domain.patient.events import DELETED, AdtEvent, Merge, When
 from domain.times import DAY
 from parsers.hl7.encoding import Message
-from parsers.hl7.mrg import MERGES, PARTNERS, merges_in, partner_in
+from parsers.hl7.mrg import PARTNERS, UNITS, merges_in, partner_in
 from parsers.hl7.pid import (
     default_authority,
     kept,
@@ -27,7 +27,7 @@ from parsers.hl7.pid import (
 from parsers.hl7.profiles import SenderProfile
 from parsers.hl7.pv1 import departure_of, visit_in
 from parsers.hl7.refusals import NO_PATIENT, NO_TIME, NO_TRIGGER, NOT_ADT
-from parsers.hl7.timestamps import birth_date, built, moment
+from parsers.hl7.timestamps import birth_date, built, moment, without_offset
 
 _TRIGGER: Final = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 _OF_PATIENTS: Final = frozenset({f"A{number:02d}" for number in range(1, 63)} - {"A20"})
@@ -51,11 +51,12 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
     if named != trigger and (named := text(named)) and named != trigger and named != DELETED:
         notes.append("evn-1-differs")
     zone = profile.zone
-    made, offset = built(text(header[6]), zone)
+    time_text = text if profile.offsets == "trust" else lambda field: without_offset(text(field))
+    made, offset = built(time_text(header[6]), zone)
     if offset is None:
         notes.append("zone-from-profile")
-    occurred = moment(text(evn[6]), zone, offset, "EVN-6") if evn[6] else None
-    recorded = _recorded(moment(text(evn[2]), zone, offset, "EVN-2") if evn[2] else None, made, occurred)
+    occurred = moment(time_text(evn[6]), zone, offset, "EVN-6") if evn[6] else None
+    recorded = _recorded(moment(time_text(evn[2]), zone, offset, "EVN-2") if evn[2] else None, made, occurred)
 
     default = default_authority(message, profile)
     pid = message.first("PID") or _BLANK
@@ -68,12 +69,11 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
         authority = chosen.authority
         patient = patient_key(authority, chosen.number)
     cin, bad_cin = medicaid_in(message, pid, identifiers, profile)
-    anchor = recorded if occurred is None else occurred.at
-    visit = visit_in(message, profile, trigger, pid, patient, authority, offset, anchor)
+    visit = visit_in(message, profile, trigger, pid, patient, authority, offset)
 
     merges: tuple[Merge, ...] = ()
-    if trigger in MERGES:
-        merges, complete = merges_in(message, profile, default)
+    if trigger in UNITS:
+        merges, complete = merges_in(message, profile, default, trigger)
         if not complete:
             notes.append("merge-incomplete")
     died = None
@@ -158,17 +158,19 @@ def _recorded(entered: When | None, made: int | None, occurred: When | None) -> 
     raise Refusal(NO_TIME, "EVN-2", "neither EVN-2 nor MSH-7 nor EVN-6 can be read")
 
 
-def _died(message: Message, pid: list[str], profile: SenderProfile, offset: int | None, own: When) -> When | None:
-    """PID-29, else the event's `own` time when PID-30 says yes. PID-30 = N takes a PID-29 back."""
+def _died(message: Message, pid: list[str], profile: SenderProfile, offset: int | None, own: When) -> When | str | None:
+    """PID-29, else the event's `own` time when PID-30 is Y; DELETED when PID-30 is N, or `""` stands in either."""
     when, flag = message.text(pid[29]), message.text(pid[30]).upper()
-    told = moment(when, profile.zone, offset, "PID-29") if when else None
+    dated = moment(when, profile.zone, offset, "PID-29") if when and when != DELETED else None
     if flag in ("N", "NO"):
-        if told is not None:
+        if dated is not None:
             message.notes.append("death-contradicts")
-        return None
-    if told is None and flag in ("Y", "YES"):
+        return DELETED
+    if dated is None and flag in ("Y", "YES"):
         return When(own.at, own.whole_day, "PID-30")
-    return told
+    if dated is None and DELETED in (when, flag):
+        return DELETED
+    return dated
 
 
 def _born(sent: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 NOTHING: Final = ""
-"""A class code that says nothing (U unknown, N not applicable: the filler PV1 of person events, HL7 field PV1-2)."""
+"""A class code that states nothing (N, not applicable: the filler PV1 of person events, HL7 field PV1-2)."""
 
 CLASSES: Final[dict[str, dict[str, str]]] = {
     # HL7 table 0004, with the codes that feeds add for observation and the words they write out.
@@ -23,8 +23,9 @@ CLASSES: Final[dict[str, dict[str, str]]] = {
         "B": "obstetrics", "OBSTETRICS": "obstetrics",
         "NB": "newborn", "NEWBORN": "newborn",
         "SNF": "snf",
-        "C": "other",
-        "N": NOTHING, "U": NOTHING,
+        "C": "commercial", "COMMERCIAL": "commercial",
+        "U": "unknown", "UNKNOWN": "unknown",
+        "N": NOTHING,
     },
     # Every class a nursing facility sends is a nursing-facility stay; day programmes are not.
     "nursing-facility": {"I": "snf", "R": "snf", "SNF": "snf", "O": "outpatient", "P": "preadmit", "N": NOTHING,

@@ -197,10 +197,22 @@ def header_of(raw: bytes) -> bytes:
     return mark + found[1]
 
 
+_SEGMENT_AT_LF: Final = re.compile(
+    r"\n(?=(?:EVN|PID|PD1|NK1|PV1|PV2|MRG|DG1|IN1|IN2|OBX|AL1|GT1|Z[A-Z0-9]{2})[^A-Za-z0-9\s])"
+)
+
+
 def segment_lines(text: str) -> list[str]:
-    """`text` cut at CR, LF or CRLF, from its MSH on. Raises Refusal `not-hl7` when no line begins with MSH."""
+    """`text` cut at its segment ends, from its MSH on. Raises Refusal `not-hl7` when no line begins with MSH.
+
+    The end is what ends the MSH segment: CR (HL7 v2 section 2.4), or CRLF or LF as files have it. Where CR ends
+    segments a line feed is content of a field, unless a segment of ADT begins right behind it.
+    """
     if "\n" in text:
-        text = text.replace("\r\n", "\r").replace("\n", "\r")
+        text = text.replace("\r\n", "\r")
+        header = max(0, text.find("MSH"))
+        ended_by_cr = 0 <= text.find("\r", header) < text.find("\n", header)
+        text = _SEGMENT_AT_LF.sub("\r", text) if ended_by_cr else text.replace("\n", "\r")
     if not text.startswith("MSH"):
         start = text.find("\rMSH")
         if start < 0:

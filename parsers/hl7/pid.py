@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from domain.identity import patient_key, read_cin
+from domain.identity import read_cin
 from domain.patient.events import DELETED, Identifier
 from parsers.hl7.encoding import Message
 from parsers.hl7.profiles import SenderProfile
@@ -112,10 +112,13 @@ def patient_in(
     return chosen, identifiers
 
 
-def key_in(message: Message, value: str, profile: SenderProfile, default: str) -> str | None:
-    """The patient key that a list of identifiers (MRG-1) names, or None."""
-    chosen = medical_record_number(identifiers_in(message, value, profile, default), profile)
-    return None if chosen is None else patient_key(chosen.authority, chosen.number)
+def names_patients(identifier: Identifier, profile: SenderProfile) -> bool:
+    """Whether a number is of a kind that names a hospital's patient: one of the profile's record-number types."""
+    return (
+        identifier.type in profile.mrn_types
+        and identifier.authority.upper() not in profile.cin_authorities
+        and not is_social_security(identifier)
+    )
 
 
 def medicaid_in(
@@ -143,8 +146,10 @@ def medicaid_in(
         unmarked = read_cin(message.text(fields[2]))
     if unmarked is not None:
         return unmarked, False
-    for name, position, marked in (("IN2", 8, True), ("IN1", 36, False)):
+    for name, position, marked in (("IN2", 8, True), ("IN1", 36, False), ("IN1", 49, False)):
         for line in message.all(name):
+            if name == "IN1" and not _is_own(message, line, fields):
+                continue
             number = message.field_at(line, position)
             if number and number != DELETED:
                 cin = read_cin(number)
@@ -152,6 +157,22 @@ def medicaid_in(
                     return cin, False
                 bad = bad or marked
     return None, bad
+
+
+_SELF: Final = frozenset({"", "SEL", "SELF", "18", "S", "01"})
+"""IN1-17, the insured's relationship to the patient: empty, or the patient (tables 0063 and X12 1069)."""
+
+
+def _is_own(message: Message, line: str, pid: list[str]) -> bool:
+    """Whether an IN1 is about insurance in the patient's own name.
+
+    IN1-17 says so, or is empty and the insured's birth date (IN1-18) is not another than the patient's.
+    """
+    relationship = message.field_at(line, 17).strip().upper()
+    if relationship not in _SELF:
+        return False
+    insured, own = message.field_at(line, 18)[:8], message.text(pid[7])[:8]
+    return bool(relationship) or not insured or not own or insured == own
 
 
 def postal_code(message: Message, value: str) -> str | None:

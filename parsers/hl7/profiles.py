@@ -102,6 +102,11 @@ class SenderProfile(msgspec.Struct, frozen=True):
     a8_creates: bool = False
     """Whether an A08 for a visit nobody announced counts at once, without another trigger to confirm it. The PV1-45 of
     such a sender's A08 ends a visit that no A03 has ended."""
+    offsets: str = "trust"
+    """"ignore": offsets in times are dropped and the profile's zone decides, for a sender that writes +0000 and means
+    local time."""
+    visit_numbers: str = "unique"
+    """"unique": one PV1-19 is one visit. "reused", "account": it may name several, which are cut by occurrence."""
     aa_only: bool = False
     """Answer AA, AE and AR even where MSH-15 asks for CA, CE and CR."""
     answer_never: bool = True

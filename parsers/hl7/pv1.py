@@ -6,12 +6,11 @@ from typing import Final
 
 from domain.identity import patient_key
 from domain.patient.events import DELETED, VisitStatement, When
-from domain.times import iso_day, local_day
 from parsers.hl7.encoding import Message
 from parsers.hl7.pid import authority_in
 from parsers.hl7.places import facility_of, value_at
 from parsers.hl7.profiles import SenderProfile
-from parsers.hl7.timestamps import moment
+from parsers.hl7.timestamps import moment, without_offset
 
 _CUSTODY: Final = frozenset({"jail", "prison", "youth-facility"})
 _NURSING: Final = frozenset({"snf", "icf"})
@@ -37,32 +36,27 @@ def visit_in(
     patient: str,
     authority: str,
     offset: int | None,
-    anchor: int,
 ) -> VisitStatement | None:
     """The statement of a message's first PV1; None when it has no PV1.
 
     `patient` is the patient's key and `authority` who assigned that number: a visit number that names no authority is
-    of the same (docs/semantics.md#which-visit). `offset` is MSH-7's. `anchor` (ms UTC; EVN-6, else when the message was
-    recorded) is the day of a weak key where PV1-44 gives none.
+    of the same (docs/semantics.md#which-visit). `offset` is MSH-7's.
     """
     pv1 = message.first("PV1")
     if pv1 is None:
         return None
     text = message.text
-    admitted = moment(text(pv1[44]), profile.zone, offset, "PV1-44") if pv1[44] else None
-    departed = moment(text(pv1[45]), profile.zone, offset, "PV1-45") if pv1[45] else None
+    admitted = _time_in(text(pv1[44]), profile, offset, "PV1-44") if pv1[44] else None
+    departed = _time_in(text(pv1[45]), profile, offset, "PV1-45") if pv1[45] else None
     facility = facility_of(message, profile)
     patient_class = _class_in(message, profile, text(pv1[2]), facility.type)
-    key = visit_key(message, pv1[19], profile, authority)
-    numbered = key is not None
-    if key is None:
-        key = visit_key(message, pid[18], profile, authority)
-        if key is None:
-            key = visit_key(message, pv1[50], profile, authority)
+    number = visit_key(message, pv1[19], profile, authority)
+    account = visit_key(message, pid[18], profile, authority) or visit_key(message, pv1[50], profile, authority)
+    numbered = number is not None and profile.visit_numbers == "unique"
+    key = number or account
     weak = key is None
     if key is None:
-        at = anchor if admitted is None else admitted.at
-        key = f"{patient}~{facility.id}~{iso_day(local_day(at))}~{patient_class or ''}"
+        key = f"{patient}~{facility.id}"
     return VisitStatement(
         key,
         weak,
@@ -80,7 +74,16 @@ def visit_in(
         numbered,
         facility.type or None,
         profile.a8_creates and trigger == "A08",
+        account,
     )
+
+
+def _time_in(sent: str, profile: SenderProfile, offset: int | None, source: str) -> When | str | None:
+    if sent == DELETED:
+        return DELETED
+    if profile.offsets != "trust":
+        sent = without_offset(sent)
+    return moment(sent, profile.zone, offset, source)
 
 
 def _code(sent: str, dialect: dict[str, str]) -> str | None:
@@ -146,4 +149,4 @@ def _prior_visit(message: Message, profile: SenderProfile, authority: str) -> st
 
 def departure_of(visit: VisitStatement | None, occurred: When | None) -> When | None:
     """When the patient left, of a message that says so: PV1-45, else EVN-6."""
-    return visit.departed if visit is not None and visit.departed is not None else occurred
+    return visit.departed if visit is not None and isinstance(visit.departed, When) else occurred

@@ -28,6 +28,7 @@ _REST: Final = {
     **{f"{m:02d}{s:02d}": m * MINUTE + s * 1000 for m in range(60) for s in range(61)},
 }
 """What follows YYYYMMDDHH -> milliseconds."""
+_OFFSET_AT_END: Final = re.compile(r"(?<=\d)(?:[+-]\d{2}:?(?:\d{2})?|Z)\s*\Z")
 _TAIL: Final = re.compile(
     r"(?:[.,]([0-9]*)|([0-9]{1,6}))?\s*(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?(?:\s.*)?", re.ASCII | re.DOTALL
 )
@@ -110,6 +111,11 @@ def moment(text: str, zone: tzinfo, offset: int | None, source: str) -> When | N
             return When(hour + rest - (offset or 0), size == 8, source) if size >= 8 else None
     read = _read(text, zone, offset)
     return None if read is None or read[1] < 8 else When(read[0], read[1] == 8, source)
+
+
+def without_offset(text: str) -> str:
+    """An HL7 time without its zone offset, for senders whose offsets are wrong (profile key `offsets: ignore`)."""
+    return _OFFSET_AT_END.sub("", text)
 
 
 def built(text: str, zone: tzinfo) -> tuple[int | None, int | None]:

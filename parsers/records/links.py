@@ -1,18 +1,20 @@
-"""`identity.links.v1`: what is said to a source patient's row about whose it is, as JSON.
+"""`identity.links.v1`: statements to a source patient's row about whose it is, as JSON (docs/records.md).
 
-Kinds: `merge` (a survivor tells one it absorbed whose it is), `absorb` (an A40 read elsewhere tells a survivor that it
-absorbed someone), `waiting-match` and `release` (the directory: the roster names, or no longer names, a member),
-`assign` and `release` with method `operator` (a person's word).
+Kinds: `merge` (the row was merged into `survivor`), `partner` (linked with `survivor`, or no longer), `move` (the visit
+or account `identifier` belongs to the patient in `claim`), `group` (a merge names the row as survivor), `owner` (the
+directory: the member of `survivor`, which is the row itself or a patient that visits of it were moved to),
+`waiting-match` and `release` (the directory: the roster names, or no longer names, a member for an identifier),
+`assign`, `release` and `unmerge` with method `operator`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
-from domain.patient.row import Claim, OwnerAnnouncement
+from domain.patient.row import Claim, Guard, OwnerAnnouncement
 
 
 class Link(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,12 +26,15 @@ class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     survivor: str | None = None
     retired: str | None = None
     claim: Claim | None = None
-    told: OwnerAnnouncement | None = None
+    told: Any = None
+    """Written by earlier versions; not read."""
     member: str | None = None
     method: str = ""
     identifier: str | None = None
     rev: int = 0
     actor: str | None = None
+    guard: Guard | None = None
+    owner: OwnerAnnouncement | None = None
 
 
 _ENCODER: Final = msgspec.json.Encoder()

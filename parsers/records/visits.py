@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
-from domain.snapshots import CustodySnapshot, Source, Visit, VisitSnapshot
+from domain.snapshots import CustodySnapshot, PersonSnapshot, Source, Visit, VisitSnapshot
 from domain.times import instant, rfc3339, rfc3339_or_none
 
 
@@ -30,7 +30,7 @@ class MessageDocument(msgspec.Struct, frozen=True, gc=False):
     at: str
 
 
-class VisitDocument(msgspec.Struct, frozen=True, omit_defaults=False, tag_field="record", tag="visit"):
+class VisitDocument(msgspec.Struct, frozen=True, tag_field="record", tag="visit"):
     """A visit on `member.visits.v1`."""
 
     patient: str
@@ -54,6 +54,8 @@ class VisitDocument(msgspec.Struct, frozen=True, omit_defaults=False, tag_field=
     how: dict[str, str]
     messages: tuple[MessageDocument, ...]
     received: str
+    precision: dict[str, str] = {}
+    """Times of which only the day is known: {"departed": "day"}."""
 
 
 class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="custody"):
@@ -74,6 +76,18 @@ class CustodyDocument(msgspec.Struct, frozen=True, tag_field="record", tag="cust
     received: str
 
 
+class PersonDocument(msgspec.Struct, frozen=True, tag_field="record", tag="person"):
+    """What a source patient's row knows of the person, on `member.visits.v1`; `died` null: withdrawn."""
+
+    patient: str
+    member_id: str
+    revision: int
+    died: str | None
+    messages: tuple[MessageDocument, ...]
+    received: str
+
+
+Snapshot = VisitSnapshot | CustodySnapshot | PersonSnapshot
 _VISIT_FIELDS: Final = (
     "status",
     "patient_class",
@@ -85,6 +99,7 @@ _VISIT_FIELDS: Final = (
     "diagnoses",
     "flags",
     "how",
+    "precision",
 )
 """Fields of a visit that its document has as they are."""
 _CUSTODY_FIELDS: Final = (
@@ -98,7 +113,7 @@ _CUSTODY_FIELDS: Final = (
     "confidence",
 )
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(VisitDocument | CustodyDocument)
+_DECODER: Final = msgspec.json.Decoder(VisitDocument | CustodyDocument | PersonDocument)
 
 
 def _at(text: str | None) -> int | None:
@@ -113,10 +128,20 @@ def _sources(messages: tuple[MessageDocument, ...]) -> tuple[Source, ...]:
     return tuple(Source(message.sender, message.control_id, message.at) for message in messages)
 
 
-def encode_snapshot(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> bytes:
+def encode_snapshot(snapshot: Snapshot, member: str) -> bytes:
     """The JSON of a snapshot for `member`."""
-    if isinstance(snapshot, CustodySnapshot):
-        document: VisitDocument | CustodyDocument = CustodyDocument(
+    document: VisitDocument | CustodyDocument | PersonDocument
+    if isinstance(snapshot, PersonSnapshot):
+        document = PersonDocument(
+            patient=snapshot.patient,
+            member_id=member,
+            revision=snapshot.revision,
+            died=rfc3339_or_none(snapshot.died),
+            messages=_messages(snapshot.messages),
+            received=rfc3339(snapshot.received),
+        )
+    elif isinstance(snapshot, CustodySnapshot):
+        document = CustodyDocument(
             member_id=member,
             occurred=rfc3339_or_none(snapshot.occurred),
             scheduled=rfc3339_or_none(snapshot.scheduled),
@@ -143,13 +168,20 @@ def encode_snapshot(snapshot: VisitSnapshot | CustodySnapshot, member: str) -> b
     return _ENCODER.encode(document)
 
 
-def decode_snapshot(value: bytes) -> tuple[str, VisitSnapshot | CustodySnapshot]:
+def decode_snapshot(value: bytes) -> tuple[str, Snapshot]:
     """(member, snapshot) of one record's value. Raises Refusal("bad-snapshot") when it is neither kind."""
     try:
         document = _DECODER.decode(value)
-        return document.member_id, _custody(document) if isinstance(document, CustodyDocument) else _visit(document)
+        return document.member_id, _snapshot(document)
     except (*UNDECODABLE, ValueError) as error:
         raise Refusal("bad-snapshot") from error
+
+
+def _snapshot(document: VisitDocument | CustodyDocument | PersonDocument) -> Snapshot:
+    if isinstance(document, PersonDocument):
+        sources, received = _sources(document.messages), instant(document.received)
+        return PersonSnapshot(document.patient, document.revision, received, _at(document.died), sources)
+    return _custody(document) if isinstance(document, CustodyDocument) else _visit(document)
 
 
 def _custody(document: CustodyDocument) -> CustodySnapshot:

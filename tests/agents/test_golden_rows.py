@@ -56,14 +56,17 @@ def test_every_released_version_is_read(stage: Stage, kind: type[msgspec.Struct]
         assert stage.decode(stage.encode(row)) == row
 
 
-def test_a_patient_row_of_version_1_keeps_all_that_it_held() -> None:
+def test_a_patient_row_of_version_2_keeps_its_visits_its_claims_and_its_merge() -> None:
     stage, _ = STAGES[0]
-    row: PatientRow = row_of(stage, envelope(1, 5, bytes.fromhex(pinned(stage, 1).read_text())))
-    held = msgspec.msgpack.decode(stage.encode(row))
-    written = msgspec.msgpack.decode(bytes.fromhex(pinned(stage, 1).read_text()))
-    [[statement]], [[old]] = list(held[2].values()), list(written[2].values())
-    assert statement == [*old, False]
-    assert [held[0], *held[3:]] == [2, *written[3:]]
+    written = msgspec.msgpack.decode(bytes.fromhex(pinned(stage, 2).read_text()))
+    row: PatientRow = row_of(stage, envelope(2, 5, bytes.fromhex(pinned(stage, 2).read_text())))
+    kept = msgspec.msgpack.decode(stage.encode(row))
+    [[statement]], [[old]] = list(kept[2].values()), list(written[2].values())
+    assert statement[: len(old)] == old
+    assert kept[3:11] == written[3:11], "weak to identifiers"
+    assert {survivor: claim[1:] for survivor, claim in kept[11].items()} == {written[11][0]: written[11][1:]}
+    assert row.grouped
+    assert kept[19:24] == written[15:20], "published to impaired"
 
 
 def test_nothing_is_left_out_of_what_is_pinned() -> None:

@@ -62,7 +62,7 @@ def test_a_zombie_keeps_its_shelf_and_its_replacement_does_without(kafka: HasBoo
         counted.finish(slots)
         counted.check("SIGSTOP, replaced, SIGCONT, rows on disk", 1)
         assert slots[0].stop() == 0
-        assert len([line for line in spared(slots[0]) if "held by another process" in line]) == 2
+        assert len([line for line in spared(slots[0]) if "locked by another process" in line]) == 2
         # The next start has the zombie's shelf, reads on from where that stood, and clears the spare away.
         slots = {0: counted.worker(0, **options)}
         counted.produce(100)

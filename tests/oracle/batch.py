@@ -35,6 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "merges": {"survivor": TEXT, "retired": TEXT, "recorded": NUMBER},
     "numbers": {"patient": TEXT, "member": TEXT},
+    "alike": {"patient": TEXT, "member": TEXT},
     "roster": {
         **dict.fromkeys(("member", "county", "plan", "ecm"), TEXT),
         **dict.fromkeys(("born", "enrolled_from", "enrolled_to", "ecm_from", "ecm_to"), NUMBER),
@@ -96,6 +97,7 @@ def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
             for row in county.roster
             for each in row["identifiers"]
         ],
+        "alike": _alike(county, PROFILES),
         "roster": [_member(row) for row in county.roster],
         "programmes": [
             {
@@ -162,9 +164,30 @@ def _read(county: County, profiles: Profiles) -> tuple[list[dict[str, Any]], lis
             }
         said.append(row)
         merges += [
-            {"survivor": merge.survivor, "retired": merge.retired, "recorded": event.recorded} for merge in event.merges
+            {"survivor": merge.survivor, "retired": merge.other, "recorded": event.recorded}
+            for merge in event.merges
+            if merge.unit == "patient"
         ]
     return said, merges
+
+
+def _alike(county: County, profiles: Profiles) -> list[dict[str, Any]]:
+    """Patients whose name, birth date and one of sex, ZIP and phone are those of one member, and of no other."""
+    members: dict[tuple[str, ...], set[str]] = {}
+    for row in county.roster:
+        family, given = row["name"].upper().split(", ", 1)
+        for more in ("sex", "zip", "phone"):
+            if row.get(more):
+                members.setdefault((family, given, row["birth_date"], more, row[more]), set()).add(row["member_id"])
+    found: dict[str, set[str]] = {}
+    for message in county.messages:
+        event = read_adt(message.hl7.encode(), profiles.named(message.sender))
+        name = ((event.family_name or "").upper(), (event.given_name or "").upper(), event.birth_date or "")
+        for more, value in (("sex", event.sex), ("zip", event.zip), ("phone", event.phone)):
+            known = members.get((*name, more, value or ""), set())
+            if len(known) == 1:
+                found.setdefault(event.patient, set()).update(known)
+    return [{"patient": patient, "member": min(known)} for patient, known in found.items() if len(known) == 1]
 
 
 def _member(row: dict[str, Any]) -> dict[str, Any]:

@@ -33,11 +33,14 @@ create table happened as
 select *, case when trigger = 'A03' then coalesce(ended, occurred, recorded)
                when trigger in ('A01','A04','A06') then coalesce(occurred, begun, recorded)
                else coalesce(occurred, recorded) end as moment
-from told where trigger in ('A01','A02','A03','A04','A05','A06','A07');
+from told where trigger in ('A01','A02','A03','A04','A05','A06','A07')
+-- Of the arrivals of one trigger the one recorded last holds: a time that was sent again is corrected.
+qualify trigger not in ('A01','A04') or rank = max(rank) over (partition by patient, visit, trigger);
 
 -- A cancel means the happening that its EVN-6 names; naming none, all up to itself.
 create table cancels as
 select c.patient, c.visit, c.rank, u.undone, c.occurred // 60000 as minute,
+       c.trigger = 'A11' and c.class = 'emergency' as still_in_ed,
        c.occurred is not null and exists (
          select 1 from happened h join undoes o on o.undone = h.trigger and o.cancel = c.trigger
          where h.patient = c.patient and h.visit = c.visit and h.moment // 60000 = c.occurred // 60000) as named
@@ -47,7 +50,11 @@ create table stands as
 select h.*, exists (
     select 1 from cancels c
     where c.patient = h.patient and c.visit = h.visit and c.undone = h.trigger and c.rank >= h.rank
-      and (not c.named or c.minute = h.moment // 60000)) as undone
+      and (not c.named or c.minute = h.moment // 60000)
+      -- An A11 that leaves the patient in the ED takes back the admission alone.
+      and not (c.still_in_ed and not c.named and h.class is distinct from 'inpatient' and exists (
+        select 1 from happened a where a.patient = h.patient and a.visit = h.visit and a.trigger in ('A01','A04')
+          and a.class = 'inpatient' and a.rank <= c.rank))) as undone
 from happened h;
 
 -- 2. Visits.
@@ -79,8 +86,9 @@ select patient, visit,
   min(moment) filter (trigger in ('A01','A04') and not undone and class = 'inpatient') as admission_at,
   min(moment) filter (trigger in ('A01','A04','A06','A07') and not undone and class = 'inpatient') as marked_at,
   min(moment) filter (trigger in ('A02','A03','A06','A07') and not undone) as inferred_at,
-  max(moment) filter (trigger = 'A03' and not undone) as left_at,
-  arg_max(rank, moment) filter (trigger = 'A03' and not undone) as left_rank,
+  -- The departure recorded last; "still a patient" (30) is none.
+  arg_max(moment, rank) filter (trigger = 'A03' and not undone and disposition is distinct from '30') as left_at,
+  max(rank) filter (trigger = 'A03' and not undone and disposition is distinct from '30') as left_rank,
   arg_max(class, rank) filter (trigger in ('A01','A04','A06','A07') and not undone and class is not null) as mark,
   max(rank) filter (trigger in ('A01','A04','A06','A07') and not undone and class is not null) as mark_rank,
   bool_or(trigger in ('A01','A04','A06','A07') and not undone and class = 'emergency') as began_in_ed
@@ -88,7 +96,7 @@ from stands group by patient, visit;
 
 create table placed as
 select e.patient, e.visit, f.facility, f.admission_type, coalesce(f.diagnoses, []) as diagnoses, e.began_in_ed,
-  case when e.came or (e.confirmed and not e.revoked and coalesce(f.denied_rank < e.confirmed_rank, true))
+  case when e.came or (e.confirmed and coalesce(f.denied_rank < e.confirmed_rank, true))
          then if(e.left_at is null, 'open', 'closed')
        when e.planned and not e.revoked then 'expected' else 'cancelled' end as status,
   case when f.class_said <> '' and f.class_rank > coalesce(e.mark_rank, 0) then f.class_said
@@ -106,10 +114,11 @@ from events e join facts f using (patient, visit);
 
 -- 3. Whose it is: the CIN said last, else the roster's number; a retired patient is the survivor's.
 create table own as
-select p.patient, coalesce(c.cin, n.member) as member
+select p.patient, coalesce(c.cin, n.member, d.member) as member, coalesce(c.rank, 0) as rank
 from (select distinct patient from statements union select survivor from merges union select retired from merges) p
-left join (select patient, arg_max(cin, rank) as cin from statements where cin is not null group by patient) c using (patient)
-left join numbers n using (patient);
+left join (select patient, arg_max(cin, rank) as cin, max(rank) as rank from statements where cin is not null group by patient) c using (patient)
+left join numbers n using (patient)
+left join alike d using (patient);
 
 create table owners as
 with recursive up(patient, root, steps) as (
@@ -118,9 +127,12 @@ with recursive up(patient, root, steps) as (
   select up.patient, m.survivor, up.steps + 1
   from up join (select retired, arg_max(survivor, recorded) as survivor from merges group by retired) m on m.retired = up.root
   where up.steps < 32)
-select u.patient, coalesce(root.member, mine.member) as member
-from (select patient, arg_max(root, steps) as root from up group by patient) u
-join own root on root.patient = u.root join own mine on mine.patient = u.patient;
+, top as (select patient, arg_max(root, steps) as root from up group by patient)
+-- The survivor's own evidence; else what the retired know, the latest recorded first.
+select t.patient, coalesce(root.member, below.member) as member
+from top t join own root on root.patient = t.root
+left join (select t.root, arg_max(o.member, (o.rank, o.patient)) filter (o.member is not null) as member
+           from top t join own o using (patient) group by t.root) below on below.root = t.root;
 
 create table visits as
 select o.member, p.* exclude (marked_at), kind, if(kind = 'stay', admitted, arrived) as start,

@@ -289,6 +289,7 @@ class TestJail:
     def test_a_youth_of_the_same_feed_comes_from_a_youth_facility(self) -> None:
         head = "JAILSYS|JUVENILE HALL"
         messages = [self.say("A01", "202602201000", head), self.say("A03", "202603011000", head)]
+        messages = [message.replace("||19800101|", "||20100505|") for message in messages]
         played, _ = play(*messages, birth_date="2010-05-05")
         assert told(played) == [("custody_booking", "JUVENILEHALL"), ("custody_release", "JUVENILEHALL")]
         assert live(played) == {"4y"}

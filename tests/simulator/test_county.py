@@ -12,7 +12,7 @@ import pytest
 
 from domain.patient.events import AdtEvent
 from domain.patient.publish import current_snapshots
-from domain.patient.row import PatientRow, fold_event, new_row
+from domain.patient.row import Hashes, PatientRow, fold_event, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
 from handoff.declarations.senders import load_senders
@@ -116,7 +116,7 @@ def fold(county: County, events: list[AdtEvent]) -> dict[str, PatientRow]:
     for message, event in zip(county.messages, events, strict=True):
         row = rows.get(event.patient) or new_row(event.patient, message.received)
         source = Source(message.sender, event.control_id, "")
-        rows[event.patient] = fold_event(row, event, source, message.received)
+        rows[event.patient] = fold_event(row, event, source, message.received, Hashes())
     return rows
 
 
@@ -149,7 +149,7 @@ def test_what_the_messages_add_up_to_is_what_happened(county: County, events: li
 
 
 def test_wrong_numbers_are_merged_into_the_right_ones(county: County, events: list[AdtEvent]) -> None:
-    merged = {(merge.retired, merge.survivor) for event in events for merge in event.merges}
+    merged = {(merge.other, merge.survivor) for event in events for merge in event.merges}
     told = {
         (DIALECTS[each.sender].patient_key(each.retired), DIALECTS[each.sender].patient_key(each.survivor))
         for each in county.world.mergers

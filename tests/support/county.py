@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agents.reconcile.decide import LINKS, stage
+from agents.directory import Directory, MemoryTexts, resolved, take
+from agents.reconcile.decide import LINKS, TEST_KEY, stage
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Emit, Record, Stage
 from agents.runtime.store import MemoryStore
-from agents.topics import ADT_RAW
+from agents.topics import ADT_RAW, IDENTITY_FACTS
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.hl7.profiles import Profiles, SenderProfile
 from parsers.records.visits import decode_snapshot
@@ -30,6 +31,8 @@ class PatientStage:
         self.lookups = None if away else (lookups or {})
         self.offset = 0
         self.faults: list[str] = []
+        self.directory = Directory(MemoryTexts(), TEST_KEY)
+        """Resolves the groups of merged patients; the roster is played by `lookups`."""
 
     def take(self, topic: str, key: str, value: bytes, received: int = 1_000) -> list[Emit]:
         """One record, and whatever links follow from it."""
@@ -48,6 +51,11 @@ class PatientStage:
                 assert emit.value is not None
                 assert self.offset < 5_000, "the links never end"
                 out += self.take(LINKS, emit.key.decode(), emit.value, received)
+            elif emit.topic == IDENTITY_FACTS:
+                facts = Record(emit.topic, 0, 0, emit.key, emit.value, received, dict(emit.headers))
+                for link in [*take(self.directory, facts), *resolved(self.directory, received)]:
+                    self.emits.append(link)
+                    out += self.take(LINKS, (link.key or b"").decode(), link.value or b"", received)
         return out
 
     def message(self, key: str, hl7: str, received: int = 1_000) -> list[Emit]:

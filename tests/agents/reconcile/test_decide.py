@@ -81,6 +81,7 @@ def test_nobody_yet_is_said_with_the_reason_and_taken_back_when_the_roster_knows
     [emit] = stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))
     assert emit.topic == UNATTRIBUTED
     said = msgspec.json.decode(emit.value or b"")
+    said["identifiers"] = [each for each in said["identifiers"] if not each.startswith("demographics|")]
     assert said == {"patient": key("100"), "identifiers": [key("100")], "reason": "no-match", "since": 1000}
     match = Link("waiting-match", key("100"), member=ANN, method="roster-identifier", identifier=key("100"), rev=5)
     emits = stage.take(LINKS, key("100"), encode_link(match))

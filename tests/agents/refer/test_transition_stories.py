@@ -8,9 +8,10 @@ import pytest
 
 from agents.topics import TRANSITIONS
 from domain.member.transitions import KINDS
-from tests.support.member import MEMBER, Member, a_release, a_visit, at, revised
+from domain.snapshots import PersonSnapshot
+from tests.support.member import MEMBER, Member, a_release, a_visit, at, changed, revised
 
-ASSERTED = "asserted"
+ASSERTED, RETRACTED = "asserted", "retracted"
 
 
 def kinds(*visits: Any, until: str = "2026-12-31") -> set[str]:
@@ -94,11 +95,20 @@ def test_a_nursing_facility_that_tells_of_the_move_itself_is_believed_first() ->
 
 def test_one_death_is_told_once() -> None:
     member = Member()
-    member.tell(a_visit("a", "2026-03-01", flags=("died",)), a_visit("b", "2026-03-02", departed=None, flags=("died",)))
-    assert [kind for kind, _ in member.transitions()].count("death") == 1
-    other = Member()
-    other.tell(a_visit("b", "2026-03-02", departed=None, flags=("died",)))
-    assert ("death", ASSERTED) in other.transitions()
+    died = PersonSnapshot("GENHOSP|100", 1, at("2026-03-02"), at("2026-03-02"))
+    member.tell(a_visit("a", "2026-03-01"), died, changed(died, patient="HIE|7"))
+    assert member.transitions().count(("death", ASSERTED)) == 1
+    member.tell(a_visit("b", "2026-03-01", "inpatient", disposition="20", disposition_group="EXPIRED"))
+    assert member.transitions().count(("death", ASSERTED)) == 1
+
+
+def test_a_death_that_was_registered_by_mistake_is_taken_back() -> None:
+    member = Member()
+    died = PersonSnapshot("GENHOSP|100", 1, at("2026-03-02"), at("2026-03-02"))
+    member.tell(a_visit("a", "2026-03-01"), died)
+    member.tell(revised(died, died=None))
+    assert ("death", ASSERTED) not in member.transitions()
+    assert ("death", RETRACTED) in member.transitions()
 
 
 def test_nothing_is_told_before_it_happens() -> None:

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from domain.patient.cut import cut
 from domain.patient.events import AdtEvent, When
-from domain.patient.statements import Statement, stated, union_of
+from domain.patient.statements import Statement, statement_of, union_of
 from domain.snapshots import Source
 from tests.support.events import at, event
 
 
 def statements(*events: AdtEvent) -> tuple[Statement, ...]:
-    return union_of(*((stated(e, e.visit, Source(e.sender, e.control_id, ""), e.recorded),) for e in events if e.visit))
+    return union_of(
+        *((statement_of(e, e.visit, Source(e.sender, e.control_id, ""), e.recorded),) for e in events if e.visit)
+    )
 
 
 def shape(*events: AdtEvent, numbered: bool = False) -> list[tuple[str, list[str]]]:

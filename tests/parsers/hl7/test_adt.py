@@ -230,10 +230,10 @@ def test_the_cin(pid: dict[int, str], more: tuple[str, ...], cin: str | None, ba
         ({29: "20261123090000"}, "died", When(at("09:00"), False, "PID-29")),
         ({29: "20261123", 30: "Y"}, "died", When(at("00:00"), True, "PID-29")),
         ({30: "Y"}, "died", When(at("09:59"), False, "PID-30")),
-        ({30: "N"}, "died", None),
+        ({30: "N"}, "died", DELETED),
         ({29: "", 30: "U"}, "died", None),
-        ({29: '""', 30: ""}, "died", None),
-        ({29: "20261123090000", 30: "N"}, "died", None),
+        ({29: '""', 30: ""}, "died", DELETED),
+        ({29: "20261123090000", 30: "N"}, "died", DELETED),
     ],
 )
 def test_the_person(pid: dict[int, str], name: str, expected: object) -> None:
@@ -272,19 +272,28 @@ def test_a_missing_control_id_is_empty() -> None:
 @pytest.mark.parametrize(
     ("trigger", "lines", "merges"),
     [
-        ("A40", ("MRG|200^^^GEN^MR",), (Merge("GEN|100", "GEN|200"),)),
-        ("A40", ("MRG|200",), (Merge("GEN|100", "GEN|200"),)),
-        ("A40", ("MRG|1^^^^SS~200^^^OLD^MR||A7",), (Merge("GEN|100", "OLD|200", "GEN|A7"),)),
-        ("A34", ("MRG||||200",), (Merge("GEN|100", "GEN|200"),)),
+        ("A40", ("MRG|200^^^GEN^MR",), (Merge("GEN|100", "GEN|200", "patient"),)),
+        ("A40", ("MRG|200",), (Merge("GEN|100", "GEN|200", "patient"),)),
+        ("A40", ("MRG|1^^^^SS~200^^^OLD^MR||A7",), (Merge("GEN|100", "OLD|200", "patient"),)),
+        (
+            "A40",
+            ("MRG|200^^^GEN^MR~300^^^GEN^MR~91234567A^^^CA^MA",),
+            (Merge("GEN|100", "GEN|200", "patient"), Merge("GEN|100", "GEN|300", "patient")),
+        ),
+        ("A34", ("MRG||||200",), (Merge("GEN|100", "GEN|200", "patient"),)),
         (
             "A40",
             ("MRG|200^^^GEN^MR", "PV1|1|I", "PID|2||101^^^GEN^MR", "MRG|201^^^GEN^MR", "MRG|202^^^GEN^MR"),
-            (Merge("GEN|100", "GEN|200"), Merge("GEN|101", "GEN|201"), Merge("GEN|101", "GEN|202")),
+            (
+                Merge("GEN|100", "GEN|200", "patient"),
+                Merge("GEN|101", "GEN|201", "patient"),
+                Merge("GEN|101", "GEN|202", "patient"),
+            ),
         ),
-        ("A45", ("MRG|200^^^GEN^MR||||V9^^^X",), (Merge("GEN|100", "GEN|200", None, "X|V9"),)),
-        ("A45", ("MRG|200^^^GEN^MR|||||V8",), (Merge("GEN|100", "GEN|200", None, "GEN|V8"),)),
-        ("A41", ("MRG|||A7",), (Merge("GEN|100", "GEN|100", "GEN|A7"),)),
-        ("A47", ("MRG|200^^^GEN^MR",), (Merge("GEN|100", "GEN|200"),)),
+        ("A45", ("MRG|200^^^GEN^MR||||V9^^^X",), (Merge("GEN|100", "GEN|200", "visit-move", "X|V9", "X|V9"),)),
+        ("A45", ("MRG|200^^^GEN^MR|||||V8",), (Merge("GEN|100", "GEN|200", "visit-move", "GEN|V8", "GEN|V8"),)),
+        ("A44", ("MRG|200^^^GEN^MR||A7",), (Merge("GEN|100", "GEN|200", "account-move", "GEN|A7", "GEN|A7"),)),
+        ("A47", ("MRG|200^^^GEN^MR",), (Merge("GEN|100", "GEN|200", "patient"),)),
         ("A08", ("MRG|200^^^GEN^MR",), ()),
         ("A06", ("MRG|200^^^GEN^MR||A7",), ()),
         ("A40", (), ()),
@@ -294,6 +303,26 @@ def test_merges(trigger: str, lines: tuple[str, ...], merges: tuple[Merge, ...])
     read = event(trigger, *lines, pv1=None)
     assert read.merges == merges
     assert "merge-incomplete" not in read.notes
+
+
+def test_an_account_merge_names_both_accounts() -> None:
+    read = event("A41", "MRG|||A7", pid={18: "A8"}, pv1=None)
+    assert read.merges == (Merge("GEN|100", "GEN|100", "account", "GEN|A7", "GEN|A8"),)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "lines"),
+    [
+        ("A45", ("MRG|200^^^GEN^MR",)),  # which visit?
+        ("A44", ("MRG|200^^^GEN^MR",)),  # which account?
+        ("A41", ("MRG|||A7",)),  # into which account?
+        ("A45", ("MRG|||||V9",)),  # from whom?
+    ],
+)
+def test_a_trigger_that_does_not_name_its_unit_moves_nothing(trigger: str, lines: tuple[str, ...]) -> None:
+    read = event(trigger, *lines, pv1=None)
+    assert read.merges == ()
+    assert "merge-incomplete" in read.notes
 
 
 @pytest.mark.parametrize("lines", [("MRG|",), ("MRG|^^^GEN^MR", "PID|2||101"), ("PID|2", "MRG|200^^^GEN^MR")])

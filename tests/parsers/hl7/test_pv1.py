@@ -55,17 +55,13 @@ def test_a_visit_with_nothing() -> None:
         ("A1", {19: ""}, "GEN|A1", False, False),
         ("A1^^^OTHER", {19: '""'}, "OTHER|A1", False, False),
         ("", {19: "^^^GEN", 50: "B1"}, "GEN|B1", False, False),
-        ("", {19: "", 44: "20261122"}, "GEN|100~GEN~2026-11-22~inpatient", True, False),
-        ("", {19: "", 2: ""}, "GEN|100~GEN~2026-11-23~", True, False),
+        ("", {19: "", 44: "20261122"}, "GEN|100~GEN", True, False),
+        ("", {19: "", 2: ""}, "GEN|100~GEN", True, False),
     ],
 )
 def test_the_key_of_a_visit(pid18: str, pv1: dict[int, str], key: str, weak: bool, numbered: bool) -> None:
     stated = visit(pid={18: pid18}, pv1=pv1)
     assert (stated.key, stated.weak, stated.numbered) == (key, weak, numbered)
-
-
-def test_a_weak_key_takes_the_day_of_evn_6() -> None:
-    assert visit(evn={6: "20261120233000"}, pv1={19: ""}).key == "GEN|100~GEN~2026-11-20~inpatient"
 
 
 def test_a_visit_number_belongs_to_the_patients_authority() -> None:
@@ -77,8 +73,8 @@ def test_a_visit_number_belongs_to_the_patients_authority() -> None:
     ("sent", "known"),
     [
         ("E", "emergency"), ("I", "inpatient"), ("O", "outpatient"), ("P", "preadmit"), ("R", "recurring"),
-        ("B", "obstetrics"), ("C", "other"), ("N", None), ("U", None), ("", None), ('""', None), ("OBS", "observation"),
-        ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"), ("ff", "other"), ("NB", "newborn"),
+        ("B", "obstetrics"), ("C", "commercial"), ("N", None), ("U", "unknown"), ("", None), ('""', None),
+        ("OBS", "observation"), ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"), ("ff", "other"), ("NB", "newborn"),
         ("SNF", "snf"),
     ],
 )  # fmt: skip
@@ -127,7 +123,7 @@ def test_what_no_class_means_is_the_profiles_to_say() -> None:
         (36, "disposition", "21", "21"), (36, "disposition", "Home", "01"), (36, "disposition", "GDD", "GDD"),
         (36, "disposition", " 03 ^x", "03"), (36, "disposition", '""', DELETED), (37, "destination", "X&y^z", "X"),
         (37, "destination", "^z", None), (37, "destination", '""', DELETED), (44, "admitted", "junk", None),
-        (45, "departed", '""', None), (45, "departed", "2026", None),
+        (45, "departed", '""', DELETED), (45, "departed", "2026", None),
         (45, "departed", "20261123100000~20261124", When(TEN, False, "PV1-45")),
     ],
 )  # fmt: skip

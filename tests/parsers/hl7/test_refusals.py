@@ -21,6 +21,8 @@ SOURCES = [
 ]
 GIVEN_BY = {"Refusal", "TooLarge"}
 """The exceptions whose first argument is a code."""
+SET_ASIDE_IN = ROOT / "agents/runtime/chunk.py"
+"""Where a `Fault` has a code as its first argument: the reader of files has a `Fault` of its own, with a line."""
 CODE = re.compile(r"^\| `([a-z0-9-]+)` \|", re.MULTILINE)
 COUNTED = re.compile(r"^\| `([a-z-]+)` \| ([^|]+) \| ([0-9]+) \|$", re.MULTILINE)
 DEFAULT = SenderProfile("default")
@@ -49,8 +51,9 @@ def texts_of(argument: ast.expr, named: dict[str, str]) -> Iterator[str]:
 
 
 def codes_in_source() -> set[str]:
-    trees = [ast.parse(path.read_text()) for path in SOURCES]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    trees = {path: ast.parse(path.read_text()) for path in SOURCES}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    faults = set(ast.walk(trees[SET_ASIDE_IN]))
     named = {
         node.target.id: node.value.value
         for node in nodes
@@ -62,7 +65,8 @@ def codes_in_source() -> set[str]:
     return {
         code
         for node in nodes
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in GIVEN_BY and node.args
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+        if node.func.id in GIVEN_BY or (node.func.id == "Fault" and node in faults)
         for code in texts_of(node.args[0], named)
     } | {"internal-error"}
 
