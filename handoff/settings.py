@@ -24,6 +24,7 @@ from streams.tls import Tls
 
 PREFIX: Final = "HANDOFF_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+DEVELOPMENT_KEY: Final = b"handoff development key, not a secret"
 
 # Defaults are the processes' own: here they only get names, units and bounds.
 _GATEWAY: Final = GatewayConfig()
@@ -184,6 +185,19 @@ class WorkSettings(_Section):
         return self
 
 
+class DirectorySettings(_Section):
+    """The key of the hashes of names, birth dates and phones (`HANDOFF_DIRECTORY__*`; docs/semantics.md#whose-number).
+
+    Workers and directory must have the same key. After a change of key, load the roster anew.
+    """
+
+    hash_key: SecretStr | None = None
+
+    def key(self) -> bytes:
+        """The key; without one, a public key that `prod` refuses."""
+        return self.hash_key.get_secret_value().encode() if self.hash_key is not None else DEVELOPMENT_KEY
+
+
 def data_folder() -> Path:
     """The folder of rules, senders and topics.yaml: the repository in a checkout, else beside the installed package."""
     package = Path(__file__).resolve().parent
@@ -213,6 +227,7 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     health: HealthSettings = HealthSettings()
     work: WorkSettings = WorkSettings()
+    directory: DirectorySettings = DirectorySettings()
     paths: PathSettings = Field(default_factory=PathSettings)
 
     @classmethod
@@ -301,6 +316,8 @@ def _faults_across(settings: Settings) -> Iterator[str]:
         return
     if not settings.mllp.is_local and settings.mllp.tls_certificate is None and not settings.mllp.plaintext:
         yield "HANDOFF_MLLP__TLS_CERTIFICATE: prod needs TLS, or PLAINTEXT=true where the network is encrypted"
+    if settings.directory.hash_key is None:
+        yield "HANDOFF_DIRECTORY__HASH_KEY: prod needs one"
     if not settings.kafka.bootstrap:
         yield "HANDOFF_KAFKA__BOOTSTRAP: prod needs one"
     if not settings.redis.url.get_secret_value():
