@@ -12,7 +12,6 @@ import typer
 from agents.shadow import shadow_topic
 from agents.topics import CANDIDATES
 from handoff import target
-from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparison import Comparison, Documents, of_file
 from handoff.comparison import compare as compare_documents
 from handoff.declarations.rules import load_rules
@@ -21,6 +20,8 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.output import as_json, needs_kafka, out, table
 from handoff.replay import Replay
+from handoff.replay_inputs import feed, from_files, instant_of
+from handoff.replay_outputs import Outputs
 from streams.kafka.read import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

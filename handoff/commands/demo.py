@@ -86,7 +86,7 @@ def _run(
 
         with System(data, settings, workers=workers, say=say) as system:
             progress.update(starting, description="started", completed=4)
-            kafka = run.kafka_of(system)
+            kafka = system.kafka_settings
             task = step("simulating a county")
             end = run.now_ms()
             folder = data / "county"

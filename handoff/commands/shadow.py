@@ -8,9 +8,9 @@ import typer
 
 from handoff import target
 from handoff.commands.topics import File, Json, declared
-from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, needs_kafka, out
+from handoff.stages import StageName, build_declared
 from streams.shadow import StillRunning, create, drop, topics_for, topics_of
 
 shadow_app = typer.Typer(

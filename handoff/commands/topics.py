@@ -13,9 +13,9 @@ from rich.progress import Progress, TextColumn
 
 from agents.graph import NODES, describe, mermaid
 from handoff import target
-from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, needs_kafka, out
+from handoff.stages import StageName, build_declared
 from streams.migrate import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
 

@@ -13,8 +13,8 @@ from domain.errors import BadDeclaration
 from gateway.config import FolderConfig, GatewayConfig, HttpConfig, Keepalive, MllpConfig, Timeouts
 from handoff.commands.console import config
 from handoff.commands.listen import gateway
-from handoff.commands.work import options
 from handoff.settings import Settings, describe, load_settings, variable_of, variables
+from handoff.stages import options
 from streams.engine.options import EngineOptions
 from streams.health import DEFAULT_PORT
 
