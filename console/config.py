@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import msgspec
 
+from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
 from streams.health import DEFAULT_PORT as HEALTH_PORT
 from streams.tls import Tls
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """The topics that the console reads, as the cluster calls them."""
+
+    raw: str = ADT_RAW
+    dead_letters: str = DEAD_LETTERS
+    candidates: str = CANDIDATES
+    watchlist: str = WATCHLIST
+    unattributed: str = UNATTRIBUTED
+    alerts: str = ALERTS
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All of them."""
+        return msgspec.structs.astuple(self)
 
 
 class ConsoleConfig(msgspec.Struct, frozen=True):

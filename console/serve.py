@@ -13,11 +13,11 @@ import structlog
 from prometheus_client import REGISTRY
 
 from console.app import Probes, build
-from console.config import ConsoleConfig
+from console.config import ConsoleConfig, Topics
 from console.lag_history import LagHistory
 from console.metrics import ViewMetrics
 from console.overview import Overview, Processes
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from console.view import ConsoleView
 from console.watchers import LagWatch, TopicWatch, clock, lag_reader
 from streams.exit_codes import EXIT_STOPPED

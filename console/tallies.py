@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from agents.runtime.contract import Record, received_of
-from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
+from console.config import Topics
 from domain.times import HOUR
 
 OTHER: Final = "other"
@@ -31,22 +31,6 @@ _NAMES: Final = 200
 """Most different names of one kind; further ones are counted as "other"."""
 _HOURS: Final = 24
 _MOST_KEYS: Final = 1_000_000
-
-
-class Topics(msgspec.Struct, frozen=True):
-    """The topics that the console reads, as the cluster calls them."""
-
-    raw: str = ADT_RAW
-    dead_letters: str = DEAD_LETTERS
-    candidates: str = CANDIDATES
-    watchlist: str = WATCHLIST
-    unattributed: str = UNATTRIBUTED
-    alerts: str = ALERTS
-
-    @property
-    def every(self) -> tuple[str, ...]:
-        """All of them."""
-        return msgspec.structs.astuple(self)
 
 
 class CandidateChange(msgspec.Struct, frozen=True):

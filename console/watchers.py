@@ -10,8 +10,9 @@ from typing import Final, Protocol
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from console.config import Topics
 from console.lag_history import LagHistory
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from domain.times import DAY
 from streams.kafka.consumers import STEADY, reader
 from streams.kafka.lag import LagReader, LagReading

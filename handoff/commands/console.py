@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agents.graph import groups
-from console.config import ConsoleConfig
+from console.config import ConsoleConfig, Topics
 from console.serve import PortTaken, serve
-from console.tallies import Topics
 from handoff import target
 from handoff.embedded.tether import started_at
 from handoff.logs import configure

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from console.config import Topics
 from console.lag_history import LagHistory
 from console.overview import Overview
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from streams.kafka.lag import LagReading, PartitionLag
 
 NOW = 1_795_000_000_000

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from console.config import ConsoleConfig
+from console.config import ConsoleConfig, Topics
 from console.serve import serve
-from console.tallies import Topics
 from handoff.logs import configure
 from streams.kafka.settings import KafkaSettings
 

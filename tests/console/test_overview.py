@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from console.config import Topics
 from console.lag_history import KEPT, LagHistory
 from console.lag_status import State, Trend
-from console.tallies import Topics
 from tests.console.overviews import GROUP, NOW, STEP, TOPIC, history, overview, reading
 from tests.console.test_tallies import record, tallied
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from agents.runtime.contract import Record
-from console.tallies import LATEST, Hours, LabelCounts, Tallies, Topics
+from console.config import Topics
+from console.tallies import LATEST, Hours, LabelCounts, Tallies
 from domain.times import HOUR
 
 NOW = 1_795_000_000_000
