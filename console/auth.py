@@ -16,7 +16,7 @@ from streams.http_server import bearer_of, same_secret
 
 COOKIE: Final = "handoff_console"
 OPEN: Final = frozenset({"/livez", "/readyz"})
-"""Probes have no token, and their answers hold nothing to protect."""
+"""Probes have no token, and their answers contain nothing to protect."""
 _TWELVE_HOURS: Final = 43_200
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -72,7 +72,7 @@ class Authentication:
         if same_secret(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
             return None
         return PlainTextResponse(
-            "This console asks for a token: open it as /?token=…, or send it as a bearer.\n",
+            "This console requires a token: open it as /?token=…, or send it as a bearer.\n",
             401,
             {"WWW-Authenticate": 'Bearer realm="handoff"'},
         )

@@ -140,7 +140,7 @@ def worst_of(states: Iterable[State]) -> State:
 def is_quiet(first: int, last: int, messages: int, now: int, limits: Limits) -> bool:
     """Whether a sender has been silent for far longer than usual.
 
-    `first` and `last` message (ms UTC) and the number of messages between tell its usual gap; a sender of one message
+    `first` and `last` message (ms UTC) and the number of messages between give its usual gap; a sender of one message
     a day is given its days, one of a message a second gets the half hour that all get.
     """
     usual = (last - first) / (messages - 1) if messages > 1 else DAY

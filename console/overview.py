@@ -26,7 +26,7 @@ from console.view import (
 from domain.times import rfc3339
 from streams.kafka.lag import PartitionLag
 
-OUR_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
+INTERNAL_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
 """Codes of dead letters that a fault of handoff caused: they can be driven again once it is fixed."""
 _DRAWN: Final = 60
 _STALE: Final = 15_000
@@ -174,11 +174,12 @@ def _verdict(view: ConsoleView, age: int | None) -> tuple[State, tuple[str, ...]
             found.append(Judgment(State.WARNING, f"the last lag reading is {age // 1000} s old"))
     found += [Judgment(group.state, f"{group.group}: {group.why}") for group in view.groups if group.why]
     found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in view.feeds if feed.quiet]
-    ours = sum(letters.last_day for letters in view.letters if letters.code in OUR_FAULTS)
-    if ours:
+    faults = sum(letters.last_day for letters in view.letters if letters.code in INTERNAL_FAULTS)
+    if faults:
         found.append(
             Judgment(
-                State.WARNING, f"{ours} record{'s' if ours > 1 else ''} set aside by a fault of ours in the last day"
+                State.WARNING,
+                f"{faults} record{'s' if faults > 1 else ''} set aside by a fault of handoff in the last day",
             )
         )
     if view.missing:

@@ -34,7 +34,7 @@ _MOST_KEYS: Final = 1_000_000
 
 
 class CandidateChange(msgspec.Struct, frozen=True):
-    """One revision of a candidate, without whom it is about. `at`: when it was written, ms UTC."""
+    """One revision of a candidate, without its member. `at`: when it was written, ms UTC."""
 
     at: int
     candidate_id: str
@@ -203,8 +203,8 @@ class Tallies:
         del self.latest[:-LATEST]
 
     def _watched(self, record: Record) -> None:
-        stands = record.value is not None and _read_watched(record.value).status in LIVE_STATUSES
-        self.watchlist.put(record.key or b"", () if stands else None)
+        live = record.value is not None and _read_watched(record.value).status in LIVE_STATUSES
+        self.watchlist.put(record.key or b"", () if live else None)
 
     def _unattributed(self, record: Record) -> None:
         label = None

@@ -21,7 +21,7 @@ from streams.kafka.settings import KafkaSettings
 
 STEP_SECONDS: Final = 2.0
 RAW_LOOK_BACK: Final = 7 * DAY
-"""Raw messages are the bulk of what the cluster holds: of these only the last week is counted."""
+"""Raw messages are the bulk of the records: of these only the last week is counted."""
 _BATCH: Final = 500
 _SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 0.5

@@ -48,13 +48,11 @@ def build_declared(stage: str, settings: Settings, source: str = "handoff") -> S
 def options(settings: Settings) -> EngineOptions:
     """The engine's options from the settings. Raises BadDeclaration.
 
-    Only here is it a fault that rows on disk have no folder: `handoff up` gives its workers one.
+    Rows on disk without a folder are a fault here and not in the settings: `handoff up` gives its workers a folder.
     """
     work = settings.work
     if work.rows == "disk" and work.checkpoints is None:
-        raise BadDeclaration(
-            ("HANDOFF_WORK__CHECKPOINTS: rows on disk need one: the local folder that they are to be kept in",)
-        )
+        raise BadDeclaration(("HANDOFF_WORK__CHECKPOINTS: rows on disk need a local folder",))
     return EngineOptions(
         max_records=work.chunk_max_records,
         linger=work.linger_ms / 1000,

@@ -21,10 +21,10 @@ from handoff.settings import FolderSettings, HttpSettings, Settings
 
 def listen(
     folder: Annotated[
-        Path | None, typer.Option(help="Take the HL7 files that appear here too (HANDOFF_FOLDER__PATH).")
+        Path | None, typer.Option(help="Also take HL7 files that appear in this folder (HANDOFF_FOLDER__PATH).")
     ] = None,
 ) -> None:
-    """Serve MLLP and HTTP until SIGTERM: then finish what is in flight. The first line printed holds the addresses.
+    """Serve MLLP and HTTP until SIGTERM, then finish messages in flight. The first line printed has the addresses.
 
     With a folder, files of ER7 messages and batches that appear in it are taken once they are whole and moved to its
     `done` or `failed`, a report beside each. HANDOFF_FOLDER__SENDER names the profile of all of them.

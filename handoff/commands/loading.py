@@ -24,7 +24,7 @@ _SHOWN = 50
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - is standard input.")]
 Mapping = Annotated[
-    Path | None, typer.Option("--mapping", help="YAML: our field -> the file's column, where names differ.")
+    Path | None, typer.Option("--mapping", help="YAML: handoff's field -> the file's column, where names differ.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check only; write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -101,7 +101,7 @@ def write(
     done = "no fault, nothing written (--dry-run)" if dry_run else f"written to {topic}"
     out.print(f"{file}: {len(loaded.documents)} {what}, {done}", markup=False)
     if loaded.ignored:
-        out.print(f"Columns that mean nothing here: {', '.join(loaded.ignored)}", style="dim", markup=False)
+        out.print(f"Ignored columns: {', '.join(loaded.ignored)}", style="dim", markup=False)
 
 
 def _print_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:

@@ -251,7 +251,7 @@ def _codes(name: str, content: bytes, faults: list[str]) -> Iterator[Code]:
             faults.append(f"{place}: a code is upper case, without dots")
             continue
         if (code, start, end) in seen:
-            faults.append(f"{place}: {code} stands twice")
+            faults.append(f"{place}: {code} is given twice")
         seen.add((code, start, end))
         yield Code(code, system, display, _read_day(start, place, faults), _read_day(end, place, faults))
 

@@ -75,7 +75,7 @@ def send_messages(
     async def both() -> Sent:
         async def tend() -> None:
             while True:
-                await asyncio.to_thread(system.tend)
+                await asyncio.to_thread(system.supervise)
                 await asyncio.sleep(0.2)
 
         tending = asyncio.create_task(tend())
@@ -99,7 +99,7 @@ def drain(system: System, seconds: float, on_lag: Callable[[int], None] = lambda
     calm = 0
     with LagReader(system.kafka_settings, groups()) as reader:
         while calm < 2:
-            system.tend()
+            system.supervise()
             lag = reader.read(now_ms()).records
             on_lag(lag)
             calm = calm + 1 if lag == 0 else 0

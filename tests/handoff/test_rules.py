@@ -117,7 +117,7 @@ def test_every_fault_of_every_file_is_said_at_once(folder: Path) -> None:
         ("go_live.csv", "*,2c,2023-07-01,", "*,2c,,", "no date"),
         ("go_live.csv", "*,2c,2023-07-01,", "*,2c,", "columns in place of"),
         ("go_live.csv", "Kern,2a", "Kings,2a", "Kings, population 2a stands twice"),
-        ("value_sets/HIV.csv", "Z21,", "B20,", "B20 stands twice"),
+        ("value_sets/HIV.csv", "Z21,", "B20,", "B20 is given twice"),
         ("value_sets/TBI.csv", "S06,", "S0.6,", "without dots"),
     ],
 )
