@@ -22,9 +22,9 @@ from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
 from parsers.hl7.adt import raw_key, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
-from parsers.records import dispositions as intake
 from parsers.records.custody import read_custody
 from parsers.records.dead_letters import INTERNAL_ERROR
+from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
 from parsers.records.visits import decode_snapshot
@@ -63,13 +63,8 @@ def _read_custody(value: bytes) -> str:
     return read_custody(value).key
 
 
-def _read_roster(value: bytes) -> str:
-    intake.read_roster(value)
-    return read_roster(value).member_id
-
-
 def _read_disposition(value: bytes) -> str:
-    intake.read_disposition(value)
+    read_disposition(value)
     return ""
 
 
@@ -77,7 +72,7 @@ _READERS: Final[dict[str, Callable[[bytes], str]]] = {
     CUSTODY_RAW: _read_custody,
     LINKS: lambda value: decode_link(value).patient,
     VISITS: lambda value: decode_snapshot(value)[0],
-    ROSTER: _read_roster,
+    ROSTER: lambda value: read_roster(value).member_id,
     DISPOSITIONS: _read_disposition,
 }
 """For each topic, the reader of its stage: returns the key ("" when the value has none), or raises Refusal."""

@@ -10,13 +10,20 @@ from typing import Final
 
 import msgspec
 
+from domain.times import HOUR
 from simulator.conditions import DELIVERY
 from simulator.people import Person
 from simulator.places import DIALECTS, EXCHANGE, REPEATED
 from simulator.world import Visit, day_of, months_back
 
-LINKING: Final = frozenset({"02", "05", "43", "65", "66", "09"})
-"""Discharge status of an ED attendance that goes on as an admission."""
+SENT: Final = frozenset(
+    {"02", "05", "43", "65", "66", "62", "63", "70", "82", "85", "88", "93", "94", "90", "91", "95"}
+)
+"""Discharge status of somebody who was sent to another hospital."""
+LINKING: Final = SENT | {"09"}
+"""Discharge status of an ED attendance that goes on as an admission elsewhere."""
+GONE: Final = frozenset({"01", "81", "06", "86", "07", "21", "87"})
+"""Discharge status of somebody who went home, left against advice, or into custody."""
 PLANNED_RETURN: Final = frozenset(str(code) for code in range(81, 96))
 SHORT_TERM: Final = 90
 NEVER: Final = 4_000_000
@@ -44,6 +51,8 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
     """Every visit of one person, counted or not and why, in order of arrival."""
     ordered = sorted(visits, key=lambda visit: (visit.arrived, visit.visit))
     stays = [v for v in ordered if v.kind == "inpatient" and not v.cancelled]
+    attendances = [v for v in ordered if v.kind == "emergency" and not v.cancelled]
+    nursing: list[list[Visit]] = []
     days_taken: set[int] = set()
     out: list[Tally] = []
     for visit in ordered:
@@ -63,9 +72,13 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
             out.append(Tally(visit, "emergency", day, reason))
         elif kind == "inpatient":
             earlier = [stay for stay in stays if stay.arrived < visit.arrived]
-            out.append(Tally(visit, "inpatient", day, _stay_reason(visit, earlier)))
+            out.append(Tally(visit, "inpatient", day, _stay_reason(visit, earlier, attendances)))
         elif kind == "snf":
-            short = visit.departed is not None and day_of(visit.departed) - day <= SHORT_TERM
+            if not _first_stay(visit, nursing):
+                out.append(Tally(visit, "", day, "continues"))
+                continue
+            ends = [each.departed for each in _episode(visit, ordered)]
+            short = None not in ends and day_of(max(end or 0 for end in ends)) - day <= SHORT_TERM
             out.append(Tally(visit, "snf", day, "counted", NEVER if short else day + SHORT_TERM + 1))
         else:
             reason = {"observation": "observation", "expected": "planned"}.get(kind, "outpatient")
@@ -74,30 +87,66 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
 
 
 def _went_on(visit: Visit, stays: list[Visit]) -> bool:
-    """Whether an ED attendance was sent on and an admission followed within a day."""
-    if visit.disposition not in LINKING or visit.departed is None:
+    """Whether an ED attendance became one of the stays (docs/semantics.md#episodes)."""
+    return any(stay.admitted is not None and _became(visit, stay, stay.admitted) for stay in stays)
+
+
+def _became(visit: Visit, stay: Visit, admitted: int) -> bool:
+    if admitted < visit.arrived:
         return False
-    left = day_of(visit.departed)
-    return any(
-        stay.admitted is not None and stay.arrived > visit.arrived and 0 <= day_of(stay.admitted) - left <= 1
-        for stay in stays
-    )
+    if stay.sender == visit.sender:
+        if visit.departed is None:
+            return admitted <= visit.arrived + 48 * HOUR
+        hours = 2 if visit.disposition in GONE else 24
+        if admitted <= visit.departed + hours * HOUR:
+            return True
+    if visit.departed is None or visit.disposition not in LINKING:
+        return False
+    return day_of(admitted) - day_of(visit.departed) <= 1
 
 
-def _stay_reason(visit: Visit, earlier: list[Visit]) -> str:
+def _stay_reason(visit: Visit, earlier: list[Visit], attendances: list[Visit]) -> str:
     assert visit.admitted is not None
-    if visit.admission_type == "3":
-        return "planned"
     if visit.admission_type == "4":
         return "newborn"
-    if any(code.startswith(DELIVERY) for code in visit.diagnoses):
+    if visit.admission_type == "L" or any(code.startswith(DELIVERY) for code in visit.diagnoses):
         return "delivery"
-    if earlier:
-        if any(stay.departed is not None and day_of(visit.admitted) - day_of(stay.departed) < 2 for stay in earlier):
+    ended = [stay for stay in earlier if stay.departed is not None]
+    last = max(ended, key=lambda stay: stay.departed or 0, default=None)
+    if last is not None and last.departed is not None:
+        sent = last.disposition in SENT and day_of(visit.admitted) - day_of(last.departed) <= 1
+        if sent or visit.admitted <= last.departed + 6 * HOUR:
             return "transfer_continuation"
-        if earlier[-1].disposition in PLANNED_RETURN:
-            return "planned"
+    announced = visit.admission_type not in ("1", "2", "5") and any(
+        stay.disposition in PLANNED_RETURN and day_of(visit.admitted) - day_of(stay.departed or 0) <= 30
+        for stay in ended
+    )
+    through_ed = visit.from_emergency or any(_became(each, visit, visit.admitted) for each in attendances)
+    if (visit.admission_type == "3" or announced) and not through_ed:
+        return "planned"
     return "counted"
+
+
+def _episode(first: Visit, ordered: list[Visit]) -> list[Visit]:
+    """The nursing-facility stays of the episode that `first` begins."""
+    episodes: list[list[Visit]] = []
+    for visit in ordered:
+        if visit.kind == "snf" and not visit.cancelled:
+            _first_stay(visit, episodes)
+    return next(episode for episode in episodes if episode[0] is first)
+
+
+def _first_stay(visit: Visit, episodes: list[list[Visit]]) -> bool:
+    """Whether a nursing-facility stay begins an episode; it is added to its episode."""
+    if episodes:
+        last = max(episodes[-1], key=lambda each: (each.departed is None, each.departed or 0))
+        gap = None if last.departed is None else day_of(visit.arrived) - day_of(last.departed)
+        same = last.sender == visit.sender
+        if (gap is None and same) or (gap is not None and gap <= (7 if same else 1)):
+            episodes[-1].append(visit)
+            return False
+    episodes.append([visit])
+    return True
 
 
 def keys_of(visit: Visit, person: Person) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ def possible(visit: Visit) -> list[str]:
     """The courses that the messages of this visit can take without leaving its facts in doubt."""
     dialect, names = DIALECTS[visit.sender], []
     simple = not visit.from_emergency and visit.kind in ("emergency", "inpatient", "outpatient")
-    if simple and visit.admission_type != "4":
+    if simple and visit.admission_type not in ("3", "4"):
+        # An elective stay that began with class E cannot be told from one that came through the ED.
         names.append("misclassed")
     if visit.departed is not None:
         names += ["recoded", "disposition corrected", "reopened"]

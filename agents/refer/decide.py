@@ -46,7 +46,8 @@ from domain.member.row import (
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
 from domain.snapshots import PersonSnapshot, VisitSnapshot
-from parsers.records.dispositions import read_disposition, read_roster
+from parsers.records.dispositions import read_disposition
+from parsers.records.roster import read_facts
 from parsers.records.visits import decode_snapshot
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -146,7 +147,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
             return fold_person(row, snapshot), snapshot.received
         return fold_custody(row, snapshot), snapshot.received
     if record.topic == ROSTER:
-        return fold_roster(row, None if not record.value else read_roster(record.value), received), received
+        return fold_roster(row, None if not record.value else read_facts(record.value), received), received
     if record.topic == DISPOSITIONS:
         candidate, answer = read_disposition(record.value or b"")
         return fold_response(row, candidate, answer), received

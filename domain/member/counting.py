@@ -55,7 +55,7 @@ REASONS: Final = (
 TRANSFERRED: Final = 1
 READMITTED: Final = 2
 JOINED: Final = 4
-"""A nursing-facility stay that continues another, or an ED visit that became a stay: the other has their transitions."""
+"""A nursing-facility stay that continues another, or an ED visit that became a stay: the other tells the moves."""
 _LINK_DAYS: Final = 4
 """No setting joins an ED visit with a stay that begins so many days after its end."""
 EVER: Final = 4_000_000

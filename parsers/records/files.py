@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -23,6 +24,8 @@ LIST_SEPARATOR: Final = ";"
 NOT_AN_OBJECT: Final = "not a JSON object"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
+_TIME_OF_DAY: Final = re.compile(r"[T ][0-9:.]+(?:Z|[+-][0-9:]+)?$", re.ASCII)
+_NO_DAY: Final = re.compile(r"(?:0+[-/]?){1,3}|(?:9+[-/]?){1,3}", re.ASCII)
 _LOCAL_FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M")
 
 
@@ -85,7 +88,26 @@ class Row:
 
     def day(self, field: str) -> str | None:
         """A day as YYYY-MM-DD; YYYYMMDD and MM/DD/YYYY are read too."""
-        value = self.text(field)
+        return self._day(field, self.text(field))
+
+    def span(self, start: str, end: str) -> tuple[str | None, str | None]:
+        """The first and the last day of a span; None: it is open on that side.
+
+        Files write an open side as blank, as a day out of all calendars (9999-12-31, 12/31/9999, 0001-01-01, from the
+        year 2200 or before 1880) or as zeros or nines alone (00000000, 99/99/9999). A time after the day is dropped.
+        """
+        first, last = (self._open_day(field) for field in (start, end))
+        if first and last and last < first:
+            self.fault(end, f"before {start}")
+        return first, last
+
+    def _open_day(self, field: str) -> str | None:
+        value = _TIME_OF_DAY.sub("", self.text(field))
+        if _NO_DAY.fullmatch(value):
+            return None
+        return self._day(field, value, open_ended=True)
+
+    def _day(self, field: str, value: str, *, open_ended: bool = False) -> str | None:
         if not value:
             return None
         for form in _DAY_FORMS:
@@ -93,9 +115,11 @@ class Row:
                 day = datetime.strptime(value, form).date()  # noqa: DTZ007 - a day, not a time
             except ValueError:
                 continue
-            if day.year < FIRST_YEAR:
-                break
-            return day.isoformat()
+            if FIRST_YEAR <= day.year <= LAST_YEAR:
+                return day.isoformat()
+            if open_ended:
+                return None
+            break
         self.fault(field, "not a day (YYYY-MM-DD)")
         return None
 

@@ -96,6 +96,11 @@ def read_roster(value: bytes) -> RosterDocument:
     return document
 
 
+def read_facts(value: bytes) -> RosterFacts:
+    """What the member stage needs of a roster record, read by the rules of the loader. Raises Refusal `bad-roster`."""
+    return facts_of(read_roster(value))
+
+
 def facts_of(document: RosterDocument) -> RosterFacts:
     """What the member stage needs of a document."""
     ecm = document.ecm
@@ -145,7 +150,7 @@ def _document(row: Row) -> RosterDocument | None:
     birth_date = row.day("birth_date")
     if birth_date is None and not row.text("birth_date"):
         row.fault("birth_date", "missing")
-    enrolled = _span(row, "enrolled_from", "enrolled_to")
+    enrolled = row.span("enrolled_from", "enrolled_to")
     document = RosterDocument(
         member_id=member,
         birth_date=birth_date or "",
@@ -189,13 +194,6 @@ def _member(row: Row) -> tuple[str, str | None]:
     return given or cin or "", cin
 
 
-def _span(row: Row, start: str, end: str) -> tuple[str | None, str | None]:
-    first, last = row.day(start), row.day(end)
-    if first and last and last < first:
-        row.fault(end, f"before {start}")
-    return first, last
-
-
 def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
     """`id:from:to:unverified` in CSV (all but the first may be left out), objects in JSON."""
     found: list[ProgramDocument] = []
@@ -214,7 +212,7 @@ def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
         name = part.text("id").lower()
         if not name:
             part.fault("id", "missing")
-        days = _span(part, "from", "to")
+        days = part.span("from", "to")
         verified = item.get("verified", True)
         if not isinstance(verified, bool):
             part.fault("verified", "neither true nor false")
@@ -237,7 +235,7 @@ def _ecm(row: Row) -> EcmDocument | None:
     status = part.text("status").lower()
     if not status:
         part.fault("status", "missing")
-    days = _span(part, "from", "to")
+    days = part.span("from", "to")
     document = EcmDocument(status, *days, part.text("provider"))
     _adopt(row, "ecm", part)
     return document

@@ -143,40 +143,89 @@ from (select *, greatest(coalesce(marked_at, arrived), arrived) as admitted,
       from placed) p
 join owners o using (patient) where o.member is not null;
 
--- 4. Counting. Two feeds' accounts of one visit count once.
+-- 4. Counting. Accounts of one visit by two feeds count once: same facility and kind, arrivals within two hours, or
+-- an overlap and departures within two hours.
 create table once as
+with pairs as (
+  select v.patient, v.visit, w.patient as other_patient, w.visit as other_visit,
+         (w.arrived, w.patient, w.visit) < (v.arrived, v.patient, v.visit) as is_earlier
+  from visits v join visits w on w.member = v.member and (w.patient, w.visit) <> (v.patient, v.visit)
+    and w.status in ('open', 'closed') and w.facility = v.facility and w.facility <> '' and w.kind = v.kind
+    and (abs(w.arrived - v.arrived) <= 7200000
+         or (w.arrived < v.departed and v.arrived < w.departed and abs(w.departed - v.departed) <= 7200000)))
 select v.* replace (coalesce(v.out, twin.out) as out, coalesce(v.departed, twin.departed) as departed,
                     if(v.departed is null, coalesce(twin.disposition, ''), v.disposition) as disposition)
 from (select * from visits v where status in ('open', 'closed') and kind <> 'other' and not exists (
-        select 1 from visits w where w.member = v.member and w.patient <> v.patient and w.status in ('open', 'closed')
-          and w.facility = v.facility and w.kind = v.kind and abs(w.arrived - v.arrived) <= 7200000
-          and (w.arrived, w.patient, w.visit) < (v.arrived, v.patient, v.visit))) v
+        select 1 from pairs p where p.patient = v.patient and p.visit = v.visit and is_earlier)) v
 left join lateral (
-  select max(out) as out, max(departed) as departed, max(disposition) as disposition from visits w
-  where w.member = v.member and w.patient <> v.patient and w.status = 'closed' and w.facility = v.facility
-    and w.kind = v.kind and abs(w.arrived - v.arrived) <= 7200000) twin on true;
+  select max(w.out) as out, max(w.departed) as departed, max(w.disposition) as disposition
+  from pairs p join visits w on w.patient = p.other_patient and w.visit = p.other_visit
+  where p.patient = v.patient and p.visit = v.visit and w.status = 'closed') twin on true;
+
+-- Who was sent to another hospital (UB-04 patient status), and who went home, against advice, or into custody.
+create macro sent_on(status) as status in ('02','05','43','62','63','65','66','70','82','85','88','90','91','93','94','95');
+create macro gone(status) as status in ('01','06','07','21','81','86','87');
+
+-- An ED visit and the stay that it became.
+create table became as
+select e.patient, e.visit, s.patient as stay_patient, s.visit as stay
+from once e join once s on s.member = e.member and e.kind = 'ed' and s.kind = 'stay' and s.start >= e.start
+where (((s.facility = e.facility and e.facility <> '') or (e.disposition = '09' and coalesce(s.facility, '') = ''))
+       and s.start <= case when e.departed is null then e.start + 172800000
+                           when gone(e.disposition) then e.departed + 7200000 else e.departed + 86400000 end)
+   or (e.departed is not null and (sent_on(e.disposition) or e.disposition = '09') and s.day <= e.out + 1);
 
 create table stays as
 select *,
-  max(out) over earlier as last_out,
+  -- The earlier stay that ended last.
+  arg_max({departed: departed, out: out, disposition: disposition}, (departed, start, patient, visit))
+    filter (departed is not null) over earlier as before,
   max(if(disposition between '81' and '95', out + 30, null)) over earlier as planned_until,
   exists (select 1 from codes c, unnest(diagnoses) d(code) where c.name in ('DELIVERY', 'NEWBORN') and starts_with(code, c.prefix))
-    as birth
+    as birth,
+  began_in_ed or exists (select 1 from became b where b.stay_patient = once.patient and b.stay = once.visit) as through_ed
 from once where kind = 'stay'
 window earlier as (partition by member order by start, patient, visit rows between unbounded preceding and 1 preceding);
 
+-- A nursing-facility stay continues the one that ended last: the same facility within seven days, another within one.
+create table nursing as
+with placed as (
+  select *, row_number() over (partition by member order by start, patient, visit) as place from once where kind = 'snf'),
+linked as (
+  select p.*, (
+    select if(l.departed is null, l.facility = p.facility and p.facility <> '',
+              p.day - l.out <= if(l.facility = p.facility, 7, 1))
+    from placed l where l.member = p.member and l.place = p.last_place) as continues
+  from (select *, arg_max(place, (coalesce(departed, 9000000000000), place)) over (
+          partition by member order by place rows between unbounded preceding and 1 preceding) as last_place
+        from placed) p)
+select *, if(coalesce(continues, false), last_place, null) as parent from linked;
+
+create table accounts as
+with recursive up(member, place, root) as (
+  select member, place, coalesce(parent, place) from nursing
+  union
+  select up.member, up.place, n.parent from up join nursing n on n.member = up.member and n.place = up.root
+  where n.parent is not null)
+select member, place, min(root) as root from up group by member, place;
+
+create table ends as
+select a.member, a.root as place, bool_or(n.departed is null) as is_open, max(n.out) as out
+from accounts a join nursing n using (member, place) group by a.member, a.root;
+
 create table counted as
 select member, patient, visit, 'stay' as kind, start, day, 4000000 as until from stays
-where not birth and coalesce(admission_type, '') not in ('3', '4', 'L') and day > coalesce(planned_until, -1)
-  and day - coalesce(last_out, -1000) >= 2
+where not birth and class <> 'newborn' and coalesce(admission_type, '') not in ('4', 'L', 'N')
+  and not coalesce(start <= before.departed + 21600000 or (sent_on(before.disposition) and day <= before.out + 1), false)
+  and (through_ed or not (coalesce(admission_type, '') in ('3', 'C')
+    or (day <= coalesce(planned_until, -1) and coalesce(admission_type, '') not in ('1', '2', '5'))))
 union all
-select member, patient, visit, 'snf', start, day,
-       if(departed is null or out - day > 90, day + 91, 4000000) from once where kind = 'snf'
+select n.member, n.patient, n.visit, 'snf', n.start, n.day, if(e.is_open or e.out - n.day > 90, n.day + 91, 4000000)
+from nursing n join ends e using (member, place) where n.parent is null
 union all
 select member, patient, visit, 'ed', start, day, 4000000 from (
   select *, row_number() over (partition by member, day order by start, patient, visit) as place from once e
-  where kind = 'ed' and not (disposition in ('02','82','05','85','43','88','65','93','66','94','09') and exists (
-    select 1 from once s where s.member = e.member and s.kind = 'stay' and s.start >= e.start and s.day <= e.out + 1)))
+  where kind = 'ed' and not exists (select 1 from became b where b.patient = e.patient and b.visit = e.visit))
 where place = 1;
 
 create table counts as

@@ -168,7 +168,7 @@ class TestHie:
         )
         assert classes(played) == ["observation", "snf", "snf"]
         nursing = [facility for kind, facility in told(played) if kind == "nf_admission"]
-        assert nursing == ["BAYVIEW", "BAYVIEW"]
+        assert nursing == ["BAYVIEW"], "a month's account at the same facility continues the stay"
 
 
 class TestSnf:

@@ -102,18 +102,24 @@ def test_an_attendance_that_was_sent_on(code: str, admitted: str, reason: str) -
 
 
 @pytest.mark.parametrize(
-    ("readmitted", "reason"),
-    [("2026-01-05", "transfer_continuation"), ("2026-01-06", "transfer_continuation"), ("2026-01-07", "counted")],
+    ("status", "readmitted", "reason"),
+    [
+        ("01", "2026-01-05 16:00", "transfer_continuation"),
+        ("01", "2026-01-05 16:01", "counted"),
+        ("02", "2026-01-06 23:00", "transfer_continuation"),
+        ("02", "2026-01-07 01:00", "counted"),
+    ],
 )
-def test_a_stay_needs_two_days_between_to_be_another(readmitted: str, reason: str) -> None:
-    first = visit("1", "inpatient", "2026-01-01 10:00", "2026-01-05 10:00")
-    again = visit("2", "inpatient", f"{readmitted} 23:00", "2026-01-20 10:00")
+def test_a_stay_continues_another_at_once_or_after_a_transfer(status: str, readmitted: str, reason: str) -> None:
+    first = visit("1", "inpatient", "2026-01-01 10:00", "2026-01-05 10:00", disposition=status)
+    again = visit("2", "inpatient", readmitted, "2026-01-20 10:00")
     assert reasons(first, again) == ["counted", reason]
 
 
 def test_a_planned_return_is_planned() -> None:
     first = stay("1", "2026-01-01", "2026-01-05", disposition="86")
-    assert reasons(first, stay("2", "2026-01-20", "2026-01-22")) == ["counted", "planned"]
+    assert reasons(first, stay("2", "2026-01-20", "2026-01-22", admission_type="9")) == ["counted", "planned"]
+    assert reasons(first, stay("2", "2026-01-20", "2026-01-22", admission_type="1")) == ["counted", "counted"]
 
 
 def test_the_look_back_holds_both_its_ends() -> None:

@@ -181,7 +181,9 @@ def a_partition() -> list[Record]:
     """Three members over five years, their corrections, and a tick now and then."""
     told: list[tuple[int, str, str, bytes]] = []
     for number, member in enumerate(("91234567A", "91234567C", "91234567D")):
-        told.append((at("2020-01-01") + number, member, ROSTER, json.dumps(a_roster(member_id=member)).encode()))
+        told.append(
+            (at("2020-01-01") + number, member, ROSTER, json.dumps(a_roster(member_id=member, cin=member)).encode())
+        )
         for visit in old_visits(60 + 20 * number):
             told.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
         late = revised(old_visits(4)[3], facility="Harbor", received=at("2026-02-01") + number)

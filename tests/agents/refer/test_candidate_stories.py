@@ -254,7 +254,6 @@ def test_a_member_of_no_plan_is_no_candidate() -> None:
     assert five_visits(enrolled_from="2026-05-11").candidates() == []
     assert five_visits(enrolled_to="2026-05-09").candidates() == []
     assert len(five_visits(enrolled_to="2026-05-10").live()) == 1
-    assert five_visits(birth_date=None).candidates() == []
 
 
 def test_a_corrected_enrolment_withdraws_it() -> None:

@@ -70,7 +70,9 @@ def test_a_transition_says_from_where_to_where_and_when() -> None:
 
 def test_the_next_stay_is_a_transfer_or_a_readmission() -> None:
     first = a_visit("a", "2026-03-01", "inpatient", departed="2026-03-05")
-    assert "transfer" in kinds(first, a_visit("b", "2026-03-06", "inpatient", facility="Elsewhere"))
+    sent = changed(first, disposition_group="ACUTE_TRANSFER")
+    assert "transfer" in kinds(sent, a_visit("b", "2026-03-06", "inpatient", facility="Elsewhere"))
+    assert "readmission_30d" in kinds(first, a_visit("b", "2026-03-06", "inpatient", facility="Elsewhere"))
     assert "readmission_30d" in kinds(first, a_visit("b", "2026-04-04", "inpatient"))
     assert kinds(first, a_visit("b", "2026-04-05", "inpatient")) == {"admission", "discharge"}
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from domain.errors import Refusal
-from parsers.records.dispositions import read_disposition, read_roster
+from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
+from parsers.records.roster import read_roster
 from parsers.records.visits import decode_snapshot
 
 READERS: list[Callable[[bytes], object]] = [read_roster, read_disposition, decode_link, decode_snapshot]

@@ -58,13 +58,29 @@ def test_an_emergency_visit_sent_on_is_the_stay_that_follows_within_a_day(group:
     assert reasons(sent, a_visit("in", "2026-03-02", "inpatient", status="cancelled"))["ed"] == "counted"
 
 
-def test_an_emergency_visit_that_went_home_is_not_the_stay_of_the_next_day() -> None:
-    assert reasons(a_visit("ed", "2026-03-01"), a_visit("in", "2026-03-02", "inpatient"))["ed"] == "counted"
+@pytest.mark.parametrize(
+    ("left", "group", "admitted", "reason"),
+    [
+        ("2026-03-01 13:00", "", "2026-03-02 13:00", "became_inpatient"),
+        ("2026-03-01 13:00", "OTHER", "2026-03-02 13:01", "counted"),
+        ("2026-03-01 13:00", "HOME", "2026-03-01 15:00", "became_inpatient"),
+        ("2026-03-01 13:00", "HOME", "2026-03-01 15:01", "counted"),
+        ("2026-03-01 13:00", "AMA", "2026-03-02", "counted"),
+        (None, "", "2026-03-03 12:00", "became_inpatient"),
+        (None, "", "2026-03-03 12:01", "counted"),
+    ],
+)
+def test_an_emergency_visit_is_the_stay_that_follows_in_the_same_house(
+    left: str | None, group: str, admitted: str, reason: str
+) -> None:
+    visit = a_visit("ed", "2026-03-01 12:00", departed=left, disposition_group=group)
+    assert reasons(visit, a_visit("in", admitted, "inpatient"))["ed"] == reason
 
 
-def test_an_emergency_visit_still_open_is_not_linked() -> None:
-    sent = a_visit("ed", "2026-03-01", departed=None, disposition_group="ADMITTED_HERE")
-    assert reasons(sent, a_visit("in", "2026-03-01 18:00", "inpatient"))["ed"] == "counted"
+@pytest.mark.parametrize("group", ["", "HOME", "TO_NF"])
+def test_an_emergency_visit_is_no_stay_elsewhere_unless_the_patient_was_sent_on(group: str) -> None:
+    visit = a_visit("ed", "2026-03-01", disposition_group=group)
+    assert reasons(visit, a_visit("in", "2026-03-01 14:00", "inpatient", facility="Elsewhere"))["ed"] == "counted"
 
 
 def test_a_visit_that_became_a_stay_counts_once_on_the_day_of_admission() -> None:
@@ -81,11 +97,21 @@ def test_a_visit_that_became_a_stay_counts_once_on_the_day_of_admission() -> Non
     assert ledger.counted[0].start == stay.visit.admitted
 
 
-def test_a_stay_within_two_days_of_an_acute_discharge_continues_it() -> None:
-    first = a_visit("a", "2026-03-01", "inpatient", departed="2026-03-10")
-    assert reasons(first, a_visit("b", "2026-03-11 23:00", "inpatient"))["b"] == "transfer_continuation"
-    assert reasons(first, a_visit("b", "2026-03-12 00:30", "inpatient"))["b"] == "counted"
-    assert reasons(first, a_visit("b", "2026-03-05", "inpatient"))["b"] == "transfer_continuation"
+@pytest.mark.parametrize(
+    ("group", "again", "reason"),
+    [
+        ("HOME", "2026-03-10 18:00", "transfer_continuation"),
+        ("HOME", "2026-03-10 18:01", "counted"),
+        ("HOME", "2026-03-05", "transfer_continuation"),
+        ("ACUTE_TRANSFER", "2026-03-11 23:00", "transfer_continuation"),
+        ("POST_ACUTE", "2026-03-11 23:00", "transfer_continuation"),
+        ("ACUTE_TRANSFER", "2026-03-12 00:30", "counted"),
+        ("TO_NF", "2026-03-11 09:00", "counted"),
+    ],
+)
+def test_a_stay_continues_another_at_once_or_after_a_transfer(group: str, again: str, reason: str) -> None:
+    first = a_visit("a", "2026-03-01", "inpatient", departed="2026-03-10 12:00", disposition_group=group)
+    assert reasons(first, a_visit("b", again, "inpatient"))["b"] == reason
 
 
 def test_a_nursing_facility_between_two_stays_does_not_join_them() -> None:
@@ -99,7 +125,7 @@ def test_a_nursing_facility_between_two_stays_does_not_join_them() -> None:
 
 def test_links_name_transfers_and_readmissions() -> None:
     ledger = ledger_of(
-        a_visit("a", "2026-03-01", "inpatient", departed="2026-03-05"),
+        a_visit("a", "2026-03-01", "inpatient", departed="2026-03-05", disposition_group="ACUTE_TRANSFER"),
         a_visit("b", "2026-03-06", "inpatient", departed="2026-03-08"),
         a_visit("c", "2026-04-07", "inpatient", departed="2026-04-08"),
         a_visit("d", "2026-05-09", "inpatient", departed="2026-05-10"),
@@ -131,10 +157,28 @@ def test_deliveries_count_where_a_county_says_so() -> None:
     assert reasons(a_visit("a", "2026-03-01", "inpatient", diagnoses=("O80",)), book=book) == {"a": "counted"}
 
 
-def test_a_discharge_that_announces_a_return_makes_it_planned_for_thirty_days() -> None:
+@pytest.mark.parametrize(
+    ("again", "admission_type", "reason"),
+    [
+        ("2026-04-04", "", "planned"),
+        ("2026-04-04", "3", "planned"),
+        ("2026-04-05", "", "counted"),
+        ("2026-04-04", "1", "counted"),
+        ("2026-04-04", "2", "counted"),
+    ],
+)
+def test_an_announced_return_is_planned_for_thirty_days_unless_it_is_an_emergency(
+    again: str, admission_type: str, reason: str
+) -> None:
     first = a_visit("a", "2026-03-01", "inpatient", departed="2026-03-05", disposition="81")
-    assert reasons(first, a_visit("b", "2026-04-04", "inpatient"))["b"] == "planned"
-    assert reasons(first, a_visit("b", "2026-04-05", "inpatient"))["b"] == "counted"
+    assert reasons(first, a_visit("b", again, "inpatient", admission_type=admission_type))["b"] == reason
+
+
+def test_an_elective_stay_through_the_ed_is_not_planned() -> None:
+    elective = a_visit("in", "2026-03-01 14:00", "inpatient", admission_type="3")
+    assert reasons(elective)["in"] == "planned"
+    assert reasons(a_visit("ed", "2026-03-01 10:00", departed="2026-03-01 14:00"), elective)["in"] == "counted"
+    assert reasons(changed(elective, flags=("became_inpatient",)))["in"] == "counted"
 
 
 def test_observation_is_no_stay_but_its_emergency_part_counts() -> None:
@@ -154,6 +198,37 @@ def test_a_nursing_facility_stay_counts_until_it_has_lasted_ninety_days() -> Non
     still = a_visit("s", "2026-01-01", "snf", departed=None)
     day = ledger_of(start).counted[0].day
     assert ledger_of(longer).counted[0].until == ledger_of(still).counted[0].until == day + 91
+
+
+@pytest.mark.parametrize(
+    ("left", "facility", "again", "reason"),
+    [
+        ("2026-01-31", "General", "2026-02-01", "continues"),
+        ("2026-01-31", "General", "2026-02-07", "continues"),
+        ("2026-01-31", "General", "2026-02-08", "counted"),
+        ("2026-01-31", "Bayview", "2026-02-01", "continues"),
+        ("2026-01-31", "Bayview", "2026-02-02", "counted"),
+        (None, "General", "2026-02-01", "continues"),
+        (None, "Bayview", "2026-02-01", "counted"),
+    ],
+)
+def test_accounts_of_one_nursing_facility_stay_count_once(
+    left: str | None, facility: str, again: str, reason: str
+) -> None:
+    first = a_visit("jan", "2026-01-01", "snf", departed=left)
+    found = reasons(first, a_visit("feb", again, "snf", facility=facility, departed=None))
+    assert found == {"jan": "counted", "feb": reason}
+
+
+def test_monthly_accounts_of_a_nursing_facility_are_long_term_together() -> None:
+    months = [
+        a_visit("jan", "2026-01-01", "snf", departed="2026-01-31"),
+        a_visit("feb", "2026-02-01", "snf", departed="2026-02-28"),
+        a_visit("mar", "2026-03-01", "snf", departed="2026-04-05"),
+    ]
+    ledger = ledger_of(*months)
+    assert [each.until - each.day for each in ledger.counted] == [91]
+    assert ledger_of(*months[:2]).counted[0].until == EVER
 
 
 def test_an_intermediate_care_facility_is_never_short_term() -> None:
@@ -178,4 +253,4 @@ def test_the_earliest_visit_that_tells_of_a_death_is_the_death() -> None:
 
 
 def test_every_reason_that_is_given_is_in_the_list() -> None:
-    assert len(set(REASONS)) == 13
+    assert len(set(REASONS)) == 14

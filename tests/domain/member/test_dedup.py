@@ -28,7 +28,7 @@ def test_two_feeds_of_one_arrival_are_one_visit() -> None:
     assert duplicates == {"b": "a"}
 
 
-def test_not_when_they_lie_apart_in_time_place_kind_or_are_one_patients() -> None:
+def test_not_when_they_lie_apart_in_time_place_or_kind() -> None:
     first = a_visit("a", "2026-03-01 10:00")
     for other in (
         a_visit("b", "2026-03-01 12:01", patient=OTHER),
@@ -36,7 +36,6 @@ def test_not_when_they_lie_apart_in_time_place_kind_or_are_one_patients() -> Non
         a_visit("b", "2026-03-01 10:00", "inpatient", patient=OTHER),
         a_visit("b", "2026-03-01 10:00", patient=OTHER, status="cancelled"),
         a_visit("b", "2026-03-01 10:00", "outpatient", patient=OTHER),
-        a_visit("b", "2026-03-01 10:00"),
     ):
         assert stitched(first, other)[1] == {}
 
@@ -51,13 +50,16 @@ def test_one_visit_number_under_two_patients_is_one_visit() -> None:
     assert stitched(a_visit("a", "2026-03-01 10:00"), moved)[1] == {"a": "a"}
 
 
-def test_two_visits_of_one_patient_are_not_both_the_same_visit_of_another() -> None:
-    _, duplicates = stitched(
-        a_visit("a", "2026-03-01 10:00"),
-        a_visit("b", "2026-03-01 10:30", patient=OTHER),
-        a_visit("c", "2026-03-01 11:00", patient=OTHER),
-    )
-    assert duplicates == {"b": "a"}
+def test_two_feeds_under_one_record_number_are_one_visit() -> None:
+    assert stitched(a_visit("a", "2026-03-01 10:00"), a_visit("b", "2026-03-01 11:00"))[1] == {"b": "a"}
+
+
+def test_an_admission_told_a_day_late_is_one_visit_if_both_end_together() -> None:
+    first = a_visit("a", "2026-03-01 10:00", "inpatient", departed="2026-03-04 11:00")
+    late = a_visit("b", "2026-03-02 00:00", "inpatient", departed="2026-03-04 13:00")
+    assert stitched(first, late)[1] == {"b": "a"}
+    later = a_visit("b", "2026-03-02 00:00", "inpatient", departed="2026-03-04 13:01")
+    assert stitched(first, later)[1] == {}
 
 
 def test_a_numbered_visit_stands_before_a_weak_one_and_learns_from_it() -> None:

@@ -74,8 +74,8 @@ def test_a_visit_number_belongs_to_the_patients_authority() -> None:
     [
         ("E", "emergency"), ("I", "inpatient"), ("O", "outpatient"), ("P", "preadmit"), ("R", "recurring"),
         ("B", "obstetrics"), ("C", "commercial"), ("N", None), ("U", "unknown"), ("", None), ('""', None),
-        ("OBS", "observation"), ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"), ("ff", "other"), ("NB", "newborn"),
-        ("SNF", "snf"),
+        ("OBS", "observation"), ("i", "inpatient"), ("Inpatient", "inpatient"), ("EMER^x", "emergency"),
+        ("ff", "other"), ("NB", "newborn"), ("SNF", "snf"),
     ],
 )  # fmt: skip
 def test_classes(sent: str, known: str | None) -> None:
