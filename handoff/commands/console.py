@@ -21,7 +21,7 @@ def console(
 ) -> None:
     """Serve the operations page until SIGTERM: lag, feeds, dead letters, candidates as counts; no data of persons.
 
-    Exit 0 stopped, 2 settings are wrong or a port cannot be had.
+    Exit 0 stopped, 2 settings are wrong or a port is taken.
     """
     settings = target.here()
     configure()

@@ -29,7 +29,7 @@ def listen(
     With a folder, files of ER7 messages and batches that appear in it are taken once they are whole and moved to its
     `done` or `failed`, a report beside each. HANDOFF_FOLDER__SENDER names the profile of all of them.
 
-    Exit 0 stopped, 2 settings or files are wrong or a port cannot be had, 70 crashed on purpose (start it again).
+    Exit 0 stopped, 2 settings or files are wrong or a port is taken, 70 crashed on purpose (start it again).
     """
     if folder is not None:
         os.environ["HANDOFF_FOLDER__PATH"] = str(folder)
