@@ -19,8 +19,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.report import percentile, result, say
+from bench.report import result, say
 from domain.times import instant
+from gateway.client import percentile
 from handoff.demo import run
 from handoff.settings import load_settings
 from handoff.system import System
@@ -90,7 +91,7 @@ def _at(rate: float, county: County, seconds: float, connections: int) -> dict[s
         (Path(folder) / "county").mkdir()
         write(county, Path(folder) / "county")
         with System(Path(folder), load_settings(), console=False) as system:
-            kafka = run.kafka_of(system)
+            kafka = system.kafka_settings
             run.feed_roster(kafka, (Path(folder) / "county" / "roster.jsonl").read_bytes())
             run.drain(system, 120.0)
             # The history first, as fast as it goes; then the newest part at the rate, where candidates change.

@@ -29,9 +29,8 @@ from typing import Any
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.client import MllpClient, Sent, Target, send
-from gateway.ingress import Topics
-from gateway.listener import MllpConfig
-from gateway.serve import Gateway, serve
+from gateway.config import GatewayConfig, MllpConfig, Topics
+from gateway.serve import serve
 from handoff.embedded.kafka import EmbeddedKafka
 from parsers.hl7.profiles import Profiles
 from streams.kafka.settings import KafkaSettings
@@ -62,7 +61,7 @@ def say(text: str) -> None:
 
 def serve_gateway(bootstrap: str, pipe: Connection) -> None:
     """The listener's process."""
-    gateway = Gateway(mllp=MllpConfig(port=0), health_port=0, topics=Topics())
+    gateway = GatewayConfig(mllp=MllpConfig(port=0), health_port=0, topics=Topics())
     asyncio.run(serve(gateway, KafkaSettings(bootstrap=bootstrap), Profiles(), pipe.send))
 
 
@@ -134,7 +133,7 @@ async def one_each(port: int, count: int) -> dict[str, Any]:
     start = time.perf_counter()
     for number in range(count):
         begin = time.perf_counter()
-        if await client.ask(message(number)) != "AA":
+        if await client.exchange(message(number)) != "AA":
             raise SystemExit("a peer did not answer AA")
         seconds.append(time.perf_counter() - begin)
         client.close()

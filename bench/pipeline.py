@@ -61,7 +61,7 @@ def _from_topic(first: County | None, county: County, messages: list[bytes], wor
         tempfile.TemporaryDirectory(prefix="handoff-bench-") as folder,
         System(Path(folder), load_settings(), workers=workers, console=False) as system,
     ):
-        kafka = run.kafka_of(system)
+        kafka = system.kafka_settings
         emits = list(_raw(county, messages))
         if first is not None:
             _load(kafka, list(_raw(first, [message.hl7.encode() for message in first.messages])))

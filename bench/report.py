@@ -20,9 +20,3 @@ def result(name: str, figures: dict[str, Any], *packages: str) -> None:
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
     versions = {package: version(package) for package in packages}
     print(json.dumps({"bench": name, **figures, "machine": machine, "versions": versions}))
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value that this share of `values` stays within; 0 for none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

@@ -42,7 +42,7 @@ def soak_pipeline(count: int, members: int) -> dict[str, Any]:
         while sent < count:
             county = simulate(members, DAYS, seed, run.now_ms())
             write(county, Path(folder))
-            run.feed_roster(run.kafka_of(system), (Path(folder) / "roster.jsonl").read_bytes())
+            run.feed_roster(system.kafka_settings, (Path(folder) / "roster.jsonl").read_bytes())
             told = run.send_messages(system, [message.hl7.encode() for message in county.messages], CONNECTIONS)
             run.drain(system, 600.0)
             seed += 1
@@ -56,7 +56,7 @@ def soak_pipeline(count: int, members: int) -> dict[str, Any]:
             say(f"{sent} messages of {people} people: {sizes[-1][1]} MB resident")
         seconds = time.monotonic() - began
         restarts = sum(each["restarts"] for each in system.supervisor.status())
-        candidates = len(latest(run.kafka_of(system), run.CANDIDATES))
+        candidates = len(latest(system.kafka_settings, run.CANDIDATES))
     half = len(sizes) // 2
     grown = (sizes[-1][1] - sizes[half][1]) * 1e6 / max(1, sizes[-1][0] - sizes[half][0])
     return {

@@ -23,8 +23,8 @@ from parsers.hl7.profiles import Profiles
 ROUNDS = 2_000
 RUN = 20
 NOW = 1_795_456_800_000
-KEY = b"GENHOSP|100"
 """2026-11-23 18:00 UTC, when the visit below is two hours old."""
+KEY = b"GENHOSP|100"
 
 
 def message(trigger: str, second: int, attending: str, diagnosis: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The console's routes. Reads only: nothing here writes to Kafka, or anywhere."""
+"""Routes of the console. Read-only: nothing here writes to Kafka, or anywhere."""
 
 from __future__ import annotations
 
@@ -18,68 +18,68 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from console.auth import Guard
-from console.metrics import ScreenMetrics
+from console.auth import Authentication
+from console.metrics import ViewMetrics
 from console.page import page, sections
 from console.view import ConsoleView
 from streams.health import Detail
 
 EVERY_SECONDS: Final = 2.0
 STREAMS: Final = 64
-"""Open event streams; whoever comes after asks every few seconds instead."""
+"""Most open event streams; further pages poll every few seconds instead."""
 _STATIC: Final = Path(__file__).parent / "static"
 
 
 class Probes(msgspec.Struct, frozen=True):
-    """How the console itself is: asked at each request, quick to answer."""
+    """Liveness and readiness of the console itself: called at each request, and quick."""
 
     alive: Callable[[], Detail]
     ready: Callable[[], Detail]
 
 
 class CachedView:
-    """One look for all who ask within half a second."""
+    """Builds the view at most twice a second, whatever the number of requests. Any thread may call it."""
 
-    def __init__(self, look: Callable[[], ConsoleView]) -> None:
-        self._look, self._lock = look, Lock()
+    def __init__(self, current: Callable[[], ConsoleView]) -> None:
+        self._current, self._lock = current, Lock()
         self._at = float("-inf")
-        self._screen: ConsoleView | None = None
+        self._view: ConsoleView | None = None
         self._sections: dict[str, str] = {}
 
-    def screen(self) -> ConsoleView:
-        """The screen as it is, or was just now."""
-        return self._take()[0]
+    def view(self) -> ConsoleView:
+        """The view, at most half a second old."""
+        return self._fresh()[0]
 
     def sections(self) -> dict[str, str]:
         """Its sections as HTML."""
-        return self._take()[1]
+        return self._fresh()[1]
 
-    def _take(self) -> tuple[ConsoleView, dict[str, str]]:
+    def _fresh(self) -> tuple[ConsoleView, dict[str, str]]:
         with self._lock:
-            if self._screen is None or time.monotonic() - self._at > 0.5:
-                self._screen = self._look()
-                self._sections = sections(self._screen)
+            if self._view is None or time.monotonic() - self._at > 0.5:
+                self._view = self._current()
+                self._sections = sections(self._view)
                 self._at = time.monotonic()
-            return self._screen, self._sections
+            return self._view, self._sections
 
 
 def build(
-    look: Callable[[], ConsoleView], probes: Probes, stopping: Event, token: str | None = None, secure: bool = False
+    current: Callable[[], ConsoleView], probes: Probes, stopping: Event, token: str | None = None, secure: bool = False
 ) -> Starlette:
-    """The app. Event streams end soon after `stopping` is set. `secure`: it is served over TLS."""
-    glance = CachedView(look)
+    """The ASGI application. Event streams end soon after `stopping` is set. `secure`: it is served over TLS."""
+    cached = CachedView(current)
     registry = CollectorRegistry()
-    registry.register(ScreenMetrics(glance.screen))
+    registry.register(ViewMetrics(cached.view))
     open_streams = 0
 
     async def index(_: Request) -> Response:
-        return HTMLResponse(page(glance.screen()))
+        return HTMLResponse(page(cached.view()))
 
     async def state(_: Request) -> Response:
-        return Response(msgspec.json.encode(glance.screen()), media_type="application/json")
+        return Response(msgspec.json.encode(cached.view()), media_type="application/json")
 
     async def fragments(_: Request) -> Response:
-        return JSONResponse(glance.sections())
+        return JSONResponse(cached.sections())
 
     async def events(_: Request) -> Response:
         if open_streams >= STREAMS:
@@ -89,13 +89,13 @@ def build(
     async def stream() -> AsyncIterator[bytes]:
         nonlocal open_streams
         open_streams += 1
-        told: dict[str, str] = {}
+        sent: dict[str, str] = {}
         try:
             while not stopping.is_set():
-                now = glance.sections()
-                news = {name: html for name, html in now.items() if told.get(name) != html}
-                told = now
-                yield b"data: " + msgspec.json.encode(news) + b"\n\n"
+                now = cached.sections()
+                changed = {name: html for name, html in now.items() if sent.get(name) != html}
+                sent = now
+                yield b"data: " + msgspec.json.encode(changed) + b"\n\n"
                 until = time.monotonic() + EVERY_SECONDS
                 while time.monotonic() < until and not stopping.is_set():
                     await asyncio.sleep(0.1)
@@ -105,10 +105,10 @@ def build(
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    def probe(ask: Callable[[], Detail]) -> Callable[[Request], Awaitable[Response]]:
+    def probe(check: Callable[[], Detail]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(_: Request) -> Response:
-            good, said = ask()
-            return JSONResponse(dict(said), 200 if good else 503)
+            good, values = check()
+            return JSONResponse(dict(values), 200 if good else 503)
 
         return answer
 
@@ -123,5 +123,5 @@ def build(
             Route("/readyz", probe(probes.ready)),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(Guard, token=token, secure=secure)],
+        middleware=[Middleware(Authentication, token=token, secure=secure)],
     )

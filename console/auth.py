@@ -1,4 +1,4 @@
-"""Who may read the console, and the headers that every answer carries. Plain ASGI, so that event streams stream."""
+"""Authentication, and the headers of every response. Plain ASGI, so that event streams are not buffered."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.http_server import bearer_of, same_secret
+
 COOKIE: Final = "handoff_console"
 OPEN: Final = frozenset({"/livez", "/readyz"})
-"""Probes say no more than a word, and probers have no token."""
+"""Probes have no token, and their answers contain nothing to protect."""
 _TWELVE_HOURS: Final = 43_200
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -27,11 +29,11 @@ _HEADERS: Final = {
 }
 
 
-class Guard:
-    """Lets through whoever shows the token, as a bearer or in the cookie that `?token=` is changed for.
+class Authentication:
+    """Requires the token, as a bearer or as the cookie that `?token=` is exchanged for.
 
-    Without a token (loopback only; the settings see to that) it asks that the Host is this machine, so that a page from
-    elsewhere cannot read the console through a name that it points here.
+    Without a token (loopback only, which the settings enforce) it requires that the Host header names this machine, so
+    that a page of another site cannot read the console through a name that it resolves to loopback (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, token: str | None, secure: bool = False) -> None:
@@ -39,7 +41,7 @@ class Guard:
         self._cookie = hmac.new((token or "").encode(), b"handoff console cookie", sha256).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
+        """Answer the request, or pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -63,21 +65,20 @@ class Guard:
             here = name.lower() in ("localhost", "127.0.0.1", "[::1]")
             return None if here else PlainTextResponse("this console is for this machine only\n", 421)
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if shown and _same(shown, self._token):
+        if same_secret(shown, self._token):
             return self._exchange(scope)
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _same(bearer.strip(), self._token):
+        if same_secret(bearer_of(headers.get("authorization", "")), self._token):
             return None
-        if _same(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
+        if same_secret(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""), self._cookie):
             return None
         return PlainTextResponse(
-            "This console asks for a token: open it as /?token=…, or send it as a bearer.\n",
+            "This console requires a token: open it as /?token=…, or send it as a bearer.\n",
             401,
             {"WWW-Authenticate": 'Bearer realm="handoff"'},
         )
 
     def _exchange(self, scope: Scope) -> Response:
-        """The same address without the token, which would otherwise stay in the browser's history."""
+        """Redirect to the same address without the token, which would otherwise stay in the browser's history."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         query.pop("token")
         rest = urlencode(query, doseq=True)
@@ -87,7 +88,3 @@ class Guard:
             COOKIE, self._cookie, max_age=_TWELVE_HOURS, httponly=True, samesite="lax", secure=self._secure
         )
         return answer
-
-
-def _same(shown: str, wanted: str) -> bool:
-    return hmac.compare_digest(shown.encode(), wanted.encode())

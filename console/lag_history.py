@@ -18,7 +18,7 @@ Key = tuple[str, ...]
 
 
 class LagHistory:
-    """Takes readings from the watching thread and is read by the page's; every method may be called by any thread."""
+    """Ring buffers that one thread fills and others read; any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -28,7 +28,7 @@ class LagHistory:
         self._fault: str | None = None
 
     def take(self, reading: LagReading) -> None:
-        """Add a reading. What the reading no longer names (a topic that is gone) is forgotten."""
+        """Add a reading. Drop what the reading no longer names (a topic that is gone)."""
         sums: dict[Key, tuple[int, float]] = {}
         with self._lock:
             for lag in reading.lags:

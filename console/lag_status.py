@@ -1,8 +1,8 @@
-"""Is all well? Pure rules over the last readings of a consumer group: named states, trend, time to catch up.
+"""Status of a consumer group, by pure rules over its last lag readings: named states, trend, time to catch up.
 
-The five states are Burrow's, without thresholds on lag as such: what matters is whether the position moves and whether
-the lag shrinks. Two things are added. A floor, so that a handful of records that have waited for a moment is nobody's
-alarm; and lateness, since a worker that gains on an hour of lag is still an hour late.
+The five states are Burrow's, without thresholds on lag as such: what counts is whether the position moves and whether
+the lag shrinks. Two things are added: a floor, so that a few records that have waited for a moment raise no alarm; and
+lateness, since a worker that gains on an hour of lag is still an hour late.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from domain.times import DAY, MINUTE
 
 
 class State(StrEnum):
-    """From best to worst. STOP: records wait and nobody reads. STALL: somebody reads and does not get on."""
+    """From best to worst. STOP: records wait, the group has no member. STALL: a member reads, its position is fixed."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -31,7 +31,7 @@ _WORST: Final = tuple(State)
 
 
 class Trend(StrEnum):
-    """Where the lag is going."""
+    """Whether the lag grows."""
 
     RISING = "rising"
     LEVEL = "level"
@@ -49,7 +49,7 @@ class Point(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the rules go by. A lag is under the floor when it is small in records and in seconds both."""
+    """Limits of the rules. A lag is under the floor when it is small both in records and in seconds."""
 
     window: int = MINUTE // 2
     """Milliseconds of readings that a judgement needs."""
@@ -138,9 +138,9 @@ def worst_of(states: Iterable[State]) -> State:
 
 
 def is_quiet(first: int, last: int, messages: int, now: int, limits: Limits) -> bool:
-    """Whether a sender has been silent for far longer than it uses to be.
+    """Whether a sender has been silent for far longer than usual.
 
-    `first` and `last` message (ms UTC) and the number of messages between tell its usual gap; a sender of one message
+    `first` and `last` message (ms UTC) and the number of messages between give its usual gap; a sender of one message
     a day is given its days, one of a message a second gets the half hour that all get.
     """
     usual = (last - first) / (messages - 1) if messages > 1 else DAY

@@ -1,4 +1,4 @@
-"""The screen as Prometheus metrics, read when they are asked for.
+"""The view as Prometheus metrics, computed at each scrape.
 
 Offsets and lags carry the names and labels of kafka_exporter, seconds those of kafka-lag-exporter, so dashboards made
 for either work unchanged. What is not known has no sample: never -1, and no lag from a reading that is old.
@@ -18,46 +18,46 @@ from console.view import ConsoleView, GroupView
 _OLD_SECONDS: Final = 60.0
 
 
-class ScreenMetrics(Collector):
-    """Collects from what `look` gives. Labels carry groups, topics, senders and codes, never a person."""
+class ViewMetrics(Collector):
+    """Collects from the current view. Labels carry groups, topics, senders and codes, never a person."""
 
-    def __init__(self, look: Callable[[], ConsoleView]) -> None:
-        self._look = look
+    def __init__(self, current: Callable[[], ConsoleView]) -> None:
+        self._current = current
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not look."""
+        """Nothing: registering must not read."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
         """All families at one moment."""
-        screen = self._look()
-        if screen.reading_age is not None:
+        view = self._current()
+        if view.reading_age is not None:
             yield GaugeMetricFamily(
-                "handoff_console_reading_age_seconds", "Age of the last lag reading", value=screen.reading_age
+                "handoff_console_reading_age_seconds", "Age of the last lag reading", value=view.reading_age
             )
-            if screen.reading_age < _OLD_SECONDS:
-                yield from _lag(screen.groups)
+            if view.reading_age < _OLD_SECONDS:
+                yield from _lag(view.groups)
         changes = CounterMetricFamily(
             "handoff_candidates", "Revisions of candidates that the topic holds", labels=["population", "status"]
         )
-        for population, status, count in screen.changes_total:
+        for population, status, count in view.changes_total:
             changes.add_metric([population, status], count)
         yield changes
         yield _gauge(
             "handoff_candidates_standing",
             "Candidates by the status they have now",
             ["population", "status"],
-            (([v.population, status], count) for v in screen.candidates for status, count in v.statuses.items()),
+            (([v.population, status], count) for v in view.candidates for status, count in v.statuses.items()),
         )
         letters = CounterMetricFamily("handoff_dead_letters", "Dead letters that the topic holds", labels=["code"])
-        for code in sorted({view.code for view in screen.letters}):
-            letters.add_metric([code], sum(view.count for view in screen.letters if view.code == code))
+        for code in sorted({view.code for view in view.letters}):
+            letters.add_metric([code], sum(view.count for view in view.letters if view.code == code))
         yield letters
         yield _gauge(
             "handoff_sender_silence_seconds",
             "Since the sender's last message",
             ["sender"],
-            (([feed.sender], feed.silence) for feed in screen.feeds if feed.silence is not None),
+            (([feed.sender], feed.silence) for feed in view.feeds if feed.silence is not None),
         )
 
 

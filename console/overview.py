@@ -1,4 +1,4 @@
-"""Puts the readings and the tallies together, judges them, and gives the screen of a moment."""
+"""Combine lag readings and topic counts, assess them, and give the console's view of a moment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from console import lag_status as judgment
+from console import lag_status
 from console.lag_history import LagHistory
 from console.lag_status import Judgment, Limits, Point, State
 from console.tallies import STATUSES, CandidateChange, Tallies
@@ -26,17 +26,17 @@ from console.view import (
 from domain.times import rfc3339
 from streams.kafka.lag import PartitionLag
 
-OUR_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
-"""Dead letters that are not the sender's doing: records set aside until we mend something."""
+INTERNAL_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
+"""Codes of dead letters that a fault of handoff caused: they can be driven again once it is fixed."""
 _DRAWN: Final = 60
 _STALE: Final = 15_000
-"""Milliseconds after which a reading no longer stands for now."""
+"""Milliseconds after which a lag reading is out of date."""
 
 Processes = Callable[[], Sequence[Mapping[str, Any]]]
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """What `look` looks at. `progress` gives whether the topics are counted, and those that are missing."""
+    """Sources of the view. `progress()`: whether the topics are counted to their ends, and which are missing."""
 
     history: LagHistory
     tallies: Tallies
@@ -44,8 +44,8 @@ class Overview(msgspec.Struct, frozen=True):
     processes: Processes = tuple
     limits: Limits = Limits()
 
-    def overview(self, now: int) -> ConsoleView:
-        """The screen at `now` (ms UTC)."""
+    def view(self, now: int) -> ConsoleView:
+        """The view at `now` (ms UTC)."""
         reading, fault = self.history.last, self.history.fault
         age = None if reading is None else max(0, now - reading.at)
         groups = self._groups()
@@ -53,7 +53,7 @@ class Overview(msgspec.Struct, frozen=True):
         processes = tuple(_process(entry) for entry in self.processes())
         with self.tallies.lock:
             feeds, letters = self._feeds(now), self._letters(now)
-            screen = ConsoleView(
+            built = ConsoleView(
                 at=rfc3339(now),
                 state=State.OK,
                 says=(),
@@ -79,8 +79,8 @@ class Overview(msgspec.Struct, frozen=True):
                 ),
                 processes=processes,
             )
-        state, says = _verdict(screen, age)
-        return msgspec.structs.replace(screen, state=state, says=says)
+        state, says = _verdict(built, age)
+        return msgspec.structs.replace(built, state=state, says=says)
 
     def _groups(self) -> tuple[GroupView, ...]:
         reading = self.history.last
@@ -100,7 +100,7 @@ class Overview(msgspec.Struct, frozen=True):
             partitions = []
             for lag in lags:
                 points = self.history.points(group, topic, str(lag.partition))
-                judged = judgment.judge_partition(points, reader, self.limits)
+                judged = lag_status.judge_partition(points, reader, self.limits)
                 found.append(judged)
                 partitions.append(
                     PartitionView(lag.partition, lag.committed, lag.end, lag.lag, lag.seconds, judged.state, judged.why)
@@ -111,15 +111,15 @@ class Overview(msgspec.Struct, frozen=True):
                     topic=topic,
                     lag=sum(lag.lag for lag in lags),
                     seconds=max(lag.seconds for lag in lags),
-                    state=judgment.worst_of(partition.state for partition in partitions),
-                    trend=judgment.trend(judgment.recent(history, self.limits.window)),
+                    state=lag_status.worst_of(partition.state for partition in partitions),
+                    trend=lag_status.trend(lag_status.recent(history, self.limits.window)),
                     history=_drawn(history),
                     partitions=tuple(partitions),
                 )
             )
-        judged = judgment.judge_group(found, reader)
+        judged = lag_status.judge_group(found, reader)
         history = self.history.points(group)
-        last = judgment.recent(history, self.limits.window)
+        last = lag_status.recent(history, self.limits.window)
         return GroupView(
             group=group,
             state=judged.state,
@@ -127,8 +127,8 @@ class Overview(msgspec.Struct, frozen=True):
             members=members,
             lag=sum(view.lag for view in views),
             seconds=max((view.seconds for view in views), default=0.0),
-            trend=judgment.trend(last),
-            catch_up=judgment.seconds_to_catch_up(last),
+            trend=lag_status.trend(last),
+            catch_up=lag_status.seconds_to_catch_up(last),
             history=_drawn(history),
             topics=tuple(views),
         )
@@ -143,7 +143,7 @@ class Overview(msgspec.Struct, frozen=True):
                 last=rfc3339(feed.last) if feed.last else None,
                 silence=max(0.0, (now - feed.last) / 1000) if feed.last else None,
                 quiet=bool(feed.last)
-                and judgment.is_quiet(feed.first, feed.last, feed.taken + feed.refused, now, self.limits),
+                and lag_status.is_quiet(feed.first, feed.last, feed.taken + feed.refused, now, self.limits),
                 hours=tuple(feed.hours.of_day(now)),
             )
             for sender, feed in sorted(self.tallies.feeds.items())
@@ -164,37 +164,38 @@ class Overview(msgspec.Struct, frozen=True):
         return tuple(PopulationView(population, statuses) for population, statuses in sorted(found.items()))
 
 
-def _verdict(screen: ConsoleView, age: int | None) -> tuple[State, tuple[str, ...]]:
-    """The worst state, and what is wrong in sentences, worst first."""
+def _verdict(view: ConsoleView, age: int | None) -> tuple[State, tuple[str, ...]]:
+    """The worst state, and the findings as sentences, worst first."""
     found: list[Judgment] = []
-    if age is None or age > _STALE:  # one reading that failed is a coordinator that moves, or a broker that restarts
-        if screen.kafka is not None:
-            found.append(Judgment(State.STOP, f"Kafka does not answer ({screen.kafka})"))
+    if age is None or age > _STALE:  # a single failed reading is a moving coordinator or a restarting broker
+        if view.kafka is not None:
+            found.append(Judgment(State.STOP, f"Kafka does not answer ({view.kafka})"))
         elif age is not None:
             found.append(Judgment(State.WARNING, f"the last lag reading is {age // 1000} s old"))
-    found += [Judgment(group.state, f"{group.group}: {group.why}") for group in screen.groups if group.why]
-    found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in screen.feeds if feed.quiet]
-    ours = sum(letters.last_day for letters in screen.letters if letters.code in OUR_FAULTS)
-    if ours:
+    found += [Judgment(group.state, f"{group.group}: {group.why}") for group in view.groups if group.why]
+    found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in view.feeds if feed.quiet]
+    faults = sum(letters.last_day for letters in view.letters if letters.code in INTERNAL_FAULTS)
+    if faults:
         found.append(
             Judgment(
-                State.WARNING, f"{ours} record{'s' if ours > 1 else ''} set aside by a fault of ours in the last day"
+                State.WARNING,
+                f"{faults} record{'s' if faults > 1 else ''} set aside by a fault of handoff in the last day",
             )
         )
-    if screen.missing:
-        found.append(Judgment(State.WARNING, f"no topic {', '.join(screen.missing)}"))
+    if view.missing:
+        found.append(Judgment(State.WARNING, f"no topic {', '.join(view.missing)}"))
     found += [
         Judgment(State.WARNING, f"{process.role} {process.stage or ''} is not ready".replace("  ", " "))
-        for process in screen.processes
+        for process in view.processes
         if not process.ready
     ]
     order = list(State)
     found.sort(key=lambda one: -order.index(one.state))
-    return judgment.worst_of(one.state for one in found), tuple(one.why for one in found)
+    return lag_status.worst_of(one.state for one in found), tuple(one.why for one in found)
 
 
 def _drawn(points: Sequence[Point]) -> tuple[int, ...]:
-    """The lag in at most 60 steps, each the most of its readings, so that a short peak is not lost."""
+    """The lag in at most 60 steps, each the maximum of its readings, so that a short peak is not lost."""
     if len(points) <= _DRAWN:
         return tuple(point.lag for point in points)
     size = -(-len(points) // _DRAWN)
@@ -208,7 +209,7 @@ def _change(change: CandidateChange) -> ChangeView:
 
 
 def _process(entry: Mapping[str, Any]) -> ProcessView:
-    """Only these fields: the state file holds tokens too."""
+    """Only these fields of the state file, which holds tokens too."""
     return ProcessView(
         str(entry.get("role", "")),
         entry.get("stage"),

@@ -21,23 +21,23 @@ SHOWN: Final = 8
 _WIDTH, _HEIGHT = 120, 24
 
 
-def sections(screen: ConsoleView) -> dict[str, str]:
+def sections(view: ConsoleView) -> dict[str, str]:
     """The inner HTML of each section by its ID. What did not change is the same text, and need not be sent again."""
     render: Any = _SECTIONS
-    found = {"title": render.title(screen), "figures": render.figures(screen)}
-    for group in screen.groups:
+    found = {"title": render.title(view), "figures": render.figures(view)}
+    for group in view.groups:
         found[group.group] = render.group(group)
         for topic in group.topics:
             found[f"{group.group}/{topic.topic}"] = render.topic(topic)
             found[f"{group.group}/{topic.topic}/partitions"] = render.partitions(topic)
     for name in ("feeds", "letters", "candidates", "latest", "others", "processes"):
-        found[name] = getattr(render, name)(screen)
+        found[name] = getattr(render, name)(view)
     return {name: str(html) for name, html in found.items()}
 
 
-def page(screen: ConsoleView) -> str:
+def page(view: ConsoleView) -> str:
     """The whole page."""
-    return _ENVIRONMENT.get_template("page.html").render(screen=screen, sections=sections(screen))
+    return _ENVIRONMENT.get_template("page.html").render(view=view, sections=sections(view))
 
 
 def duration(seconds: float | None) -> str:

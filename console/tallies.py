@@ -1,4 +1,4 @@
-"""What the topics say, as counts: feeds, dead letters, candidates, watchlist, unattributed, alerts.
+"""Counts over the topics: feeds, dead letters, candidates, watchlist, unattributed, alerts.
 
 Only codes, senders, topics and candidate IDs are kept. Every text must have the shape of what it claims to be before it
 becomes a label or reaches the page; what has another shape is counted as "other". A member ID, a record number or a
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from agents.runtime.contract import Record, received_of
-from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
+from console.config import Topics
 from domain.times import HOUR
 from parsers.records.documents import LIVE_STATUSES
 
@@ -28,29 +28,13 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+){0,5}")
 _POPULATION: Final = re.compile(r"[0-9]{1,2}[a-z]?")
 _CANDIDATE: Final = re.compile(r"c_[0-9a-z]{8,64}")
 _NAMES: Final = 200
-"""Different names of one kind that are told apart; the rest is "other"."""
+"""Most different names of one kind; further ones are counted as "other"."""
 _HOURS: Final = 24
-_REMEMBERED: Final = 1_000_000
-
-
-class Topics(msgspec.Struct, frozen=True):
-    """Where to look; the names that topics.yaml has."""
-
-    raw: str = ADT_RAW
-    dead_letters: str = DEAD_LETTERS
-    candidates: str = CANDIDATES
-    watchlist: str = WATCHLIST
-    unattributed: str = UNATTRIBUTED
-    alerts: str = ALERTS
-
-    @property
-    def every(self) -> tuple[str, ...]:
-        """All of them."""
-        return msgspec.structs.astuple(self)
+_MOST_KEYS: Final = 1_000_000
 
 
 class CandidateChange(msgspec.Struct, frozen=True):
-    """One revision of a candidate, without whom it is about. `at`: when it was written, ms UTC."""
+    """One revision of a candidate, without its member. `at`: when it was written, ms UTC."""
 
     at: int
     candidate_id: str
@@ -78,7 +62,7 @@ class Hours:
 
 
 class Feed:
-    """One sender. `taken`: messages on the raw topic (answered AA); `refused`: set aside at the door (AE);
+    """One sender. `taken`: messages on the raw topic (answered AA); `refused`: set aside by the gateway (AE);
     `set_aside`: taken, and refused by a stage later. `first`, `last`: ms UTC, 0 before there is one."""
 
     def __init__(self) -> None:
@@ -86,29 +70,29 @@ class Feed:
         self.first = self.last = 0
         self.hours = Hours()
 
-    def heard(self, at: int) -> None:
+    def seen(self, at: int) -> None:
         """A message came at `at` (ms UTC)."""
         self.first = min(self.first or at, at)
         self.last = max(self.last, at)
         self.hours.add(at)
 
 
-class DeadLetters:
-    """Dead letters of one code and sender."""
+class Occurrences:
+    """How often something happened, when last (ms UTC), and by the hour."""
 
     def __init__(self) -> None:
         self.count = self.last = 0
         self.hours = Hours()
 
 
-class LiveCandidates:
-    """How many keys of a compacted topic stand under which label now.
+class LabelCounts:
+    """How many keys of a compacted topic have each label now.
 
-    Remembers each key as a number only. Past a million keys the oldest are forgotten: `exact` is false from then on,
-    since a key that comes back is counted once more.
+    Keeps a hash of each key only. Past a million keys the oldest are dropped: `exact` is false from then on, since a
+    dropped key that comes again is counted twice.
     """
 
-    def __init__(self, remembered: int = _REMEMBERED) -> None:
+    def __init__(self, remembered: int = _MOST_KEYS) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.exact = True
         self._remembered = remembered
@@ -155,14 +139,14 @@ class Tallies:
     def __init__(self, topics: Topics) -> None:
         self.lock = RLock()
         self.feeds: dict[str, Feed] = {}
-        self.letters: dict[tuple[str, str], DeadLetters] = {}
+        self.letters: dict[tuple[str, str], Occurrences] = {}
         self.changes: Counter[tuple[str, str]] = Counter()
         self.latest: list[CandidateChange] = []
-        self.candidates, self.unattributed, self.watchlist = LiveCandidates(), LiveCandidates(), LiveCandidates()
-        self.alerts = DeadLetters()
+        self.candidates, self.unattributed, self.watchlist = LabelCounts(), LabelCounts(), LabelCounts()
+        self.alerts = Occurrences()
         self.unread = 0
-        """Documents that could not be read."""
-        self._takers = {
+        """Documents that could not be decoded."""
+        self._counters = {
             topics.raw: self._raw,
             topics.dead_letters: self._dead_letter,
             topics.candidates: self._candidate,
@@ -175,30 +159,30 @@ class Tallies:
         """Count one record. A document that cannot be read is counted as such, and nothing of it is kept."""
         with self.lock:
             try:
-                self._takers[record.topic](record)
+                self._counters[record.topic](record)
             except msgspec.DecodeError:
                 self.unread += 1
 
     def _raw(self, record: Record) -> None:
         feed = self._feed(record)
         feed.taken += 1
-        feed.heard(received_of(record))
+        feed.seen(received_of(record))
 
     def _dead_letter(self, record: Record) -> None:
         if record.value is None and "redriven" in record.headers:
-            return  # no letter: it says that one was driven again
+            return  # a marker: a dead letter was driven again
         at = record.timestamp
         if "sender" in record.headers:
             feed = self._feed(record)
             if record.headers.get("stage") == b"gateway":
                 feed.refused += 1
-                feed.heard(received_of(record))
+                feed.seen(received_of(record))
             else:
                 feed.set_aside += 1
         key = (_named(record.headers.get("code"), _CODE), _named(record.headers.get("sender", b"-"), _SENDER, "-"))
         if key not in self.letters and len(self.letters) >= _NAMES:
             key = (OTHER, OTHER)
-        letters = self.letters.setdefault(key, DeadLetters())
+        letters = self.letters.setdefault(key, Occurrences())
         letters.count += 1
         letters.last = max(letters.last, at)
         letters.hours.add(at)
@@ -219,8 +203,8 @@ class Tallies:
         del self.latest[:-LATEST]
 
     def _watched(self, record: Record) -> None:
-        stands = record.value is not None and _read_watched(record.value).status in LIVE_STATUSES
-        self.watchlist.put(record.key or b"", () if stands else None)
+        live = record.value is not None and _read_watched(record.value).status in LIVE_STATUSES
+        self.watchlist.put(record.key or b"", () if live else None)
 
     def _unattributed(self, record: Record) -> None:
         label = None

@@ -1,4 +1,4 @@
-"""What the screen shows, as values. They become the page, `/api/state` and the metrics; there is no person in them.
+"""The values that the console shows: the page, `/api/state` and the metrics are made of them. No person is in them.
 
 Times are RFC 3339 with California's offset; ages, silences and times to catch up are seconds.
 """
@@ -97,10 +97,10 @@ class ProcessView(msgspec.Struct, frozen=True):
 
 
 class ConsoleView(msgspec.Struct, frozen=True):
-    """Everything, at one moment. `says`: what is wrong, in sentences; empty when all is well.
+    """Everything, at one moment. `says`: the findings, as sentences; empty when all is well.
 
     `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading.
-    `counted`: whether the topics were read to their ends; until then counts are still growing.
+    `counted`: whether the topics were read to their ends; until then the counts are incomplete.
     """
 
     at: str

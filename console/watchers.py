@@ -1,4 +1,4 @@
-"""Two threads that look: one at the lag, one along the topics. The cluster may come and go; they do not."""
+"""Two threads: one reads the lag, one follows the topics. Both outlive an absence of the cluster."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Final, Protocol
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from console.config import Topics
 from console.lag_history import LagHistory
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from domain.times import DAY
 from streams.kafka.consumers import STEADY, reader
 from streams.kafka.lag import LagReader, LagReading
@@ -20,7 +21,7 @@ from streams.kafka.settings import KafkaSettings
 
 STEP_SECONDS: Final = 2.0
 RAW_LOOK_BACK: Final = 7 * DAY
-"""Raw messages are the bulk of what the cluster holds: of these only the last week is counted."""
+"""Raw messages are the bulk of the records: of these only the last week is counted."""
 _BATCH: Final = 500
 _SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 0.5
@@ -42,7 +43,7 @@ def clock() -> int:
 
 
 def named(error: BaseException) -> str:
-    """An error by its name: Kafka's own where it has one. Never its text."""
+    """The name of an error: Kafka's own where it has one. Never its text."""
     first = error.args[0] if error.args else None
     return first.name() if isinstance(first, KafkaError) else type(error).__name__
 
@@ -55,7 +56,7 @@ class LagWatch(Thread):
         self._connect, self._history, self._stopping = connect, history, stopping
 
     def run(self) -> None:
-        """Read, wait, read. A fault is told to the history and logged once."""
+        """Read, wait, read. A fault goes to the history and is logged once."""
         reader: ReadsLag | None = None
         while not self._stopping.is_set():
             start, pause = time.monotonic(), STEP_SECONDS
@@ -63,7 +64,7 @@ class LagWatch(Thread):
                 reader = reader or self._connect()
                 self._history.take(reader.read(clock()))
             except Exception as error:
-                # Whatever it is, the page must say so and go on showing what it knows.
+                # Whatever it is, the page must show it, with the readings there are.
                 if self._history.fault != named(error):
                     _log.warning("no lag reading", error=named(error))
                 self._history.away(named(error))
@@ -74,9 +75,9 @@ class LagWatch(Thread):
 
 
 class TopicWatch(Thread):
-    """Counts what the topics hold and what comes, until `stopping` is set. Reads committed records only, in no group.
+    """Counts the records of the topics, old and new, until `stopping` is set: committed records only, in no group.
 
-    Positions are kept over faults, so nothing is counted twice. `counted` says that the ends were reached once.
+    Positions are kept over faults, so nothing is counted twice. `counted`: the ends were reached once.
     """
 
     def __init__(self, kafka: KafkaSettings, topics: Topics, tallies: Tallies, stopping: Event) -> None:
@@ -88,7 +89,7 @@ class TopicWatch(Thread):
         self.missing: tuple[str, ...] = ()
 
     def run(self) -> None:
-        """Follow; after a fault, or now and then while a topic is missing, begin again where it stopped."""
+        """Follow; after a fault, or periodically while a topic is missing, start again at the last position."""
         while not self._stopping.is_set():
             try:
                 self._follow()

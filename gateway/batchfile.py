@@ -1,4 +1,4 @@
-"""One file's way through the intake: split, handed over in order with many in flight, and accounted for."""
+"""The way of one file through the gateway: split into messages, ingested in order with many in flight, and reported."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ class Unreadable(Exception):
 
 
 class BatchFile:
-    """A file on its way, kept while it has to be read again: what Kafka holds already is not handed over twice.
+    """A file in progress, kept while it has to be read again: messages that Kafka confirmed are not produced twice.
 
-    That memory is this process's own. After a restart the whole file is handed over again, which the fold does not
-    notice: messages are statements, and saying one twice changes nothing.
+    That is remembered in this process only. After a restart the whole file is produced again, which changes no row:
+    the fold is idempotent (docs/semantics.md#laws).
     """
 
-    def __init__(self, intake: Ingress, sender: str, message_limit: int) -> None:
+    def __init__(self, ingress: Ingress, sender: str, message_limit: int) -> None:
         """`sender` names the profile of all messages ("" leaves it to MSH-3 and MSH-4). `message_limit` in bytes."""
-        self._intake, self._sender, self._limit = intake, sender, message_limit
+        self._ingress, self._sender, self._limit = ingress, sender, message_limit
         self._stored = bytearray()
-        """1 for each message that is safe, by its index."""
+        """1 for each message that is stored, by its index."""
         self._codes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._refused: list[dict[str, Any]] = []
         self._miscounts: list[Miscount] = []
         self._waiting: deque[tuple[int, Piece, asyncio.Task[Answer]]] = deque()
         self._waiting_bytes = 0
-        self._again = False
+        self._incomplete = False
         self.messages = 0
         """Messages that the file holds, once it has been read to its end."""
         self.content_hash = ""
-        """SHA-256 of the bytes, likewise: what logs call the file by, for its name may be a person's."""
+        """SHA-256 of the bytes, likewise. Logs name the file by it: the file name may be a person's."""
 
     @property
     def accepted(self) -> int:
@@ -63,62 +63,62 @@ class BatchFile:
         return len(self._miscounts)
 
     async def take(self, file: BinaryIO, stopping: asyncio.Event) -> bool:
-        """Reads the file from its beginning. True: every message is safe, among the raw ones or the dead letters.
+        """Ingest the file from its beginning. True: every message is stored, on the raw or the dead-letter topic.
 
         False: Kafka did not confirm, or `stopping` was set; nothing is in flight any more, and the file is to be taken
-        again later. Raises Unreadable before anything is handed over, or OSError.
+        again later. Raises Unreadable before anything is produced, or OSError.
         """
-        self._again = False
+        self._incomplete = False
         digest, splitter, trailers = sha256(), Splitter(self._limit), Trailers()
         index, last = 0, False
         try:
-            while not last and not self._again:
+            while not last and not self._incomplete:
                 block = await asyncio.to_thread(file.read, _BLOCK)
                 last = not block
                 digest.update(block)
                 pieces = splitter.feed(block, last)
                 if not splitter.started:
-                    # Not a header in a mebibyte: whatever this is, it is not to be cut into dead letters.
+                    # No header in a mebibyte: this is no HL7, and must not be cut into dead letters.
                     raise Unreadable(NOT_HL7 if pieces or block.strip() else EMPTY)
                 for piece in pieces:
                     trailers.take(piece)
                     if piece.is_message:
-                        await self._hand_over(index, piece)
+                        await self._submit(index, piece)
                         index += 1
-                    if self._again or stopping.is_set():
-                        self._again = True
+                    if self._incomplete or stopping.is_set():
+                        self._incomplete = True
                         break
             while self._waiting:
-                await self._answered()
+                await self._next_answer()
         finally:
             for _, _, task in self._waiting:
                 task.cancel()
             self._waiting.clear()
-        if not self._again:
+        if not self._incomplete:
             self.messages, self.content_hash, self._miscounts = index, digest.hexdigest(), trailers.end()
-        return not self._again
+        return not self._incomplete
 
-    async def _hand_over(self, index: int, piece: Piece) -> None:
+    async def _submit(self, index: int, piece: Piece) -> None:
         if index < len(self._stored):
             if self._stored[index]:
                 return
         else:
             self._stored.append(0)
         while len(self._waiting) >= _WINDOW or (self._waiting and self._waiting_bytes > _WINDOW_BYTES):
-            await self._answered()
-        # Tasks begin in the order in which they are made, and each gives its record to the producer before it waits for
-        # the first time: so a patient's messages reach Kafka in the order of the file.
-        task = asyncio.create_task(self._intake.accept(piece.data, None, oversize=piece.cut, sender=self._sender))
+            await self._next_answer()
+        # Tasks start in the order of their creation, and each calls the producer before its first wait: so a patient's
+        # messages reach Kafka in the order of the file.
+        task = asyncio.create_task(self._ingress.accept(piece.data, None, oversize=piece.cut, sender=self._sender))
         self._waiting.append((index, piece, task))
         self._waiting_bytes += len(piece.data)
 
-    async def _answered(self) -> None:
+    async def _next_answer(self) -> None:
         index, piece, task = self._waiting[0]
         answer = await task
         self._waiting.popleft()
         self._waiting_bytes -= len(piece.data)
         if answer.outcome == "rejected":
-            self._again = True
+            self._incomplete = True
             return
         self._stored[index] = 1
         self._codes[_CODES[answer.outcome]] += 1
@@ -130,7 +130,7 @@ class BatchFile:
                 )
 
     def report(self) -> dict[str, Any]:
-        """What became of the file: counts and places, nothing of what it says. Indexes and lines from 1."""
+        """The outcome of the file: counts and places, no content. Indexes and lines from 1."""
         refused = sorted(self._refused, key=lambda each: int(each["index"]))
         return {
             "content_hash": self.content_hash,

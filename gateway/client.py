@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -29,7 +29,7 @@ _PLAIN: Final = SenderProfile("default")
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Whom to send to and how. `rate`: messages a second over all connections, 0 as fast as it goes.
+    """A listener to send to, and how. `rate`: messages a second over all connections, 0 as fast as it goes.
 
     `retries`: how often a message is sent again after AR, CR or a lost connection (never after AE: it would fail
     again). Seconds bound a connection attempt and the wait for one answer.
@@ -47,7 +47,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one message. `code` is MSA-1 or "none", `seconds` the time to the last try's answer."""
+    """The outcome of one message. `code` is MSA-1 or "none", `seconds` the time to the answer of the last try."""
 
     index: int
     code: str
@@ -61,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct):
-    """The account of a run."""
+    """Totals of a run."""
 
     codes: Counter[str]
     seconds: list[float]
@@ -71,7 +71,7 @@ class Sent(msgspec.Struct):
 
     @property
     def total(self) -> int:
-        """Messages for which it is known what became of them."""
+        """Messages with a known outcome."""
         return self.codes.total()
 
     @property
@@ -81,8 +81,13 @@ class Sent(msgspec.Struct):
 
     def percentile(self, share: float) -> float:
         """The latency (seconds) that this share of the answers stayed within; 0 when there was none."""
-        ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+        return percentile(self.seconds, share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of `values` stays within; 0 for none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 class LostConnection(Exception):
@@ -98,13 +103,13 @@ class MllpClient:
         self._writer: asyncio.StreamWriter | None = None
         self._frames = FrameReader()
 
-    async def ask(self, message: bytes) -> str:
-        """Sends one message; gives MSA-1 of its answer. Raises LostConnection (the connection is closed then)."""
+    async def exchange(self, message: bytes) -> str:
+        """Send one message; returns MSA-1 of its answer. Raises LostConnection (the connection is closed then)."""
         try:
             if self._writer is None:
                 await self._connect()
             async with asyncio.timeout(self._target.answer_seconds):
-                return await self._exchange(message)
+                return await self._send(message)
         except (OSError, TimeoutError, Refusal) as error:
             self.close()
             raise LostConnection(type(error).__name__) from error
@@ -113,7 +118,7 @@ class MllpClient:
             raise
 
     def close(self) -> None:
-        """Ends the connection, if there is one. The next `ask` makes a new one."""
+        """End the connection, if there is one. The next `exchange` opens a new one."""
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
@@ -126,7 +131,7 @@ class MllpClient:
             )
         self._frames = FrameReader()
 
-    async def _exchange(self, message: bytes) -> str:
+    async def _send(self, message: bytes) -> str:
         assert self._reader is not None
         assert self._writer is not None
         self._writer.write(frame(message))
@@ -152,8 +157,8 @@ def _control_id(message: bytes) -> str:
     return unescape(envelope.fields[9], envelope.delimiters).strip()
 
 
-async def send(target: Target, messages: Iterable[bytes], told: Callable[[Outcome], None] | None = None) -> Sent:
-    """Sends all messages and counts the answers; `told` hears of each. Never raises for the other side's sake.
+async def send(target: Target, messages: Iterable[bytes], on_outcome: Callable[[Outcome], None] | None = None) -> Sent:
+    """Send all messages and count the answers; calls `on_outcome` for each. Raises nothing that the server causes.
 
     Messages of one patient go over one connection in the order given, the next only after the answer to the one
     before.
@@ -168,8 +173,8 @@ async def send(target: Target, messages: Iterable[bytes], told: Callable[[Outcom
         sent.retried += outcome.tries - 1
         if outcome.code != NO_ANSWER:
             sent.seconds.append(outcome.seconds)
-        if told is not None:
-            told(outcome)
+        if on_outcome is not None:
+            on_outcome(outcome)
 
     async with asyncio.TaskGroup() as group:
         for queue in queues:
@@ -199,20 +204,20 @@ async def _drain(
     try:
         while (item := await queue.get()) is not None:
             await pace.wait()
-            count(await _insist(client, target, *item))
+            count(await _until_answered(client, target, *item))
     finally:
         client.close()
 
 
-async def _insist(client: MllpClient, target: Target, index: int, message: bytes) -> Outcome:
-    """Sends until there is an answer that settles it, or the tries are used up."""
+async def _until_answered(client: MllpClient, target: Target, index: int, message: bytes) -> Outcome:
+    """Send until there is a final answer (not AR), or the tries are used up."""
     pause = _FIRST_PAUSE
     tries = 0
     while True:
         tries += 1
         begin = time.perf_counter()
         try:
-            code = await client.ask(message)
+            code = await client.exchange(message)
         except LostConnection:
             code = NO_ANSWER
         if (code not in _REJECTED and code != NO_ANSWER) or tries > target.retries:
@@ -222,18 +227,18 @@ async def _insist(client: MllpClient, target: Target, index: int, message: bytes
 
 
 class _Pace:
-    """Lets through so many a second, over all who ask."""
+    """Limits a rate over all callers of `wait`."""
 
     def __init__(self, rate: float) -> None:
         self._gap = 1.0 / rate if rate > 0 else 0.0
         self._next = time.monotonic()
 
     async def wait(self) -> None:
-        """Returns when it is this one's turn."""
+        """Return at this caller's turn."""
         if not self._gap:
             return
         now = time.monotonic()
-        turn = max(self._next, now - 0.1)  # what was missed lately is made up for, older debts are forgotten
+        turn = max(self._next, now - 0.1)  # up to 0.1 s of missed turns is made up for, no more
         self._next = turn + self._gap
         if turn > now:
             await asyncio.sleep(turn - now)

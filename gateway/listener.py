@@ -1,55 +1,31 @@
-"""The MLLP port: accepts connections within limits, watches their deadlines, and drains them at the end."""
+"""The MLLP port: accepts connections within limits, enforces their deadlines, and drains them at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections import Counter
 from typing import Final
 
 import msgspec
-import structlog
 
-from gateway import metrics
+from gateway import metrics, signals
+from gateway.config import Keepalive, MllpConfig
 from gateway.ingress import Ingress
-from gateway.mllp import Connection, Timeouts
-from gateway.tls import Tls, peer_name, server_context
+from gateway.mllp import Connection
+from gateway.peers import peer_name
+from streams.tls import server_context
 
-_log = structlog.get_logger("gateway")
 _SWEEP_SECONDS: Final = 0.1
 _HANDSHAKE_SECONDS: Final = 10.0
 _BUFFER: Final = 65_536
 
 
-class Keepalive(msgspec.Struct, frozen=True):
-    """How a peer that vanished without a word is noticed (after two minutes, as it stands here).
-
-    After `idle` seconds of silence the kernel asks, every `interval` seconds, and gives up after `probes` questions.
-    """
-
-    idle: int = 60
-    interval: int = 10
-    probes: int = 6
-
-
-class MllpConfig(msgspec.Struct, frozen=True):
-    """Where to listen and whom to let in. Port 0 takes a free one."""
-
-    host: str = "127.0.0.1"
-    port: int = 2575
-    connections: int = 500
-    connections_per_peer: int = 200
-    patience: Timeouts = Timeouts()
-    keepalive: Keepalive = Keepalive()
-    tls: Tls | None = None
-
-
 class Listener:
     """Serves MLLP between `start` and `stop`."""
 
-    def __init__(self, intake: Ingress, door: MllpConfig) -> None:
-        self._intake, self._door = intake, door
+    def __init__(self, ingress: Ingress, config: MllpConfig) -> None:
+        self._ingress, self._config = ingress, config
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._by_peer: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
@@ -64,12 +40,12 @@ class Listener:
         return len(self._connections)
 
     async def start(self) -> None:
-        """Opens the port. Raises OSError, or ssl.SSLError for a certificate that cannot be used."""
-        tls: ssl.SSLContext | None = None if self._door.tls is None else server_context(self._door.tls)
+        """Listen. Raises OSError, or ssl.SSLError for a certificate that cannot be used."""
+        tls = None if self._config.tls is None else server_context(self._config.tls)
         self._server = await asyncio.start_server(
             self._connected,
-            self._door.host,
-            self._door.port,
+            self._config.host,
+            self._config.port,
             ssl=tls,
             ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
             limit=_BUFFER,
@@ -79,9 +55,9 @@ class Listener:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, seconds: float) -> int:
-        """Lets nobody in any more, finishes the messages in flight, closes; cuts off what is left after `seconds`.
+        """Accept no more, finish the messages in flight, close; cut off what is left after `seconds`.
 
-        Gives the number of connections that had to be cut off.
+        Returns the number of connections that had to be cut off.
         """
         self.stopping = True
         if self._server is not None:
@@ -103,13 +79,12 @@ class Listener:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = str((writer.get_extra_info("peername") or ("unknown",))[0])
         if why := self._no_room(address):
-            metrics.TURNED_AWAY.labels(why).inc()
-            _log.warning("connection turned away", why=why)
+            signals.turned_away(why)
             writer.transport.abort()
             return
-        _keep_alive(writer.get_extra_info("socket"), self._door.keepalive)
-        peer = peer_name(writer.get_extra_info("peercert"), address, self._intake.profiles)
-        connection = Connection(reader, writer, peer, self._intake, self._door.patience)
+        _set_keepalive(writer.get_extra_info("socket"), self._config.keepalive)
+        peer = peer_name(writer.get_extra_info("peercert"), address, self._ingress.profiles)
+        connection = Connection(reader, writer, peer, self._ingress, self._config.timeouts, self._config.limit)
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
@@ -117,7 +92,7 @@ class Listener:
         metrics.CONNECTIONS.inc()
         try:
             await connection.serve()
-            # Closing waits for the other side to read the last answer: the sweeper ends it when that takes too long.
+            # Closing waits until the peer has read the last answer; the sweeper ends it when that takes too long.
             await writer.wait_closed()
         except OSError:
             pass
@@ -130,16 +105,17 @@ class Listener:
             metrics.CONNECTIONS.dec()
 
     def _no_room(self, address: str) -> str:
+        """The limit that one more connection from `address` would exceed; "" for none."""
         if self.stopping:
             return "stopping"
-        if len(self._connections) >= self._door.connections:
+        if len(self._connections) >= self._config.connections:
             return "total"
-        if self._by_peer[address] >= self._door.connections_per_peer:
+        if self._by_peer[address] >= self._config.connections_per_peer:
             return "peer"
         return ""
 
     async def _sweep(self) -> None:
-        """Ends connections that take too long. One look at all of them is cheaper than a timer for each read."""
+        """End connections that take too long. One pass over all of them is cheaper than a timer for each read."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
@@ -148,7 +124,7 @@ class Listener:
                 connection.cut_off()
 
 
-def _keep_alive(connection: socket.socket, keepalive: Keepalive) -> None:
+def _set_keepalive(connection: socket.socket, keepalive: Keepalive) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
     for name, value in zip(names, msgspec.structs.astuple(keepalive), strict=True):

@@ -1,4 +1,4 @@
-"""What the doors count. Labels carry senders (profile names) and codes, never a person or a control ID."""
+"""Metrics of the gateway. Labels carry senders (profile names) and codes, never a person or a control ID."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ ACK_SECONDS: Final = Histogram(
 JUNK: Final = Counter("handoff_mllp_junk_bytes", "Bytes outside MLLP frames")
 CONNECTIONS: Final = Gauge("handoff_mllp_connections", "Open MLLP connections")
 TURNED_AWAY: Final = Counter("handoff_mllp_turned_away", "Connections closed at once, over a limit", ["why"])
-CUT_OFF: Final = Counter("handoff_mllp_cut_off", "Connections that we ended", ["why"])
+CUT_OFF: Final = Counter("handoff_mllp_cut_off", "Connections that the gateway ended", ["why"])
 INCOMPLETE: Final = Counter("handoff_mllp_incomplete", "Connections that ended inside a message")
 FOLDER_FILES: Final = Counter(
-    "handoff_folder_files", "Files of the folder door: done, failed, left, unopened", ["state"]
+    "handoff_folder_files", "Files of the watched folder: done, failed, left, unopened", ["state"]
 )
 FOLDER_WAITING: Final = Gauge("handoff_folder_waiting", "Files that lie in the folder")
-SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the sender's last message, or our start", ["sender"])
+SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the last message, or the start", ["sender"])
 
 
 class SenderActivity:
-    """When each sender was last heard. A sender with a profile counts as silent from the start on."""
+    """When each sender's last message came. A sender with a profile counts as silent from the start on."""
 
     def __init__(self, senders: Iterable[str] = ()) -> None:
         self._last: dict[str, float] = {}
         for sender in senders:
-            self.heard(sender)
+            self.seen(sender)
 
-    def heard(self, sender: str) -> None:
-        """A message came from this sender just now."""
+    def seen(self, sender: str) -> None:
+        """A message of this sender came just now."""
         if sender not in self._last:
             SILENCE.labels(sender).set_function(lambda: time.monotonic() - self._last[sender])
         self._last[sender] = time.monotonic()

@@ -1,4 +1,4 @@
-"""The `handoff` command: what there is, each in its own module, imported only when it is called."""
+"""The `handoff` command: one module per command, imported only when the command runs."""
 
 from __future__ import annotations
 
@@ -10,37 +10,72 @@ from typer.core import TyperCommand, TyperGroup
 
 COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
     # name: (module, attribute, panel, first line of help)
-    "demo": ("handoff.commands.demo", "demo", "Try it", "The whole on this machine, checked against truth."),
+    "demo": (
+        "handoff.commands.demo",
+        "demo",
+        "Try it",
+        "A simulated county through a whole system, checked against its ground truth.",
+    ),
     "up": ("handoff.commands.up", "up", "Run it", "Start everything on this machine and keep it running."),
     "down": ("handoff.commands.up", "down", "Run it", "Stop what `up` started."),
-    "status": ("handoff.commands.up", "status", "Run it", "What runs here, where, and whether it is ready."),
-    "listen": ("handoff.commands.listen", "listen", "Run it", "The MLLP, HTTP and folder doors."),
+    "status": ("handoff.commands.up", "status", "Run it", "What runs on this machine, where, and whether it is ready."),
+    "listen": ("handoff.commands.listen", "listen", "Run it", "Ingress: MLLP, HTTP and folder listeners."),
     "work": ("handoff.commands.work", "work", "Run it", "One worker of one stage."),
     "directory": ("handoff.commands.directory", "directory", "Run it", "Keep the member directory in Redis."),
-    "console": ("handoff.commands.console", "console", "Run it", "The ops screen."),
-    "topics": ("handoff.commands.topics", "topics_app", "Set it up", "topics.yaml against the cluster."),
+    "console": ("handoff.commands.console", "console", "Run it", "The operations page."),
+    "topics": (
+        "handoff.commands.topics",
+        "topics_app",
+        "Set it up",
+        "Compare topics.yaml with the cluster; apply, export, migrate.",
+    ),
     "doctor": (
         "handoff.commands.doctor",
         "doctor",
         "Set it up",
-        "Settings, cluster, directory and declarations, checked.",
+        "Check settings, cluster, directory and declarations.",
     ),
-    "rules": ("handoff.commands.rules", "rules_app", "Set it up", "The programme's rules, checked."),
-    "send": ("handoff.commands.send", "send", "Feed it", "HL7 files over MLLP, ACKs counted."),
+    "rules": ("handoff.commands.rules", "rules_app", "Set it up", "Check the program's rules."),
+    "send": ("handoff.commands.send", "send", "Feed it", "Send HL7 files over MLLP and count the acknowledgments."),
     "roster": ("handoff.commands.roster", "roster_app", "Feed it", "Load the plan's members."),
     "custody": ("handoff.commands.custody", "custody_app", "Feed it", "Load custody records."),
-    "candidates": ("handoff.commands.look", "candidates", "Look", "Who needs Enhanced Care Management now."),
-    "member": ("handoff.commands.look", "member", "Look", "One member: visits, counts, transitions, candidates."),
-    "explain": ("handoff.commands.look", "explain", "Look", "Why a candidate stands."),
-    "deadletters": ("handoff.commands.deadletters", "deadletters_app", "Look", "What was not taken, and why."),
-    "lag": ("handoff.commands.look", "lag", "Look", "How far behind the workers are."),
-    "identity": ("handoff.commands.identity", "identity_app", "Look", "Whose a source patient is; an operator's word."),
-    "replay": ("handoff.commands.replay", "replay", "Study it", "The same decisions without Kafka or Redis."),
-    "what-if": ("handoff.commands.compare", "what_if", "Study it", "Candidates under other rules."),
-    "compare": ("handoff.commands.compare", "compare", "Study it", "Candidates of two runs, side by side."),
-    "shadow": ("handoff.commands.shadow", "shadow_app", "Study it", "A trial run beside the live one."),
-    "profile": ("handoff.commands.profile", "profile", "Study it", "A feed before it goes live; its profile drafted."),
-    "simulate": ("handoff.commands.simulate", "simulate", "Study it", "A synthetic county with ground truth."),
+    "candidates": (
+        "handoff.commands.look",
+        "candidates",
+        "Inspect it",
+        "Members who need Enhanced Care Management now.",
+    ),
+    "member": ("handoff.commands.look", "member", "Inspect it", "One member: visits, counts, transitions, candidates."),
+    "explain": ("handoff.commands.look", "explain", "Inspect it", "The evidence of one candidate."),
+    "deadletters": (
+        "handoff.commands.deadletters",
+        "deadletters_app",
+        "Inspect it",
+        "Records that were refused or set aside, and why.",
+    ),
+    "lag": ("handoff.commands.look", "lag", "Inspect it", "How far the workers are behind."),
+    "identity": (
+        "handoff.commands.identity",
+        "identity_app",
+        "Inspect it",
+        "The member of a source patient, and why; assign by hand.",
+    ),
+    "replay": ("handoff.commands.replay", "replay", "Try changes", "Decide recorded messages without Kafka or Redis."),
+    "what-if": ("handoff.commands.compare", "what_if", "Try changes", "Compare the candidates under two rule sets."),
+    "compare": ("handoff.commands.compare", "compare", "Try changes", "Compare the candidates of two runs."),
+    "shadow": ("handoff.commands.shadow", "shadow_app", "Try changes", "Run a trial beside the live system."),
+    "profile": (
+        "handoff.commands.profile",
+        "profile",
+        "Try changes",
+        "Examine a feed before it goes live; draft its profile.",
+    ),
+    "simulate": (
+        "handoff.commands.simulate",
+        "simulate",
+        "Try changes",
+        "Generate a synthetic county with ground truth.",
+    ),
 }
 
 
@@ -48,11 +83,11 @@ class _Lazy(TyperGroup):
     """Imports a command's module when the command runs, so that `--help` answers at once."""
 
     def list_commands(self, _: Any) -> list[str]:
-        """In the order of the table, which is the order of use."""
+        """In the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, _: Any, cmd_name: str) -> Any:
-        """A stand-in that knows only what `--help` prints."""
+        """A placeholder with what `--help` prints."""
         if cmd_name not in COMMANDS:
             return None
         _, _, panel, first_line = COMMANDS[cmd_name]
@@ -89,7 +124,7 @@ app = typer.Typer(
 
 @app.callback()
 def _root() -> None:
-    """Options that all commands share would stand here."""
+    """Makes a group of the commands; there are no shared options."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Two sets of candidates side by side: what one has and the other has not, and what they say differently."""
+"""Compare two sets of candidates: those that only one set has, and those that differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Documents = Mapping[str, dict[str, Any]]
 
 
 class Only(msgspec.Struct, frozen=True):
-    """A candidate that stands on one side only. `other`: what the other side says of it, "" for nothing at all."""
+    """A candidate that is live on one side only. `other`: its status on the other side, "" for no document."""
 
     candidate_id: str
     member_id: str
@@ -28,7 +28,7 @@ class Only(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """A candidate that stands on both sides with different content: the fields that differ, first side and second."""
+    """A candidate that is live on both sides with different content: the fields that differ, first side and second."""
 
     candidate_id: str
     member_id: str
@@ -38,7 +38,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What stands on the second side and not on the first, the reverse, what differs, and how many are the same."""
+    """Candidates live on the second side only, on the first only, those that differ, and how many are equal."""
 
     gained: tuple[Only, ...]
     lost: tuple[Only, ...]
@@ -60,7 +60,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(first: Documents, second: Documents, *, history: bool = False) -> Comparison:
-    """The difference between the standing candidates of two runs, each the last document by candidate ID.
+    """The difference between the live candidates of two runs, each the last document by candidate ID.
 
     What depends on the way a run came about (revisions, times of receipt, log places, the rule set's hash) is left out
     unless `history` (docs/decisions/0007).
@@ -115,7 +115,7 @@ def of_file(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def of_lines(lines: Iterable[bytes], name: str) -> dict[str, dict[str, Any]]:
-    """The last document by key of `{"key", "value"}` lines; `name` is told in faults. Raises BadInput."""
+    """The last document by key of `{"key", "value"}` lines; `name` appears in faults. Raises BadInput."""
     found: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         try:

@@ -1,6 +1,6 @@
-"""What HL7's own message structures say about a message, by hl7apy's validator: for people, never for taking it.
+"""Check a message against HL7's message structures with hl7apy's validator. For people: it never decides acceptance.
 
-handoff takes what it can read; this tells an interface analyst where the message leaves the standard of its version.
+handoff accepts what it can read; this shows an interface analyst where a message departs from its HL7 version.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST: Final = 60
 
 _ENDINGS: Final = (
     (re.compile(r"Missing required child (\w+)\.(\w+)"), "{0} is required and missing"),
-    (re.compile(r"Child limit exceeded (\w+)\.(\w+)"), "{0} stands more often than its version allows"),
+    (re.compile(r"Child limit exceeded (\w+)\.(\w+)"), "{0} occurs more often than its version allows"),
     (
         re.compile(r".* not in table (\w+) in element (\w+)\.(\w+)", re.DOTALL),
         "{0} holds a value outside table {table}",
@@ -48,7 +48,7 @@ def conformance(raw: bytes, seconds: float = SECONDS) -> tuple[str, ...]:
     """Where `raw` departs from the HL7 structure of its own version; () when hl7apy finds nothing.
 
     Each finding names segments, fields, components and tables, never a value. Sorted, each once, at most 60 and a line
-    about the rest. Lengths are compared for the few fields only for which hl7apy knows them. Raises nothing: what
+    about the rest. Lengths are compared for the few fields only for which hl7apy has them. Raises nothing: what
     hl7apy cannot read, or takes longer than `seconds` for, is a finding too. The time limit holds in the main thread
     only (elsewhere `LONGEST` does).
     """
@@ -98,18 +98,18 @@ def _segments(tree: Any) -> Iterator[str]:
 
 
 def _without_values(finding: str) -> set[str]:
-    """hl7apy's sentence in ours: it may quote the message, ours only names places."""
+    """hl7apy's sentence, which may quote the message, as one that names places only."""
     if not finding:
         return set()
     for pattern, sentence in _ENDINGS:
-        said = pattern.fullmatch(finding)
-        if said is not None:
-            parts = said.groups()
+        match = pattern.fullmatch(finding)
+        if match is not None:
+            parts = match.groups()
             place = _place(parts[-2], parts[-1])
             return {sentence.format(place, table=parts[0], length=parts[0])}
-    said = _ALLOWED.fullmatch(finding)
-    if said is not None:
-        return {f"{_place(said[1], name)} has no place there" for name in _NAMED.findall(said[2])}
+    match = _ALLOWED.fullmatch(finding)
+    if match is not None:
+        return {f"{_place(match[1], name)} has no place there" for name in _NAMED.findall(match[2])}
     return {"an element that HL7 does not know"}
 
 
@@ -147,7 +147,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def _scratch() -> BinaryIO:
-    """Memory that has a file number, which is all that hl7apy writes its report to; no file that outlives us."""
+    """A file in memory for hl7apy's report, which it writes to a file descriptor only."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("conformance"), "w+b")
     return cast("BinaryIO", tempfile.TemporaryFile())

@@ -1,8 +1,8 @@
-"""Dead letters as operators see them: what stands on the topic, and which of them were driven again.
+"""Dead letters for operators: those on the topic, and which of them were driven again.
 
-A marker says that a letter was driven again: a record without value on the same topic, under the letter's coordinates,
-with the header `redriven`. It is written in one transaction with the record that went back, and is kept as long as
-the letter at least, as it is the younger one.
+A marker records that a letter was driven again: a record without value on the same topic, whose key is the letter's
+coordinates, with the header `redriven`. It is written in one transaction with the record that went back. It is younger
+than the letter, so retention keeps it at least as long.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def header(record: Record, name: str) -> str:
 
 
 def is_marker(record: Record) -> bool:
-    """Whether a record of the dead-letter topic is no letter but says that one was driven again."""
+    """Whether a record of the dead-letter topic is a marker, not a letter."""
     return record.value is None and REDRIVEN in record.headers
 
 
 def marker(letter: Record) -> Emit:
-    """Says that `letter` was driven again; what it was is repeated for those who count."""
+    """The marker of `letter`, with its code, stage and sender for those who count."""
     kept = tuple((name, letter.headers[name]) for name in ("code", "stage", "sender") if name in letter.headers)
     at = letter.coordinates.encode()
     return Emit(DEAD_LETTERS, at, None, ((REDRIVEN, at), *kept))
@@ -56,7 +56,7 @@ class LetterChoice(msgspec.Struct, frozen=True):
 
 
 class LetterState(msgspec.Struct, frozen=True):
-    """What the topic held when it was looked at."""
+    """The state of the topic when it was read."""
 
     redriven: frozenset[str]
     """Coordinates of the letters that were driven again."""
@@ -84,7 +84,7 @@ def chosen(kafka: KafkaSettings, wanted: frozenset[str]) -> Iterator[Record]:
 
 
 def entry(letter: Record) -> dict[str, Any]:
-    """What may be shown of a letter: never what it says."""
+    """What may be shown of a letter: never its content."""
     return {
         "at": letter.coordinates,
         "when": rfc3339(letter.timestamp),

@@ -1,4 +1,4 @@
-"""How a command ends when what it was given is wrong: every fault on a line of its own on stderr, and exit code 2."""
+"""End a command whose declarations or inputs are wrong: one line per fault on stderr, and exit code 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from handoff.inputs import BadInput
 
 @contextmanager
 def faults_exit_2() -> Iterator[None]:
-    """Tell the faults of a declaration or an input that is raised within, and exit with 2."""
+    """Print the faults of a BadDeclaration or BadInput that is raised within, and exit with 2."""
     try:
         yield
     except BadDeclaration as wrong:

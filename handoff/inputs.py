@@ -1,4 +1,4 @@
-"""What `replay`, `profile` and their like read: files, folders and standard input as dated messages.
+"""Inputs of `replay`, `profile`, `send` and `what-if`: files, folders and standard input as messages.
 
 Forms (docs/integrating.md): ER7 messages with any line ends, framed or not, batches; or JSON lines with
 `hl7` (or `message`), and optionally `sender` and `received`.
@@ -25,11 +25,11 @@ _BLOCK: Final = 1 << 20
 
 
 class BadInput(Exception):
-    """An input that cannot be read: says which, where and what to do."""
+    """An input that cannot be read; the text names it, the place and the remedy."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message of an input; `received` in ms UTC, None when the input does not say."""
+    """One message of an input; `received` in ms UTC, None when the input has no time."""
 
     raw: bytes
     sender: str | None = None
@@ -64,7 +64,7 @@ def _of_file(path: Path) -> Iterator[Message]:
 
 
 def _read(name: str, file: BinaryIO, jsonl: bool) -> Iterator[Message]:
-    """A file line by line or block by block: no more of it is held than one message and one block."""
+    """Read line by line or block by block: memory holds one message and one block at most."""
     block = file.readline() if jsonl else file.read(_BLOCK)
     if jsonl or block.lstrip()[:1] == b"{":
         if not block.endswith(b"\n"):
@@ -85,7 +85,7 @@ def _read(name: str, file: BinaryIO, jsonl: bool) -> Iterator[Message]:
 
 
 def _of_line(name: str, number: int, line: bytes) -> list[Message]:
-    """The messages of one line: one, or as many as were glued together in the frame that it holds."""
+    """The messages of one line: one, or several that were joined in one frame."""
     where = f"{name}:{number}"
     try:
         row = json.loads(line)

@@ -11,7 +11,7 @@ import structlog
 
 
 class _Stderr(TextIOBase):
-    """Standard error as it is when a line is written: loggers outlive whoever put another one there for a while."""
+    """Standard error at the time of each write: loggers outlive a temporary replacement of it (tests, CliRunner)."""
 
     def write(self, text: str) -> int:
         """Write to whatever is standard error now."""
@@ -23,7 +23,7 @@ class _Stderr(TextIOBase):
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Set up logging for a long-running process. Libraries speak only when something is wrong."""
+    """Set up logging for a long-running process. Of libraries only warnings and errors are logged."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s %(levelname)s %(message)s")
     renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(

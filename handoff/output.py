@@ -1,4 +1,4 @@
-"""How commands print: a table for people, JSON for programs; faults on stderr with what to do."""
+"""Output of commands: tables for people, JSON for programs, faults on stderr with what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if not err.is_terminal:
     err = Console(stderr=True, highlight=False, width=1000)  # a fault stays on its line
 
 _WHOLE = frozenset({"candidate", "member", "pop.", "since", "occurred", "arrived", "departed", "lag", "at"})
-"""Columns that are useless when folded."""
+"""Columns that are not folded."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +41,7 @@ def as_lines(rows: Iterable[Any]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing") -> None:
-    """A table, or one line that says there is nothing and why that may be."""
+    """Print a table, or one line with `empty`."""
     rows = list(rows)
     if not rows:
         out.print(f"{title}: {empty}", style="dim")
@@ -62,7 +62,7 @@ def day(text: str | None) -> str:
 
 
 def needs_kafka(command: Callable[P, R]) -> Callable[P, R]:
-    """Says plainly when Kafka does not answer or has no such topic (exit 2), instead of a traceback."""
+    """Exit with 2 and a message when Kafka does not answer or a topic is missing."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""Driving dead letters again: what a letter becomes once a profile or our code was mended.
+"""Drive dead letters again, after a correction of a profile or of the code.
 
 A letter of an ADT message, whichever stage set it aside, is read anew with today's profiles and goes to the raw topic
 under the key that follows; letters of other topics go back as they were. The stamps stay the first ones (`received`,
@@ -18,12 +18,12 @@ import msgspec
 from agents.runtime.contract import Emit, Record
 from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, VISITS
 from domain.errors import Refusal
-from gateway.ingress import INTERNAL, raw_key
 from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
-from parsers.hl7.adt import read_adt
+from parsers.hl7.adt import raw_key, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from parsers.records.custody import read_custody
+from parsers.records.dead_letters import INTERNAL_ERROR
 from parsers.records.dispositions import read_disposition
 from parsers.records.links import decode_link
 from parsers.records.roster import read_roster
@@ -38,15 +38,15 @@ ALREADY: Final = "already"
 REFUSED: Final = "refused"
 IMPOSSIBLE: Final = "impossible"
 CUT: Final = "only its beginning was kept"
-GONE: Final = "its source record is gone, and it does not say under which key it stood"
-SUPERSEDED: Final = "a later roster row of this member stands"
-UNKNOWN: Final = "not a topic that is driven again"
+GONE: Final = "its source record is gone, and its key is unknown"
+SUPERSEDED: Final = "there is a later roster row of this member"
+UNKNOWN: Final = "records of this topic are not driven again"
 _KEPT: Final = ("sender", "received", "control-id", "content-hash", "trace")
 Place = tuple[str, int, int]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What becomes of one letter. `outcome`: redriven, already, refused (still, with `code` and `place`), impossible.
+    """The outcome of one letter. `outcome`: redriven, already, refused (still, with `code` and `place`), impossible.
 
     `why` says why it is impossible; `emit` is the record that goes back.
     """
@@ -75,11 +75,11 @@ _READERS: Final[dict[str, Callable[[bytes], str]]] = {
     ROSTER: lambda value: read_roster(value).member_id,
     DISPOSITIONS: _read_disposition,
 }
-"""For each topic, what reads a value as its stage will: gives the key ("" not told by it), or raises Refusal."""
+"""For each topic, the reader of its stage: returns the key ("" when the value has none), or raises Refusal."""
 
 
 def source_of(letter: Record) -> Place | None:
-    """Where the refused record stands: topic as the cluster calls it, partition, offset. None: it came from a door."""
+    """Place of the refused record: the cluster's name of the topic, partition, offset. None: the gateway refused it."""
     topic, _, rest = header(letter, "source").partition("/")
     partition, _, offset = rest.partition("/")
     if header(letter, "stage") == "gateway" or not (partition.isdigit() and offset.isdigit()):
@@ -88,8 +88,8 @@ def source_of(letter: Record) -> Place | None:
 
 
 class Redrive:
-    """Judges letters with today's profiles. `declared` gives a topic's declared name, `rosters` the latest roster row
-    of each member (asked only when there is a letter of the roster)."""
+    """Decides letters with today's profiles. `declared` gives a topic's declared name, `rosters` the latest roster row
+    of each member (called only when there is a letter of the roster)."""
 
     def __init__(
         self,
@@ -111,8 +111,8 @@ class Redrive:
         except Refusal as refusal:
             return Verdict(letter.coordinates, REFUSED, refusal.code, refusal.place)
         except Exception:
-            # Our bug still stands: the letter waits for its repair.
-            return Verdict(letter.coordinates, REFUSED, INTERNAL)
+            # Bug not fixed yet: keep the letter open.
+            return Verdict(letter.coordinates, REFUSED, INTERNAL_ERROR)
 
     def _again(self, letter: Record, source: Record | None) -> Emit:
         whole = source if source is not None else letter
@@ -124,8 +124,8 @@ class Redrive:
             return self._message(letter, whole)
         if topic not in _READERS:
             raise _Impossible(UNKNOWN)
-        told = "" if whole.value is None else _READERS[topic](whole.value)
-        key = whole.key if source is not None else told.encode()
+        stated = "" if whole.value is None else _READERS[topic](whole.value)
+        key = whole.key if source is not None else stated.encode()
         if not key:
             raise _Impossible(GONE)
         if topic == ROSTER:
@@ -141,7 +141,8 @@ class Redrive:
         kept["sender"] = profile.name.encode()
         if not kept.get("control-id"):
             kept["control-id"] = event.control_id.encode()
-        return Emit(ADT_RAW, raw_key(event), value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
+        key = raw_key(event.patient, event.sender, event.control_id)
+        return Emit(ADT_RAW, key, value, (*_stamped([*kept.items()], letter, whole), _note(letter)))
 
     def _profile(self, sender: str, value: bytes) -> SenderProfile:
         """The profile that the letter names. Chosen anew where that one is gone, or was the one for strangers."""
@@ -151,20 +152,20 @@ class Redrive:
         return self._profiles.choose(envelope.sending_app, envelope.sending_facility)
 
     def _is_latest(self, key: bytes, place: Place | None) -> None:
-        """A compacted topic is a table: what stands there must not be overwritten by what came before it."""
+        """A compacted topic is a table: an older row must not overwrite a later one. Raises _Impossible."""
         if self._latest is None:
             self._latest = self._rosters()
-        standing = self._latest.get(key)
-        if standing is not None and place is not None and (standing.partition, standing.offset) > place[1:]:
+        current = self._latest.get(key)
+        if current is not None and place is not None and (current.partition, current.offset) > place[1:]:
             raise _Impossible(SUPERSEDED)
 
 
 class _Impossible(Exception):
-    """The letter cannot be driven again, whatever is mended."""
+    """The letter cannot be driven again, whatever is corrected."""
 
 
 def _stamped(headers: list[tuple[str, bytes]], letter: Record, whole: Record) -> list[tuple[str, bytes]]:
-    """With the time of the first receipt, which is the append time where no stamp says otherwise."""
+    """The headers with the time of the first receipt: the append time where there is no `received` header."""
     if any(name == "received" for name, _ in headers):
         return headers
     first = whole if whole is not letter else letter
@@ -176,17 +177,17 @@ def _note(letter: Record) -> tuple[str, bytes]:
 
 
 def redrive(
-    kafka: KafkaSettings, profiles: Profiles, standing: LetterState, *, dry_run: bool = False
+    kafka: KafkaSettings, profiles: Profiles, state: LetterState, *, dry_run: bool = False
 ) -> Iterator[Verdict]:
-    """Drives the letters of `standing` again, some hundred in one transaction, and gives what became of each.
+    """Drive the letters of `state` again, a few hundred in one transaction, and yield the outcome of each.
 
-    A verdict is given when its transaction is committed. Raises NotConfirmed: what was told by then stands, the rest
-    is as it was; KafkaException when the cluster does not answer.
+    A verdict is yielded once its transaction is committed. Raises NotConfirmed: earlier verdicts hold, the rest is
+    unchanged; KafkaException when the cluster does not answer.
     """
-    for at in sorted(standing.letters & standing.redriven):
+    for at in sorted(state.letters & state.redriven):
         yield Verdict(at, ALREADY)
     judging = Redrive(profiles, kafka.declared, lambda: latest(kafka, ROSTER))
-    letters = chosen(kafka, standing.letters - standing.redriven)
+    letters = chosen(kafka, state.letters - state.redriven)
     while batch := list(islice(letters, TOGETHER)):
         sources = _sources(kafka, batch)
         verdicts = [judging.judge(letter, sources.get(source_of(letter) or ("", 0, 0))) for letter in batch]
@@ -211,5 +212,5 @@ def _sources(kafka: KafkaSettings, letters: Iterable[Record]) -> dict[Place, Rec
 
 def counted(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """How many of each outcome, those that did not occur too."""
-    told = Counter(verdict.outcome for verdict in verdicts)
-    return {outcome: told[outcome] for outcome in (REDRIVEN, REFUSED, ALREADY, IMPOSSIBLE)}
+    found = Counter(verdict.outcome for verdict in verdicts)
+    return {outcome: found[outcome] for outcome in (REDRIVEN, REFUSED, ALREADY, IMPOSSIBLE)}

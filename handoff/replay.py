@@ -68,7 +68,7 @@ class Replay:
         self._tick(now)
 
     def rows(self, stage: str) -> dict[str, Any]:
-        """The rows of "reconcile" or "refer" as they stand, by key."""
+        """The current rows of "reconcile" or "refer", by key."""
         runner = self._patient if stage == "reconcile" else self._member
         return decoded(runner.rows, runner.stage)
 

@@ -1,6 +1,6 @@
 """JSON Schemas of what the member stage publishes, generated from the Structs that write it.
 
-`schemas/*.json` is committed; a test keeps it equal to what the Structs say now, and `broken_by` says what a consumer
+`schemas/*.json` is committed; a test keeps it equal to the Structs, and `broken_by` lists what a consumer
 of an older schema would trip over. Run as a module to write the files anew.
 """
 
@@ -65,7 +65,7 @@ def _compare(
 
 
 def _resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """Follow references; of "this or null", look at this."""
+    """Follow references; of "this or null", take this."""
     while "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]

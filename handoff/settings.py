@@ -9,17 +9,35 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from console.config import ConsoleConfig
 from domain.errors import BadDeclaration
+from gateway.config import FolderConfig, GatewayConfig, HttpConfig
+from streams.engine.options import EngineOptions
+from streams.health import DEFAULT_PORT
 from streams.kafka.settings import KafkaSettings
+from streams.tls import Tls
 
 PREFIX: Final = "HANDOFF_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 DEVELOPMENT_KEY: Final = b"handoff development key, not a secret"
+
+# Defaults are the processes' own: here they only get names, units and bounds.
+_GATEWAY: Final = GatewayConfig()
+_MLLP: Final = _GATEWAY.mllp
+_HTTP: Final = HttpConfig()
+_FOLDER: Final = FolderConfig(Path())
+_CONSOLE: Final = ConsoleConfig()
+_ENGINE: Final = EngineOptions()
+_MIB: Final = 1024 * 1024
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 class _Section(BaseModel):
@@ -33,7 +51,7 @@ class RedisSettings(_Section):
 
 
 class _ListenerSection(_Section):
-    """A listening socket, optionally with TLS; with `tls_client_ca`, callers must show a certificate of that CA."""
+    """A listening socket, optionally with TLS; with `tls_client_ca`, clients must present a certificate of that CA."""
 
     host: str = "127.0.0.1"
     tls_certificate: Path | None = None
@@ -56,66 +74,73 @@ class _ListenerSection(_Section):
         return self
 
     @property
+    def tls(self) -> Tls | None:
+        """The TLS files; None for plain text."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return Tls(self.tls_certificate, self.tls_key, self.tls_client_ca)
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
         return self.host in LOOPBACK
 
 
 class MllpSettings(_ListenerSection):
-    """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext` says that the network itself is encrypted (a VPN).
+    """The MLLP listener (`HANDOFF_MLLP__*`). `plaintext`: the network itself is encrypted (a VPN).
 
     `docs/integrating.md` explains the time-outs. `unknown_senders`: whether a message that fits no sender profile is
     read with the default one and counted, or set aside and answered AE.
     """
 
-    port: int = Field(default=2575, ge=0, le=65535)
+    port: int = Field(default=_MLLP.port, ge=0, le=65535)
     plaintext: bool = False
-    max_connections: int = Field(default=500, ge=1)
-    max_connections_per_peer: int = Field(default=200, ge=1)
-    max_message_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
-    first_byte_seconds: float = Field(default=60, gt=0)
-    frame_seconds: float = Field(default=30, gt=0)
-    message_seconds: float = Field(default=120, gt=0)
-    pause_seconds: float = Field(default=0.25, gt=0, le=10)
-    idle_seconds: float = Field(default=600, gt=0)
-    answer_seconds: float = Field(default=20, gt=0)
-    ack_seconds: float = Field(default=20, gt=0)
-    keepalive_idle_seconds: int = Field(default=60, ge=1, le=32767)
-    keepalive_interval_seconds: int = Field(default=10, ge=1, le=32767)
-    keepalive_probes: int = Field(default=6, ge=1, le=127)
+    max_connections: int = Field(default=_MLLP.connections, ge=1)
+    max_connections_per_peer: int = Field(default=_MLLP.connections_per_peer, ge=1)
+    max_message_bytes: int = Field(default=_MLLP.limit, ge=1024, le=1024 * 1024)
+    first_byte_seconds: float = Field(default=_MLLP.timeouts.first_byte, gt=0)
+    frame_seconds: float = Field(default=_MLLP.timeouts.frame, gt=0)
+    message_seconds: float = Field(default=_MLLP.timeouts.message, gt=0)
+    pause_seconds: float = Field(default=_MLLP.timeouts.pause, gt=0, le=10)
+    idle_seconds: float = Field(default=_MLLP.timeouts.idle, gt=0)
+    answer_seconds: float = Field(default=_MLLP.timeouts.answer, gt=0)
+    ack_seconds: float = Field(default=_GATEWAY.confirm, gt=0)
+    keepalive_idle_seconds: int = Field(default=_MLLP.keepalive.idle, ge=1, le=32767)
+    keepalive_interval_seconds: int = Field(default=_MLLP.keepalive.interval, ge=1, le=32767)
+    keepalive_probes: int = Field(default=_MLLP.keepalive.probes, ge=1, le=127)
     unknown_senders: Literal["take", "refuse"] = "take"
 
 
 class _GuardedSection(_ListenerSection):
-    """A door that other machines may knock at only with a token, or a client certificate."""
+    """Requires a token or client certificates unless it is bound to loopback."""
 
     token: SecretStr | None = None
 
     @model_validator(mode="after")
     def _never_open_by_default(self) -> Self:
         if not self.is_local and self.token is None and self.tls_client_ca is None:
-            raise ValueError(f"host {self.host} is open to other machines: set token or tls_client_ca")
+            raise ValueError(f"host {self.host} is reachable from other machines: set token or tls_client_ca")
         return self
 
 
 class HttpSettings(_GuardedSection):
-    """The gateway's HTTP door (`HANDOFF_HTTP__*`)."""
+    """The HTTP listener of the gateway (`HANDOFF_HTTP__*`)."""
 
-    port: int = Field(default=8575, ge=0, le=65535)
-    max_body_bytes: int = Field(default=512 * 1024, ge=1024, le=1024 * 1024)
+    port: int = Field(default=_HTTP.port, ge=0, le=65535)
+    max_body_bytes: int = Field(default=_HTTP.limit, ge=1024, le=1024 * 1024)
 
 
 class FolderSettings(_Section):
-    """The folder door (`HANDOFF_FOLDER__*`): HL7 files that appear in `path`. Without one that door stays shut.
+    """The folder listener (`HANDOFF_FOLDER__*`): HL7 files that appear in `path`; without one, no folder is watched.
 
     `sender` names the profile of all its messages. A file is whole when it has not changed for `settle_seconds`.
     """
 
     path: Path | None = None
-    sender: str = ""
-    poll_seconds: float = Field(default=1, gt=0, le=3600)
-    settle_seconds: float = Field(default=2, ge=0, le=3600)
-    max_file_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    sender: str = _FOLDER.sender
+    poll_seconds: float = Field(default=_FOLDER.poll, gt=0, le=3600)
+    settle_seconds: float = Field(default=_FOLDER.settle, ge=0, le=3600)
+    max_file_bytes: int = Field(default=_FOLDER.limit, ge=1024)
 
     @field_validator("path")
     @classmethod
@@ -126,33 +151,32 @@ class FolderSettings(_Section):
 
 
 class ConsoleSettings(_GuardedSection):
-    """The ops screen (`HANDOFF_CONSOLE__*`)."""
+    """The operations page (`HANDOFF_CONSOLE__*`)."""
 
-    port: int = Field(default=8585, ge=0, le=65535)
+    port: int = Field(default=_CONSOLE.port, ge=0, le=65535)
 
 
 class HealthSettings(_Section):
-    """Where a worker or the directory answers /livez, /readyz and /metrics (`HANDOFF_HEALTH__*`)."""
+    """Where a process serves /livez, /readyz and /metrics (`HANDOFF_HEALTH__*`)."""
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8595, ge=0, le=65535)
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
 
 
 class WorkSettings(_Section):
     """The stages' workers (`HANDOFF_WORK__*`). Sessions shorter than Kafka's floor of 6 s are refused by the broker."""
 
-    slots: int = Field(default=1, ge=1, le=64)
-    chunk_max_records: int = Field(default=2000, ge=1, le=100_000)
-    linger_ms: int = Field(default=20, ge=0, le=10_000)
-    session_timeout_ms: int = Field(default=10_000, ge=6_000, le=300_000)
-    transaction_timeout_ms: int = Field(default=15_000, ge=1_000, le=900_000)
-    tick_seconds: float = Field(default=60, gt=0)
+    chunk_max_records: int = Field(default=_ENGINE.max_records, ge=1, le=100_000)
+    linger_ms: int = Field(default=_ms(_ENGINE.linger), ge=0, le=10_000)
+    session_timeout_ms: int = Field(default=_ms(_ENGINE.session), ge=6_000, le=300_000)
+    transaction_timeout_ms: int = Field(default=_ms(_ENGINE.transaction), ge=1_000, le=900_000)
+    tick_seconds: float = Field(default=cast("float", _ENGINE.tick_every), gt=0)
     checkpoints: Path | None = None
     """Local folder for checkpoints and for rows on disk; `handoff up` has one in its data folder."""
-    checkpoint_seconds: float = Field(default=300, gt=0)
-    rows: Literal["memory", "disk"] = "memory"
-    rows_cache_mib: int = Field(default=256, ge=0, le=1_048_576)
-    """Of rows on disk, so much of a worker's is kept in memory as well."""
+    checkpoint_seconds: float = Field(default=_ENGINE.checkpoint_every, gt=0)
+    rows: Literal["memory", "disk"] = _ENGINE.rows
+    rows_cache_mib: int = Field(default=_ENGINE.rows_cache // _MIB, ge=0, le=1_048_576)
+    """Mebibytes of the rows on disk that each worker keeps in memory as well."""
 
     @model_validator(mode="after")
     def _a_transaction_outlives_a_session(self) -> Self:
@@ -162,17 +186,20 @@ class WorkSettings(_Section):
 
 
 class DirectorySettings(_Section):
-    """Hashes of names and phone numbers (`HANDOFF_DIRECTORY__*`). After a change of key, load the roster anew."""
+    """The key of the hashes of names, birth dates and phones (`HANDOFF_DIRECTORY__*`; docs/semantics.md#whose-number).
+
+    Workers and directory must have the same key. After a change of key, load the roster anew.
+    """
 
     hash_key: SecretStr | None = None
 
     def key(self) -> bytes:
-        """The key of the hashes; without one, a known key that only `dev` accepts."""
+        """The key; without one, a public key that `prod` refuses."""
         return self.hash_key.get_secret_value().encode() if self.hash_key is not None else DEVELOPMENT_KEY
 
 
 def data_folder() -> Path:
-    """Where rules, senders and topics.yaml lie: the repository in a checkout, else beside the installed package."""
+    """The folder of rules, senders and topics.yaml: the repository in a checkout, else beside the installed package."""
     package = Path(__file__).resolve().parent
     checkout = package.parent
     return checkout if (checkout / "topics.yaml").exists() else package / "_data"
@@ -187,7 +214,7 @@ class PathSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """All of it. `environment` picks the block of topics.yaml, and `prod` tolerates no development defaults."""
+    """All settings. `environment` selects the block of topics.yaml; `prod` accepts no development defaults."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -260,22 +287,22 @@ def variables(model: type[BaseModel] = Settings, place: tuple[str, ...] = ()) ->
 
 
 def describe(settings: Settings) -> dict[str, str]:
-    """Every setting by its variable, as text for a person: secrets are only said to be set."""
-    told: dict[str, str] = {}
+    """Every setting by its variable, as text for people; of a secret, only whether it is set."""
+    described: dict[str, str] = {}
     for place in variables():
         value: Any = settings
         for part in place:
             value = getattr(value, part)
         if isinstance(value, SecretStr):
             value = "(set, hidden)" if value.get_secret_value() else ""
-        told[variable_of(place)] = "" if value is None else str(value)
-    return told
+        described[variable_of(place)] = "" if value is None else str(value)
+    return described
 
 
 def _unknown_variables() -> Iterator[str]:
-    """Misspelt variables would otherwise be passed over in silence, and their defaults used.
+    """Misspelled variables, which would otherwise be ignored, and defaults used in their place.
 
-    Names without a section (HANDOFF_CACHE, HANDOFF_DATA) belong to those who read them.
+    Names without a section (HANDOFF_CACHE, HANDOFF_DATA) belong to their readers.
     """
     known = {variable_of(place) for place in variables()}
     for name in sorted(os.environ):
@@ -284,7 +311,7 @@ def _unknown_variables() -> Iterator[str]:
 
 
 def _faults_across(settings: Settings) -> Iterator[str]:
-    """What only the whole shows: production without what production needs."""
+    """Faults of the combination: settings that prod requires and that are missing."""
     if settings.environment != "prod":
         return
     if not settings.mllp.is_local and settings.mllp.tls_certificate is None and not settings.mllp.plaintext:

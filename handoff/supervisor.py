@@ -1,8 +1,7 @@
 """Runs handoff's processes on one machine: starts them, starts them again when they crash on purpose, stops them.
 
-Crash-only: a worker that meets what it cannot explain exits with 70 and is started again; one that says "your files are
-wrong" (exit 2) is not, and the whole stops with its words. Each child is tied to this process: if this one is killed,
-they end.
+A process that crashed on purpose (exit 70) is started again. One that refuses its settings or files (exit 2) is not:
+all processes stop, and its last log lines are shown. Children end when this process is killed.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from urllib.error import URLError
 
 from handoff.embedded.process import Child, NotStarted
 from handoff.embedded.tether import started_at
+from streams.exit_codes import EXIT_REFUSED
 
-BAD_INPUT: Final = 2
 LONGEST_PAUSE: Final = 5.0
 HOPELESS: Final = 4
-"""So many ends while the whole is being started are not a passing fault."""
+"""A process that ends so many times during the start-up has no passing fault."""
 STEADY_SECONDS: Final = 30.0
-"""A process that ran this long starts its pauses anew."""
+"""After so long a run, the pauses before restarts begin anew."""
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Process:
     started: float = 0.0
     again_at: float = 0.0
     exits: list[int] = field(default_factory=list)
-    last_words: str = ""
+    log_tail: str = ""
     """The end of its log when it ended last."""
 
     @property
@@ -54,7 +53,7 @@ class Process:
 
 
 def is_ready(port: int) -> bool:
-    """Whether the process behind this health port says that it is ready."""
+    """Whether the process behind this health port is ready."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return bool(answer.status == 200)
@@ -63,33 +62,33 @@ def is_ready(port: int) -> bool:
 
 
 class Supervisor:
-    """The processes of one machine. Not thread-safe: call `tend` from one loop."""
+    """The processes of one machine. Not thread-safe: call `supervise` from one loop."""
 
     def __init__(self, folder: Path, processes: Iterable[Process], environment: dict[str, str]) -> None:
         self.folder = folder
         self.processes = list(processes)
         self._environment = {**os.environ, **environment}
         self.failed: str | None = None
-        """What ended the whole: a process that found its declarations wrong."""
+        """Why all must stop: the process that refused its settings or declarations."""
 
     def start(self) -> None:
         """Start every process; does not wait for readiness."""
         for process in self.processes:
             self._launch(process)
 
-    def tend(self) -> None:
-        """Look after every process once: start again what crashed. Call this a few times a second."""
+    def supervise(self) -> None:
+        """Check every process once and start again what crashed. Call this a few times a second."""
         now = time.monotonic()
         for process in self.processes:
             child = process.child
             if child is not None and child.pid is None:
                 code = child.exit_code
                 process.exits.append(code if code is not None else -1)
-                process.last_words = child.tail(12)
+                process.log_tail = child.tail(12)
                 child.stop()
                 process.child = None
-                if code == BAD_INPUT:
-                    self.failed = f"{process.name} refused to start:\n{process.last_words}"
+                if code == EXIT_REFUSED:
+                    self.failed = f"{process.name} refused to start:\n{process.log_tail}"
                     return
                 steady = now - process.started > STEADY_SECONDS
                 process.restarts = 1 if steady else process.restarts + 1
@@ -104,12 +103,12 @@ class Supervisor:
         deadline = time.monotonic() + seconds
         waiting = list(self.processes)
         while waiting:
-            self.tend()
+            self.supervise()
             if self.failed:
                 raise NotStarted(self.failed)
             for process in waiting:
                 if len(process.exits) >= HOPELESS:
-                    raise NotStarted(f"{process.name} ended {HOPELESS} times at once:\n{process.last_words}")
+                    raise NotStarted(f"{process.name} ended {HOPELESS} times at once:\n{process.log_tail}")
             waiting = [process for process in waiting if not is_ready(process.health)]
             if waiting and time.monotonic() > deadline:
                 late = waiting[0]
@@ -134,7 +133,7 @@ class Supervisor:
         ]
 
     def stop(self) -> None:
-        """Stop in order: the doors first, so that what was taken is still worked on; at most 15 s each."""
+        """Stop in order, listeners first, so that workers still process what was accepted; at most 15 s each."""
         for process in self.processes:
             if process.child is not None:
                 process.child.signal(signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""A whole handoff on this machine: Kafka and Redis (embedded unless the environment names them), topics, processes.
+"""A whole system on this machine: Kafka and Redis (embedded unless the settings name others), topics, processes.
 
-`handoff up` and `handoff demo` are this with different beginnings and ends.
+Used by `handoff up` and `handoff demo`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from handoff.target import state_path
 from streams.kafka.settings import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
-Say = Callable[[str], None]
-_TEND_SECONDS = 0.2
+OnStep = Callable[[str], None]
+_SUPERVISE_SECONDS = 0.2
 _SAVE_SECONDS = 2.0
 
 
 class System:
-    """Starts and stops it all. Use as a context manager; `tend` must be called a few times a second in between."""
+    """Starts and stops all of it. A context manager; call `supervise` a few times a second while it runs."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class System:
         *,
         workers: int = 1,
         console: bool = True,
-        say: Say = lambda _: None,
+        on_step: OnStep = lambda _: None,
         tick_seconds: float | None = None,
         quick: bool = False,
     ) -> None:
@@ -50,7 +50,7 @@ class System:
         self._settings = settings
         self._workers = workers
         self._console = console
-        self._say = say
+        self._on_step = on_step
         self._tick_seconds = tick_seconds
         self._quick = quick
         self._ours = False
@@ -61,7 +61,7 @@ class System:
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Bring it up and wait until every process is ready. Raises NotStarted or JarsUnavailable."""
+        """Start all and wait until every process is ready. Raises NotStarted or JarsUnavailable."""
         known = read_state(state_path(self.data))
         if known is not None and is_alive(known):
             raise NotStarted(
@@ -73,50 +73,50 @@ class System:
         self.data.chmod(0o700)
         bootstrap = self._settings.kafka.bootstrap
         if not bootstrap:
-            self._say("Kafka")
+            self._on_step("Kafka")
             self.kafka = EmbeddedKafka(self.data / "kafka", end_stale=True, quick=self._quick)
             self.kafka.start()
             bootstrap = self.kafka.bootstrap
         redis_url = self._settings.redis.url.get_secret_value()
         if not redis_url:
-            self._say("Redis")
+            self._on_step("Redis")
             self.redis = EmbeddedRedis(self.data / "redis", end_stale=True)
             self.redis.start()
             redis_url = self.redis.url
-        self._say("topics")
+        self._on_step("topics")
         self._apply_topics(self._settings.kafka.model_copy(update={"bootstrap": bootstrap}))
         self._addresses(bootstrap, redis_url)
         processes = self._processes()
         self.supervisor = Supervisor(self.data, processes, self.environment)
-        self._say("listener, directory, workers")
+        self._on_step("listener, directory, workers")
         self.supervisor.start()
         self.supervisor.wait_ready(90.0)
         self.save()
 
     @property
     def kafka_settings(self) -> KafkaSettings:
-        """How to reach the Kafka that it runs on."""
+        """The connection to its Kafka."""
         return self._settings.kafka.model_copy(update={"bootstrap": self.addresses["bootstrap"]})
 
-    def tend(self) -> None:
-        """Look after the processes once."""
+    def supervise(self) -> None:
+        """Supervise the processes once."""
         if self.supervisor is not None:
-            self.supervisor.tend()
+            self.supervisor.supervise()
 
     def keep(self, stop: Callable[[], bool]) -> None:
-        """Look after the processes, and keep what `status` reads up to date, until `stop()` or until one of them finds
-        its declarations wrong: `supervisor.failed` says which."""
+        """Supervise the processes and keep the state file up to date until `stop()`, or until a process refuses its
+        settings or declarations: then `supervisor.failed` names it."""
         assert self.supervisor is not None
         saved = 0.0
         while not stop() and not self.supervisor.failed:
-            self.tend()
+            self.supervise()
             if time.monotonic() - saved > _SAVE_SECONDS:
                 self.save()
                 saved = time.monotonic()
-            time.sleep(_TEND_SECONDS)
+            time.sleep(_SUPERVISE_SECONDS)
 
     def save(self) -> None:
-        """Write what runs where, for the other commands."""
+        """Write the state file for the other commands."""
         assert self.supervisor is not None
         write_state(
             state_path(self.data),
@@ -130,7 +130,7 @@ class System:
         )
 
     def stop(self) -> None:
-        """Doors first, then workers, then Redis and Kafka."""
+        """Stop the listeners first, then workers, then Redis and Kafka."""
         if self.supervisor is not None:
             self.supervisor.stop()
         if self.redis is not None:
@@ -157,7 +157,7 @@ class System:
         apply(admin, plan(wanted, cluster_state(admin)))
 
     def _addresses(self, bootstrap: str, redis_url: str) -> None:
-        """Ports as set, or free ones where the usual ones are taken."""
+        """Take the configured ports, or free ones where those are taken."""
         wanted = (self._settings.mllp.port, self._settings.http.port, self._settings.console.port)
         spare = free_ports(len(wanted))
         mllp, http, console = (

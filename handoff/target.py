@@ -1,4 +1,4 @@
-"""Which handoff a command talks to: the one the environment names, else the one that `handoff up` left running here."""
+"""The system that a command addresses: the one in the environment, else the one that `handoff up` runs here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.kafka.settings import KafkaSettings
 
 
 def data_folder(given: Path | None = None) -> Path:
-    """Where a system on this machine keeps its data: `given`, else HANDOFF_DATA, else the user's state folder."""
+    """The data folder of a system on this machine: `given`, else HANDOFF_DATA, else the user's state folder."""
     if given is not None:
         return given
     if named := os.environ.get("HANDOFF_DATA"):
@@ -25,17 +25,17 @@ def data_folder(given: Path | None = None) -> Path:
 
 
 def state_path(data: Path) -> Path:
-    """The file in which a running system says what it is."""
+    """The state file of a running system."""
     return data / "up.json"
 
 
 def running(data: Path | None = None) -> dict[str, Any] | None:
-    """What `handoff up` wrote, or None when nothing runs there."""
+    """The state that `handoff up` wrote, or None when nothing runs there."""
     return read_state(state_path(data_folder(data)))
 
 
 def adopt() -> None:
-    """Let this process talk to the system that runs on this machine, unless the environment names another.
+    """Address the system that runs on this machine, unless the environment names another.
 
     Sets HANDOFF_KAFKA__BOOTSTRAP and its like, so that every part that reads the settings agrees.
     """
@@ -60,7 +60,7 @@ def settings() -> Settings:
 
 
 def kafka() -> KafkaSettings:
-    """The Kafka to talk to. Exits with 2, and says what to do, when there is none."""
+    """The connection to Kafka. Exits with 2 and a remedy when there is none."""
     found = here()
     if not found.kafka.bootstrap:
         typer.echo(

@@ -10,6 +10,7 @@ import structlog
 from agents.runtime.store import RowStore
 from streams.engine import metrics
 from streams.engine.transactions import Outcome
+from streams.metrics import DEAD_LETTERS
 
 _log = structlog.get_logger("engine")
 _LOGGED: Final = 20
@@ -27,7 +28,7 @@ def committed(stage: str, outcome: Outcome, rows: Mapping[int, RowStore], now: f
         if result.clamped_stamps:
             metrics.HELD_STAMPS.labels(stage).inc(result.clamped_stamps)
         for fault in result.faults:
-            metrics.DEAD_LETTERS.labels(fault.code).inc()
+            DEAD_LETTERS.labels(fault.code).inc()
             if fault.bug:
                 metrics.INTERNAL_ERRORS.labels(stage).inc()
         for fault in result.faults[:_LOGGED]:

@@ -21,7 +21,6 @@ from mode import Service
 from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
 from streams.engine.checkpointer import Checkpointer
-from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
 from streams.engine.partitions import Partitions
@@ -31,6 +30,7 @@ from streams.engine.service import EngineService
 from streams.engine.ticks import Ticker, disagrees
 from streams.engine.transactions import Transactions, stage_producer
 from streams.engine.watchdog import Watchdog
+from streams.exit_codes import EXIT_CRASHED, EXIT_REFUSED
 from streams.health import Detail, HealthServer
 from streams.kafka.settings import KafkaSettings
 from streams.topics import check_topics

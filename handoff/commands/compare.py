@@ -1,4 +1,4 @@
-"""`compare` and `what-if`: what would change for whom, before anything does."""
+"""`compare` and `what-if`: the candidates of two runs or of two rule sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import typer
 from agents.shadow import shadow_topic
 from agents.topics import CANDIDATES
 from handoff import target
-from handoff.commands.replay import Outputs, feed, from_files, instant_of
 from handoff.comparison import Comparison, Documents, of_file
 from handoff.comparison import compare as compare_documents
 from handoff.declarations.rules import load_rules
@@ -21,6 +20,8 @@ from handoff.exits import faults_exit_2
 from handoff.inputs import BadInput
 from handoff.output import as_json, needs_kafka, out, table
 from handoff.replay import Replay
+from handoff.replay_inputs import feed, from_files, instant_of
+from handoff.replay_outputs import Outputs
 from streams.kafka.read import documents
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,7 +36,7 @@ def compare(
     history: History = False,
     json_: Json = False,
 ) -> None:
-    """The standing candidates of two runs: gained, lost, changed. Exit 0 the same, 1 they differ, 2 no such run."""
+    """Compare the live candidates of two runs: gained, lost, changed. Exit 0 the same, 1 they differ, 2 no such run."""
     with faults_exit_2():
         found = compare_documents(_side(first), _side(second), history=history)
     report(found, first, second, json_)
@@ -53,7 +54,7 @@ def what_if(
     as_of: Annotated[str | None, typer.Option(help="The time at the end, RFC 3339.")] = None,
     json_: Json = False,
 ) -> None:
-    """Replay recorded messages under two sets of rules and compare the candidates that stand. Exit as `compare`."""
+    """Replay recorded messages under two sets of rules and compare the live candidates. Exit codes as of `compare`."""
     settings = target.settings()
     with faults_exit_2():
         if len(rules) != 2:
@@ -73,11 +74,11 @@ def what_if(
 def report(found: Comparison, first: str, second: str, json_: bool) -> None:
     """Print a comparison; exit 1 when there is a difference."""
     if json_:
-        told: dict[str, Any] = msgspec.to_builtins(found)
+        document: dict[str, Any] = msgspec.to_builtins(found)
         counts = [
             dict(zip(("population", "rule", "gained", "lost", "changed"), row, strict=True)) for row in found.by_rule()
         ]
-        as_json({**told, "equal": found.equal, "by_rule": counts})
+        as_json({**document, "equal": found.equal, "by_rule": counts})
     else:
         out.print(
             f"{first} -> {second}: {len(found.gained)} gained, {len(found.lost)} lost, "
@@ -88,7 +89,7 @@ def report(found: Comparison, first: str, second: str, json_: bool) -> None:
             table("By rule", ("pop.", "rule", "gained", "lost", "changed"), found.by_rule())
             rows: list[tuple[str, str, str, str, str]] = []
             for mark, part in (("+", found.gained), ("-", found.lost)):
-                rows += [(mark, e.candidate_id[:12], e.member_id, e.rule, e.other or "never said") for e in part]
+                rows += [(mark, e.candidate_id[:12], e.member_id, e.rule, e.other or "no document") for e in part]
             rows += [("~", e.candidate_id[:12], e.member_id, e.rule, ", ".join(e.fields)) for e in found.changed]
             table("Candidates", ("", "candidate", "member", "rule", "on the other side, or what differs"), rows)
     if not found.equal:

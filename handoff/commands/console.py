@@ -1,4 +1,4 @@
-"""`console`: the ops screen, for real deployments; `up` starts it too."""
+"""`console`: the operations page as a process; `up` starts it too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agents.graph import groups
-from console.serve import ConsoleConfig, PortTaken, serve
-from console.tallies import Topics
+from console.config import ConsoleConfig, Topics
+from console.serve import PortTaken, serve
 from handoff import target
 from handoff.embedded.tether import started_at
 from handoff.logs import configure
@@ -19,9 +19,9 @@ from handoff.settings import Settings
 def console(
     app: Annotated[str, typer.Option(help="The application's name: its groups begin with it.")] = "handoff",
 ) -> None:
-    """Serve the ops screen until SIGTERM: lag, feeds, dead letters, candidates by number; nobody's data.
+    """Serve the operations page until SIGTERM: lag, feeds, dead letters, candidates as counts; no data of persons.
 
-    Exit 0 stopped, 2 settings are wrong or a port cannot be had.
+    Exit 0 stopped, 2 settings are wrong or a port is taken.
     """
     settings = target.here()
     configure()
@@ -32,7 +32,7 @@ def console(
         code = serve(
             settings.kafka,
             groups(app),
-            door(settings),
+            config(settings),
             processes=processes(settings.kafka.bootstrap),
             topics=settings.kafka.actual_all(Topics()),
         )
@@ -45,23 +45,21 @@ def console(
     raise typer.Exit(code)
 
 
-def door(settings: Settings) -> ConsoleConfig:
-    """Where the settings want the console."""
-    said = settings.console
+def config(settings: Settings) -> ConsoleConfig:
+    """The console that the settings describe."""
+    given = settings.console
     return ConsoleConfig(
-        host=said.host,
-        port=said.port,
-        token=said.token.get_secret_value() if said.token is not None else None,
-        certificate=said.tls_certificate,
-        key=said.tls_key,
-        client_ca=said.tls_client_ca,
+        host=given.host,
+        port=given.port,
+        token=given.token.get_secret_value() if given.token is not None else None,
+        tls=given.tls,
         health_host=settings.health.host,
         health_port=settings.health.port,
     )
 
 
 def processes(bootstrap: str) -> Callable[[], Sequence[Mapping[str, Any]]]:
-    """Looks up what `handoff up` runs on this machine; nothing when it runs on another Kafka than `bootstrap`."""
+    """A function that lists the processes of `handoff up` here; none when they use another Kafka than `bootstrap`."""
 
     def found() -> Sequence[Mapping[str, Any]]:
         state = target.running()

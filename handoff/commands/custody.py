@@ -24,7 +24,7 @@ def _group() -> None:
 def load(
     file: File,
     mapping: Mapping = None,
-    source: Annotated[str, typer.Option(help="Where records come from that do not say so themselves.")] = "file",
+    source: Annotated[str, typer.Option(help="Source of records that name none.")] = "file",
     dry_run: DryRun = False,
     json_: Json = False,
 ) -> None:

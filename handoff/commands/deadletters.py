@@ -1,4 +1,4 @@
-"""Records that were not taken: list them, look at one, drive them again after a correction."""
+"""`deadletters`: list records that were set aside, show one, drive them again after a correction."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def list_(
     state: Annotated[str | None, typer.Option(help="Only those that are open, or redriven.")] = None,
     json_: Json = False,
 ) -> None:
-    """What was refused: code, place, stage, sender, where it came from, whether it was driven again.
+    """List dead letters: code, place, stage, sender, source, and whether it was driven again.
 
-    Never what it said.
+    Never its content.
     """
     if state not in (None, OPEN, REDRIVEN):
         err.print(f"--state is {OPEN} or {REDRIVEN}", markup=False)
@@ -65,10 +65,10 @@ def list_(
 @needs_kafka
 def show(
     at: Annotated[str, typer.Argument(help="Its coordinates, as `list` prints them: topic/partition/offset.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Print the bytes too. They may hold a person's data.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Also print the bytes, which may hold personal data.")] = False,
     json_: Json = False,
 ) -> None:
-    """One dead letter: our reason, and what hl7apy says of it; its bytes only when asked for."""
+    """Show one dead letter: the reason, and hl7apy's findings; its bytes only with --raw."""
     for record in snapshot(target.kafka(), [DEAD_LETTERS]):
         if record.coordinates == at and not is_marker(record):
             entry = letters.entry(record)
@@ -96,15 +96,15 @@ def redrive_(
     code: Code = None,
     sender: Sender = None,
     all_: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become of them; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen; write nothing.")] = False,
     json_: Json = False,
 ) -> None:
-    """Drive dead letters again, after a sender profile or the code was mended.
+    """Drive dead letters again, after a correction of a sender profile or of the code.
 
-    Messages are read anew with today's profiles and go on with their first time of receipt, as if they had been taken
-    at once; what is still refused stays, with today's reason. A letter goes at most once, and going twice would change
-    nothing. Exit 1 if one was still refused, or one that was named cannot be driven again (only its beginning was kept,
-    say); 2 if a name is no letter's.
+    Messages are read with today's profiles and keep their first time of receipt, as if they had been accepted then.
+    A letter that is still refused stays, with today's reason. Each goes at most once, and a second time would change
+    nothing. Exit 1 if one was still refused, or if one that was named cannot be driven again (for example, only its
+    beginning was kept); 2 if a name is not a letter's.
     """
     named = frozenset(at or ())
     if not (named or code or sender or all_):
@@ -112,21 +112,21 @@ def redrive_(
         raise typer.Exit(2)
     kafka = target.kafka()
     profiles = _profiles()
-    standing = lookup(kafka, LetterChoice(named, code, sender))
-    if unknown := sorted(named - standing.letters):
+    state = lookup(kafka, LetterChoice(named, code, sender))
+    if unknown := sorted(named - state.letters):
         for each in unknown:
             err.print(f"{each}: no such dead letter (or not with that code and sender)", markup=False)
         raise typer.Exit(2)
     verdicts: list[Verdict] = []
     try:
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-            task = bar.add_task("driving again", total=len(standing.letters))
-            for verdict in redrive(kafka, profiles, standing, dry_run=dry_run):
+            task = bar.add_task("driving again", total=len(state.letters))
+            for verdict in redrive(kafka, profiles, state, dry_run=dry_run):
                 verdicts.append(verdict)
                 bar.update(task, completed=len(verdicts))
     except NotConfirmed as error:
         _report(verdicts, dry_run, json_)
-        err.print(f"Kafka did not take the rest ({error.why}): those letters are still open. Say it again later.")
+        err.print(f"Kafka did not take the rest ({error.why}): those letters are still open. Run it again later.")
         raise typer.Exit(1) from error
     _report(verdicts, dry_run, json_)
     counts = counted(verdicts)
@@ -135,7 +135,7 @@ def redrive_(
 
 
 def _profiles() -> Profiles:
-    """The sender profiles, strangers refused or taken as the listener does. Exits with 2 and every fault."""
+    """The sender profiles, with the listener's policy for unknown senders. Exits with 2 and every fault."""
     settings = target.settings()
     with faults_exit_2():
         return load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
@@ -145,11 +145,11 @@ def _report(verdicts: list[Verdict], dry_run: bool, json_: bool) -> None:
     counts = counted(verdicts)
     left = [each for each in verdicts if each.outcome in (REFUSED, IMPOSSIBLE)]
     if json_:
-        told = [
+        listed = [
             {"at": each.at, "outcome": each.outcome, "code": each.code, "place": each.place, "why": each.why}
             for each in verdicts
         ]
-        as_json({"dry_run": dry_run, **counts, "letters": told})
+        as_json({"dry_run": dry_run, **counts, "letters": listed})
         return
     if left:
         rows = ((each.at, each.code or each.why, each.place) for each in left)

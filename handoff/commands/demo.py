@@ -36,7 +36,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards (Ctrl-C ends it).")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Start everything, send a county's ADT over MLLP, show who needs care, and compare with the truth.
+    """Start everything, send a county's ADT messages over MLLP, show the candidates, and compare with the truth.
 
     Exit 0 when every candidate is as it should be, 1 when not.
     """
@@ -81,12 +81,12 @@ def _run(
 
         starting = step("starting", 4)
 
-        def say(what: str) -> None:
+        def on_step(what: str) -> None:
             progress.update(starting, description=f"starting {what}", advance=1)
 
-        with System(data, settings, workers=workers, say=say) as system:
+        with System(data, settings, workers=workers, on_step=on_step) as system:
             progress.update(starting, description="started", completed=4)
-            kafka = run.kafka_of(system)
+            kafka = system.kafka_settings
             task = step("simulating a county")
             end = run.now_ms()
             folder = data / "county"
@@ -178,7 +178,7 @@ def _keep_running(system: System) -> None:
     from handoff.commands.up import Stop
 
     stop = Stop()
-    system.keep(lambda: stop.asked)
+    system.keep(lambda: stop.requested)
     if system.supervisor is not None and system.supervisor.failed:
         err.print(system.supervisor.failed)
         raise typer.Exit(2)

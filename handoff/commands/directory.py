@@ -1,4 +1,4 @@
-"""`directory`: the process that keeps the member directory in Redis."""
+"""`directory`: the member directory in Redis, as a process."""
 
 from __future__ import annotations
 

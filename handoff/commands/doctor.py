@@ -1,4 +1,4 @@
-"""`handoff doctor`: is everything there that handoff needs, and if not, what to do. Looks only; changes nothing."""
+"""`doctor`: check everything that handoff needs, with remedies. Read-only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS = 5.0
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `ok` None: not needed here, or not looked at because of an earlier finding."""
+    """One check. `ok` None: not needed here, or not made because of an earlier finding."""
 
     what: str
     ok: bool | None
@@ -49,7 +49,7 @@ def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at everything; every finding is yielded, good or bad, and none raises."""
+    """Make all checks; yields every finding, good or bad. Raises nothing."""
     yield Finding("settings", True, f"environment {settings.environment}")
     yield from _declared("topics.yaml", lambda: load_topics(settings.paths.topics))
     yield from _declared("senders", lambda: load_senders(settings.paths.senders))
@@ -102,9 +102,9 @@ def _embedded_kafka() -> Iterator[Finding]:
         yield Finding("Kafka jars", False, str(error))
         return
     folder = cache_folder() / "jars"
-    held = sum((folder / jar.filename).exists() for jar in jars)
-    told = f"{held} of {len(jars)} in {folder}" + ("" if held == len(jars) else "; `make setup` fetches the others")
-    yield Finding("Kafka jars", True if held == len(jars) else None, told)
+    cached = sum((folder / jar.filename).exists() for jar in jars)
+    told = f"{cached} of {len(jars)} in {folder}" + ("" if cached == len(jars) else "; `make setup` fetches the others")
+    yield Finding("Kafka jars", True if cached == len(jars) else None, told)
 
 
 def _redis(settings: Settings) -> Finding:

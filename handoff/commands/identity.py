@@ -1,4 +1,4 @@
-"""Whose a source patient is: look at the evidence, say otherwise, take that back."""
+"""`identity`: the member of a source patient; assign another, release the assignment, undo a merge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from parsers.records.links import Link
 from streams.kafka.produce import NotConfirmed, produce_together
 from streams.kafka.read import latest
 
-identity_app = typer.Typer(no_args_is_help=True, help="Whose a source patient is; an operator's word wins.")
+identity_app = typer.Typer(no_args_is_help=True, help="The member of a source patient; an operator's assignment wins.")
 Patient = Annotated[str, typer.Argument(metavar="PATIENT", help="The patient key: AUTHORITY|NUMBER.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -67,7 +67,7 @@ def _describe(row: PatientRow, key: bytes) -> dict[str, Any]:
 
 
 def _history(claims: dict[str, Claim]) -> list[dict[str, Any]]:
-    """Statements about other patients, in order of their time: what holds, and the hashed control ID that said so."""
+    """Statements about other patients, in order of their time: what holds, and the hashed control ID of its message."""
     return [
         {
             "what": name,
@@ -82,12 +82,12 @@ def _history(claims: dict[str, Claim]) -> list[dict[str, Any]]:
 @identity_app.command("show")
 @needs_kafka
 def show(patient: Patient, json_: Json = False) -> None:
-    """Whose the patient is, how that was found, and every claim there is."""
-    told = _describe(_row(patient), target.settings().directory.key())
+    """Show the patient's member, how it was found, and every claim."""
+    shown = _describe(_row(patient), target.settings().directory.key())
     if json_:
-        as_json(told)
+        as_json(shown)
         return
-    for name, value in told.items():
+    for name, value in shown.items():
         out.print(f"{name:>12}  {value if value not in (None, [], {}) else '-'}", markup=False)
 
 
@@ -96,9 +96,9 @@ def show(patient: Patient, json_: Json = False) -> None:
 def assign(
     patient: Patient,
     member: Annotated[str, typer.Argument(help="The member ID (CIN).")],
-    actor: Annotated[str, typer.Option(help="Who says so; kept with the statement.")],
+    actor: Annotated[str, typer.Option(help="Your name; kept with the statement.")],
 ) -> None:
-    """Say whose the patient is. Wins over every other evidence until released."""
+    """Assign the patient to a member. Wins over all other evidence until released."""
     read = read_cin(member)
     if read is None:
         err.print("The member ID does not have the shape of a CIN: 9, seven digits, a letter.")
@@ -108,8 +108,8 @@ def assign(
 
 @identity_app.command("release")
 @needs_kafka
-def release(patient: Patient, actor: Annotated[str, typer.Option(help="Who says so.")]) -> None:
-    """Take back an operator's word; the other evidence decides again."""
+def release(patient: Patient, actor: Annotated[str, typer.Option(help="Your name; kept with the statement.")]) -> None:
+    """Release an operator's assignment; the other evidence decides again."""
     _send_link(Link("release", patient, method="operator", actor=actor))
 
 
@@ -117,7 +117,7 @@ def release(patient: Patient, actor: Annotated[str, typer.Option(help="Who says 
 @needs_kafka
 def unmerge(
     patient: Annotated[str, typer.Argument(metavar="RETIRED", help="The retired patient's key: AUTHORITY|NUMBER.")],
-    actor: Annotated[str, typer.Option(help="Who says so; kept with the statement.")],
+    actor: Annotated[str, typer.Option(help="Your name; kept with the statement.")],
 ) -> None:
     """Undo the merges that retired a patient up to now. A later merge message holds again."""
     _send_link(Link("unmerge", patient, method="operator", actor=actor))
@@ -125,7 +125,7 @@ def unmerge(
 
 def _send_link(link: Link) -> None:
     now = int(time.time() * 1000)
-    said = Link(
+    stamped = Link(
         kind=link.kind,
         patient=link.patient,
         received=now,
@@ -135,8 +135,8 @@ def _send_link(link: Link) -> None:
         actor=link.actor,
     )
     try:
-        produce_together(target.kafka(), [link_record(said)])
+        produce_together(target.kafka(), [link_record(stamped)])
     except NotConfirmed as error:
         err.print(f"Kafka did not take it ({error.why}). Nothing was changed.")
         raise typer.Exit(1) from error
-    out.print("Said. `handoff identity show` tells what follows, within a second or two.")
+    out.print("Written. `handoff identity show` shows the result within a second or two.")

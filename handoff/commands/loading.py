@@ -1,9 +1,8 @@
-"""What `roster load` and `custody load` share: the file, its faults by line, and writing all of it or nothing."""
+"""Shared by `roster load` and `custody load`: the file, its faults by line, and writing all of it or nothing."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,13 +10,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.progress import Progress
 
-from agents.runtime.contract import Emit
 from domain.errors import BadDeclaration
 from handoff import target
 from handoff.exits import faults_exit_2
+from handoff.loading import write_documents
 from handoff.output import as_json, err, out
 from parsers.records.files import Fault, Loaded
-from streams.kafka.produce import NotConfirmed, produce_together
+from streams.kafka.produce import NotConfirmed
 from streams.yaml_lines import read_declaration
 
 T = TypeVar("T")
@@ -25,11 +24,10 @@ _SHOWN = 50
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - is standard input.")]
 Mapping = Annotated[
-    Path | None, typer.Option("--mapping", help="YAML: our field -> the file's column, where names differ.")
+    Path | None, typer.Option("--mapping", help="YAML: handoff's field -> the file's column, where names differ.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check only; write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Key = Callable[[T], str]
 
 
 def content(file: str) -> bytes:
@@ -71,7 +69,7 @@ def write(
     dry_run: bool,
     json_: bool,
 ) -> None:
-    """Writes all documents in one transaction, or, if anything is wrong with the file, nothing.
+    """Write all documents in one transaction, or none if the file has faults.
 
     Exits with 2 and every fault by its line; with 1 when Kafka does not confirm.
     """
@@ -86,13 +84,11 @@ def write(
         _print_faults(account, loaded.faults, file, json_)
         raise typer.Exit(2)
     if not dry_run:
-        stamp = (("received", str(time.time_ns() // 1_000_000).encode()),)
-        emits = (Emit(topic, key(each).encode(), value(each), stamp) for each in loaded.documents)
         try:
             with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
                 task = bar.add_task(f"writing {what}", total=len(loaded.documents))
-                account["written"] = produce_together(
-                    target.kafka(), emits, lambda count: bar.update(task, completed=count)
+                account["written"] = write_documents(
+                    target.kafka(), topic, loaded.documents, key, value, lambda count: bar.update(task, completed=count)
                 )
         except NotConfirmed as error:
             err.print(
@@ -105,7 +101,7 @@ def write(
     done = "no fault, nothing written (--dry-run)" if dry_run else f"written to {topic}"
     out.print(f"{file}: {len(loaded.documents)} {what}, {done}", markup=False)
     if loaded.ignored:
-        out.print(f"Columns that mean nothing here: {', '.join(loaded.ignored)}", style="dim", markup=False)
+        out.print(f"Ignored columns: {', '.join(loaded.ignored)}", style="dim", markup=False)
 
 
 def _print_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:

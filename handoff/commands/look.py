@@ -1,4 +1,4 @@
-"""Commands that look: candidates, one member, one candidate's proof, lag."""
+"""Commands that read: candidates, one member, one candidate's evidence, lag."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def candidates(
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that lapsed, were withdrawn or closed.")
     ] = False,
-    follow: Annotated[bool, typer.Option(help="Go on printing changes as they are committed, one a line.")] = False,
+    follow: Annotated[bool, typer.Option(help="Keep printing changes as they are committed, one per line.")] = False,
     json_: Json = False,
 ) -> None:
-    """Who needs Enhanced Care Management now: the referral candidates that stand."""
+    """List the live referral candidates: members who need Enhanced Care Management now."""
     if follow:
         _follow(member, json_)
         return
@@ -67,7 +67,7 @@ def candidates_table(found: Iterable[dict[str, Any]], title: str = "Candidates")
             )
             for d in found
         ),
-        "none stand. `handoff lag` shows whether the workers are behind, `--all` those that ended",
+        "none is live. `handoff lag` shows whether the workers are behind, `--all` those that ended",
     )
 
 
@@ -118,7 +118,7 @@ def member(
     member_id: Annotated[str, typer.Argument(metavar="MEMBER", help="The member ID (CIN).")],
     json_: Json = False,
 ) -> None:
-    """One member: visits, counts, transitions, candidates, and how many old visits are archived."""
+    """Show one member: visits, counts, transitions, candidates, and how many old visits are archived."""
     kafka = target.kafka()
     key = member_id.encode()
     visits: dict[tuple[str, str], dict[str, Any]] = {}
@@ -136,7 +136,7 @@ def member(
     mine = [d for d in documents(CANDIDATES) if d["member_id"] == member_id]
     archived = [d for d in documents(ARCHIVE) if d["member_id"] == member_id]
     if not (visits or transitions or mine or archived):
-        out.print(f"Nothing is known of member {member_id}.")
+        out.print(f"There is no record of member {member_id}.")
         raise typer.Exit(1)
     if json_:
         as_json(
@@ -160,13 +160,13 @@ def member(
             ("window", "ED", "inpatient", "SNF", "observation"),
             ((name, w["ed"], w["inpatient"], w["snf"], w["observation"]) for name, w in utilization["windows"].items()),
         )
-    standing = [t for t in transitions.values() if t["status"] == "asserted"]
+    asserted = [t for t in transitions.values() if t["status"] == "asserted"]
     table(
-        f"Transitions ({len(transitions) - len(standing)} more were retracted)",
+        f"Transitions ({len(transitions) - len(asserted)} more were retracted)",
         ("occurred", "kind", "facility", "to"),
         (
             (day(t["occurred"]), t["kind"].replace("_", " "), t.get("facility"), t.get("to"))
-            for t in sorted(standing, key=lambda t: t["occurred"] or "")
+            for t in sorted(asserted, key=lambda t: t["occurred"] or "")
         ),
     )
     candidates_table(mine)
@@ -197,7 +197,7 @@ def explain(
     candidate: Annotated[str, typer.Argument(help="The candidate ID, or its beginning.")],
     json_: Json = False,
 ) -> None:
-    """Why a candidate stands: the rule, the window, every visit counted or not and why, and the messages."""
+    """Show the evidence of a candidate: the rule, the window, each visit and why it counts or not, and the messages."""
     found = [d for d in documents(CANDIDATES) if d["candidate_id"].startswith(candidate)]
     if len(found) != 1:
         out.print(f"{len(found)} candidates begin with {candidate}.")
@@ -250,7 +250,7 @@ def explain(
 
 @needs_kafka
 def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The application's name.")] = "handoff") -> None:
-    """How far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
+    """Show how far the workers are behind: offsets, lag and seconds, per group, topic and partition."""
     with LagReader(target.kafka(), groups(app)) as reader:
         found = reader.read(int(time.time() * 1000)).lags
     if json_:

@@ -1,4 +1,4 @@
-"""`profile`: what a feed holds, what of it we need, and a draft of the sender file that reads it."""
+"""`profile`: the content of a feed, what referrals need of it, and a drafted sender file."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def profile(
         Path | None, typer.Option("--yaml", help="Write a drafted sender file here (a new file, or - for stdout).")
     ] = None,
 ) -> None:
-    """Look at a feed before it goes live: what would be refused, what is missing, which codes nobody maps.
+    """Examine a feed before it goes live: what would be refused, what is missing, which codes are not mapped.
 
     Reads recorded messages and changes nothing. Per sender profile: versions and encodings, triggers, fill rates of
     the fields that referrals need, codes that the profile does not map and which dialect they look like, times and
     zones, reused control IDs, facilities, and where HL7's own structures are left. Prints codes, never people's data:
-    what looks like text, or was said of one patient only, is counted and not shown.
+    what looks like text, or occurs for one patient only, is counted and not shown.
 
     A first look at a new hospital: [bold]handoff profile day.hl7[/]. Then [bold]handoff profile day.hl7 --yaml
     senders/NAME.yaml[/], answer its questions, and run it again until nothing is left unmapped.
@@ -69,19 +69,19 @@ def profile(
 
 
 class _Choice:
-    """Which profile reads a message: the one asked for, the one that the input names, the one MSH chooses."""
+    """Selects the profile of a message: that of --sender, that of the input, or that which MSH selects."""
 
-    def __init__(self, profiles: Profiles, asked: str | None, folder: Path) -> None:
+    def __init__(self, profiles: Profiles, given: str | None, folder: Path) -> None:
         self._profiles = profiles
         names = sorted(each.name for each in profiles)
-        if asked is not None and asked not in names:
-            raise BadInput(f"--sender {asked}: {folder} has no such profile (it has {', '.join(names)})")
-        self._asked = profiles.named(asked) if asked is not None else None
+        if given is not None and given not in names:
+            raise BadInput(f"--sender {given}: {folder} has no such profile (it has {', '.join(names)})")
+        self._given = profiles.named(given) if given is not None else None
 
     def of(self, message: Message) -> SenderProfile:
         """Never fails: what has no header is the default profile's."""
-        if self._asked is not None:
-            return self._asked
+        if self._given is not None:
+            return self._given
         if message.sender:
             return self._profiles.named(message.sender)
         try:
@@ -126,8 +126,8 @@ def _report(feeds: list[Feed], found: dict[str, Any] | None, seconds: float, *, 
     speed = round(count / seconds) if seconds else None
     reports = [feed_report(feed) for feed in feeds]
     if json_:
-        told = {"messages": count, "seconds": round(seconds, 3), "messages_per_second": speed}
-        as_json({**told, "feeds": reports, "conformance": found})
+        totals = {"messages": count, "seconds": round(seconds, 3), "messages_per_second": speed}
+        as_json({**totals, "feeds": reports, "conformance": found})
         return
     if quiet:
         return

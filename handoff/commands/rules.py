@@ -1,4 +1,4 @@
-"""`rules check`: the programme's rules, looked over for what a loader cannot call wrong."""
+"""`rules check`: findings in rules that load, such as overlaps, gaps and missing sources."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from handoff.declarations.rules import load_rules
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, out
 
-rules_app = typer.Typer(no_args_is_help=True, help="The programme's rules: checked.")
+rules_app = typer.Typer(no_args_is_help=True, help="Check the program's rules.")
 
 
 @rules_app.callback()
 def _root() -> None:
-    """One command so far; the group is here so that more can join it."""
+    """Keeps `check` a command of its own while there is only one."""
 
 
 @rules_app.command("check")

@@ -13,24 +13,26 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 
 from gateway.client import Outcome, Sent, Target
 from gateway.client import send as send_all
-from gateway.tls import client_context
 from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.inputs import messages
 from handoff.output import as_json, err, out, table
+from streams.tls import client_context
 
 _RETRIES = 100
 
 
 def send(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="HL7 files, folders, .jsonl, or - (stdin).")],
-    to: Annotated[str | None, typer.Option(help="host:port (default: the handoff that runs here).")] = None,
-    rate: Annotated[float, typer.Option(min=0, help="Messages a second in all; 0: as fast as answers come.")] = 0,
-    connections: Annotated[int, typer.Option(min=1, max=1000, help="A patient's messages stay on one of them.")] = 1,
+    to: Annotated[str | None, typer.Option(help="host:port (default: the system on this machine).")] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Messages a second in total; 0: as fast as answers come.")] = 0,
+    connections: Annotated[
+        int, typer.Option(min=1, max=1000, help="Connections; each patient's messages use one of them.")
+    ] = 1,
     retry: Annotated[bool, typer.Option("--retry", help="Send again after AR or a lost connection.")] = False,
     wait: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for one answer.")] = 30,
     ca: Annotated[Path | None, typer.Option(help="TLS: the authority of the listener's certificate (PEM).")] = None,
-    cert: Annotated[Path | None, typer.Option(help="TLS: our certificate (PEM).")] = None,
+    cert: Annotated[Path | None, typer.Option(help="TLS: the client's certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(help="TLS: its key (PEM).")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
@@ -44,7 +46,7 @@ def send(
         err.print(f"TLS files: {error}", markup=False)
         raise typer.Exit(2) from error
     if not found:
-        err.print("The inputs hold no message.")
+        err.print("The inputs contain no message.")
         raise typer.Exit(2)
     target = Target(
         host=host,
@@ -56,8 +58,8 @@ def send(
         tls=tls,
         server_name=host,
     )
-    with _progress(len(found)) as told:
-        sent = asyncio.run(send_all(target, found, told))
+    with _progress(len(found)) as on_outcome:
+        sent = asyncio.run(send_all(target, found, on_outcome))
     _report(sent, f"{host}:{port}", json_)
     if sent.good < len(found):
         raise typer.Exit(1)
@@ -100,7 +102,7 @@ class _progress:
 
 
 def account(sent: Sent) -> dict[str, Any]:
-    """The account of a run, as data. Latencies are those of the answers, in milliseconds."""
+    """The totals of a run, as data. Latencies are those of the answers, in milliseconds."""
     latency = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
     return {
         "messages": sent.total,
@@ -114,10 +116,10 @@ def account(sent: Sent) -> dict[str, Any]:
 
 
 def _report(sent: Sent, where: str, json_: bool) -> None:
-    said = account(sent)
+    totals = account(sent)
     if json_:
-        as_json({"to": where, **said})
+        as_json({"to": where, **totals})
         return
-    table(f"Answers of {where}", ("code", "messages"), said["codes"].items())
-    latency = ", ".join(f"{name} {value} ms" for name, value in said["latency_ms"].items())
-    out.print(f"{said['messages']} messages in {said['seconds']} s ({said['rate']}/s); answers: {latency}")
+    table(f"Answers of {where}", ("code", "messages"), totals["codes"].items())
+    latency = ", ".join(f"{name} {value} ms" for name, value in totals["latency_ms"].items())
+    out.print(f"{totals['messages']} messages in {totals['seconds']} s ({totals['rate']}/s); answers: {latency}")

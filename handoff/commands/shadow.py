@@ -8,9 +8,9 @@ import typer
 
 from handoff import target
 from handoff.commands.topics import File, Json, declared
-from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, needs_kafka, out
+from handoff.stages import StageName, build_declared
 from streams.shadow import StillRunning, create, drop, topics_for, topics_of
 
 shadow_app = typer.Typer(
@@ -53,7 +53,7 @@ def list_(json_: Json = False) -> None:
 @needs_kafka
 def drop_(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     json_: Json = False,
 ) -> None:
     """Remove a shadow's topics and groups for good. Exit 1 while one of its workers still runs."""
@@ -63,7 +63,7 @@ def drop_(
             if not yes:
                 for topic in topics_of(kafka, name):
                     err.print(f"- {topic}", markup=False)
-                typer.confirm("Remove these topics and what they hold?", abort=True, err=True)
+                typer.confirm("Remove these topics with their records?", abort=True, err=True)
             _report(drop(kafka, name, [each.value for each in StageName]), "removed", json_)
     except StillRunning as group:
         err.print(f"A worker of group {group} still runs: stop it, then drop the shadow.", markup=False)

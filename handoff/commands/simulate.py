@@ -20,10 +20,10 @@ def simulate(
     members: Annotated[int, typer.Option(min=1, help="Members of the county.")] = 300,
     days: Annotated[int, typer.Option(min=2, help="Days of its history.")] = 240,
     seed: Annotated[int, typer.Option(help="The same seed and end give the same files, byte for byte.")] = 1,
-    end: Annotated[str | None, typer.Option(help="When the truth is taken, RFC 3339 (default: now).")] = None,
+    end: Annotated[str | None, typer.Option(help="Time of the truth, RFC 3339 (default: now).")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Write messages.jsonl, roster.jsonl, custody.jsonl and truth.json of a county that never was."""
+    """Write messages.jsonl, roster.jsonl, custody.jsonl and truth.json of a synthetic county."""
     try:
         moment = int(time.time()) * 1000 if end is None else instant(end)
     except ValueError as wrong:

@@ -1,4 +1,4 @@
-"""`handoff topics`: the declaration in topics.yaml against the cluster. Nothing here deletes a topic."""
+"""`topics`: compare the declaration in topics.yaml with the cluster. Nothing here deletes a topic."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from rich.progress import Progress, TextColumn
 
 from agents.graph import NODES, describe, mermaid
 from handoff import target
-from handoff.commands.work import StageName, build_declared
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, err, needs_kafka, out
+from handoff.stages import StageName, build_declared
 from streams.migrate import Move, copy, finish, moves, sizes, what_is_busy
 from streams.topics import Plan, Topic, Topics, apply, cluster_state, kafka_topics_commands, load_topics, plan, strimzi
 
-topics_app = typer.Typer(no_args_is_help=True, help="The topics that handoff needs: checked, planned, made, exported.")
+topics_app = typer.Typer(
+    no_args_is_help=True, help="The topics that handoff needs: check, plan, create, export, migrate."
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Environment = Annotated[
@@ -107,7 +109,7 @@ def migrate(
         int, typer.Option("--to-partitions", min=1, max=1000, help="Partitions of each new topic.")
     ],
     suffix: Annotated[str, typer.Option("--suffix", help="Version of the new topics, as v2.")] = "v2",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be copied; write nothing.")] = False,
     environment: Environment = None,
     file: File = None,
     json_: Json = False,
@@ -115,8 +117,8 @@ def migrate(
     """Move all co-partitioned topics to new versions with another partition count; the old ones stay as they are.
 
     Inputs and rows are copied record by record, each once, however often this is started and stopped. It may run while
-    everything works; to finish, stop doors and workers and run it again: it then copies the rest, sets the workers'
-    positions and prints how to switch. Exit 0 done, 1 not finished (it says why), 2 the new topics are in the way.
+    the system works; to finish, stop listeners and workers and run it again: it then copies the rest, sets the workers'
+    positions and prints how to switch. Exit 0 done, 1 not finished (with the reason), 2 the new topics are in the way.
     """
     settings, kafka = target.here(), target.kafka()
     topics = declared(file).for_environment(environment or settings.environment)
@@ -162,10 +164,10 @@ def _report_dry_run(planned: list[Move], counts: dict[str, int], json_: bool) ->
 def _report_switch(planned: list[Move], partitions: int) -> None:
     names = json.dumps({move.topic.name: move.new for move in planned})
     out.print("Copied, and the workers' positions are set. To switch:")
-    out.print(f"1. in topics.yaml, under each of these, say `partitions: {partitions}`:")
+    out.print(f"1. in topics.yaml, under each of these, set `partitions: {partitions}`:")
     for move in planned:
         out.print(f"     {move.topic.name}", markup=False)
-    out.print("2. give every process:")
+    out.print("2. set for every process:")
     out.print(f"     HANDOFF_KAFKA__TOPICS='{names}'", markup=False, soft_wrap=True)
     out.print("3. `handoff topics plan` must show nothing to create and nothing refused; then start everything.")
     out.print("4. keep the old topics as long as evidence names places in them; nothing writes to them any more.")
@@ -182,8 +184,8 @@ def _planned(admin: AdminClient, topics: tuple[Topic, ...]) -> Plan:
 def _show(planned: Plan, json_: bool) -> None:
     """Print the plan; exit 1 when it holds refusals."""
     if json_:
-        told: dict[str, Any] = msgspec.to_builtins(planned)
-        as_json({**told, "summary": planned.summary})
+        document: dict[str, Any] = msgspec.to_builtins(planned)
+        as_json({**document, "summary": planned.summary})
     else:
         for line in planned.lines():
             out.print(line, markup=False, soft_wrap=True)

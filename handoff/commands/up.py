@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`: a handoff that stays on this machine."""
+"""`up`, `down`, `status`: a system that keeps running on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from handoff.output import as_json, err, out, table
 from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
 
-Data = Annotated[Path | None, typer.Option(help="Where its data lies (default: the user's state folder).")]
+Data = Annotated[Path | None, typer.Option(help="Data folder (default: in the user's state folder).")]
 
 
 def up(
@@ -38,10 +38,10 @@ def up(
     try:
         with (
             faults_exit_2(),
-            System(folder, settings, workers=workers, say=lambda what: err.print(f"starting {what}")) as system,
+            System(folder, settings, workers=workers, on_step=lambda what: err.print(f"starting {what}")) as system,
         ):
             _print_addresses(read_state(target.state_path(folder)) or {})
-            system.keep(lambda: stop.asked)
+            system.keep(lambda: stop.requested)
             if system.supervisor is not None and system.supervisor.failed:
                 err.print(system.supervisor.failed)
                 raise typer.Exit(2)
@@ -55,12 +55,12 @@ class Stop:
     """Set by SIGTERM and SIGINT."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request)
 
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
+    def _request(self, *_: Any) -> None:
+        self.requested = True
 
 
 def _detached(folder: Path, workers: int) -> None:
@@ -89,7 +89,7 @@ def _detached(folder: Path, workers: int) -> None:
             raise typer.Exit(child.returncode or 1)
         time.sleep(0.2)
     child.terminate()
-    err.print(f"Not ready in 180 s; {log} tells more.")
+    err.print(f"Not ready in 180 s; see {log}.")
     raise typer.Exit(1)
 
 
@@ -98,7 +98,7 @@ def down(data: Data = None) -> None:
     folder = target.data_folder(data)
     state = read_state(target.state_path(folder))
     if state is None or not is_alive(state):
-        out.print("Nothing runs here.")
+        out.print("Nothing runs on this machine.")
         return
     os.kill(state["pid"], signal.SIGTERM)
     deadline = time.monotonic() + 90
@@ -114,19 +114,19 @@ def status(
     data: Data = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
+    """Show what runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
     state = read_state(target.state_path(target.data_folder(data)))
     if state is None or not is_alive(state):
         if json_:
             as_json({"processes": []})
         else:
-            out.print("Nothing runs here. `handoff up --detach` starts one.")
+            out.print("Nothing runs on this machine. `handoff up --detach` starts one.")
         raise typer.Exit(1)
     for process in state["processes"]:
         process["ready"] = is_ready(process["health"])
-    told = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
+    shown = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
     if json_:
-        as_json(told)
+        as_json(shown)
     else:
         _print_addresses(state)
         table(

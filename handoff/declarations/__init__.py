@@ -1,1 +1,1 @@
-"""The files we are told by: senders, rules, topics. Each loader lists every fault of every file at once."""
+"""Loaders of senders/ and rules/; each reports every fault of every file at once."""

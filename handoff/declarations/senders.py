@@ -229,7 +229,7 @@ def load_senders(folder: Path, refuse_unknown: bool = False) -> Profiles:
 
 
 def declared(folder: Path, name: str) -> dict[str, Any]:
-    """What the file of profile `name` says itself, without what it leaves to `default.yaml`; {} when there is none.
+    """What the file of profile `name` declares itself, without the values of `default.yaml`; {} when there is none.
 
     Raises BadDeclaration when a file of `folder` cannot be read.
     """

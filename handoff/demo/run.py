@@ -1,6 +1,6 @@
-"""The demo's way: a simulated county through the real thing, and what came of it.
+"""Drive a running system with a simulated county: load, send, wait until the workers have caught up, read the results.
 
-Used by `handoff demo`, by the integration tests and by `bench/pipeline`: one piece of code shows, proves and measures.
+Used by `handoff demo`, by the integration tests and by `bench/`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from confluent_kafka import Consumer
@@ -19,9 +19,11 @@ from agents.graph import groups
 from agents.runtime.contract import Emit, Record
 from agents.topics import CANDIDATES, CUSTODY_RAW, ROSTER, TICKS
 from domain.times import instant
-from gateway.client import Outcome, Sent, Target, send
+from gateway.client import Outcome, Sent, Target, percentile, send
+from handoff.loading import write_documents
 from handoff.system import System
 from parsers.records.custody import encode_custody, load_custody
+from parsers.records.files import Loaded
 from parsers.records.roster import encode_roster, load_roster
 from parsers.records.ticks import Tick, write_tick
 from streams.kafka.lag import LagReader
@@ -29,7 +31,7 @@ from streams.kafka.produce import produce_together
 from streams.kafka.read import documents, snapshot
 from streams.kafka.settings import KafkaSettings
 
-Tend = Callable[[], None]
+T = TypeVar("T")
 
 
 class NotDrained(Exception):
@@ -41,54 +43,44 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def kafka_of(system: System) -> KafkaSettings:
-    """The Kafka of a running system."""
-    return system.kafka_settings
-
-
 def feed_roster(kafka: KafkaSettings, data: bytes) -> int:
-    """Loads a roster file; gives the number of members. Raises ValueError when the file has faults."""
-    loaded = load_roster(data)
-    if loaded.faults:
-        raise ValueError(f"{len(loaded.faults)} faults in the roster")
-    return _together(kafka, ((ROSTER, d.member_id, encode_roster(d)) for d in loaded.documents))
+    """Load a roster file; returns the number of members. Raises ValueError when the file has faults."""
+    return write_documents(kafka, ROSTER, _sound(load_roster(data)), lambda each: each.member_id, encode_roster)
 
 
 def feed_custody(kafka: KafkaSettings, data: bytes) -> int:
-    """Loads a custody file; gives the number of records. Raises ValueError when the file has faults."""
+    """Load a custody file; returns the number of records. Raises ValueError when the file has faults."""
     if not data.strip():
         return 0
-    loaded = load_custody(data)
+    return write_documents(kafka, CUSTODY_RAW, _sound(load_custody(data)), lambda each: each.key, encode_custody)
+
+
+def _sound(loaded: Loaded[T]) -> tuple[T, ...]:
     if loaded.faults:
-        raise ValueError(f"{len(loaded.faults)} faults in the custody file")
-    return _together(kafka, ((CUSTODY_RAW, r.key, encode_custody(r)) for r in loaded.documents))
-
-
-def _together(kafka: KafkaSettings, rows: Iterable[tuple[str, str, bytes]]) -> int:
-    stamp = (("received", str(now_ms()).encode()),)
-    return produce_together(kafka, [Emit(topic, key.encode(), value, stamp) for topic, key, value in rows])
+        raise ValueError(f"{len(loaded.faults)} faults in the file")
+    return loaded.documents
 
 
 def send_messages(
     system: System,
     messages: list[bytes],
     connections: int,
-    told: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
     rate: float = 0.0,
 ) -> Sent:
-    """Sends over MLLP while looking after the system's processes; a connection that is lost is made again."""
+    """Send over MLLP while supervising the system's processes; a lost connection is opened again."""
     host, _, port = system.addresses["mllp"].rpartition(":")
     target = Target(host, int(port), connections=connections, rate=rate, retries=20)
 
     async def both() -> Sent:
         async def tend() -> None:
             while True:
-                await asyncio.to_thread(system.tend)
+                await asyncio.to_thread(system.supervise)
                 await asyncio.sleep(0.2)
 
         tending = asyncio.create_task(tend())
         try:
-            return await send(target, messages, told)
+            return await send(target, messages, on_outcome)
         finally:
             tending.cancel()
 
@@ -96,20 +88,20 @@ def send_messages(
 
 
 def lag_of(kafka: KafkaSettings) -> int:
-    """Records that the workers have not committed yet."""
+    """Records that the workers have not committed."""
     with LagReader(kafka, groups()) as reader:
         return reader.read(now_ms()).records
 
 
-def drain(system: System, seconds: float, told: Callable[[int], None] = lambda _: None) -> None:
-    """Returns when the workers have caught up (seen twice in a row). Raises NotDrained."""
+def drain(system: System, seconds: float, on_lag: Callable[[int], None] = lambda _: None) -> None:
+    """Return once two readings in a row find no lag; calls `on_lag` with each. Raises NotDrained."""
     deadline = time.monotonic() + seconds
     calm = 0
-    with LagReader(kafka_of(system), groups()) as reader:
+    with LagReader(system.kafka_settings, groups()) as reader:
         while calm < 2:
-            system.tend()
+            system.supervise()
             lag = reader.read(now_ms()).records
-            told(lag)
+            on_lag(lag)
             calm = calm + 1 if lag == 0 else 0
             if time.monotonic() > deadline:
                 raise NotDrained(f"{lag} records were left after {seconds:.0f} s")
@@ -117,7 +109,7 @@ def drain(system: System, seconds: float, told: Callable[[int], None] = lambda _
 
 
 def tick(kafka: KafkaSettings, at: int) -> None:
-    """Tells every partition of the member stage that it is `at` (ms UTC)."""
+    """Produce a tick of `at` (ms UTC) to every partition of the member stage."""
     consumer = Consumer({**kafka.librdkafka(), "group.id": "handoff-tick"})
     clock = kafka.actual(TICKS)
     partitions = consumer.list_topics(clock, timeout=10).topics[clock].partitions
@@ -128,7 +120,7 @@ def tick(kafka: KafkaSettings, at: int) -> None:
 
 
 def candidates(kafka: KafkaSettings) -> list[dict[str, Any]]:
-    """The current document of every candidate there ever was."""
+    """The current document of every candidate, live or not."""
     return list(documents(kafka, CANDIDATES).values())
 
 
@@ -142,10 +134,8 @@ class Timing(msgspec.Struct, frozen=True):
 
 def candidate_latency(kafka: KafkaSettings, since: int) -> Timing:
     """Over all candidate records whose message was received after `since` (ms UTC)."""
-    waits = sorted(_waits(snapshot(kafka, [CANDIDATES]), since))
-    if not waits:
-        return Timing(0, 0.0, 0.0)
-    return Timing(len(waits), waits[len(waits) // 2], waits[min(len(waits) - 1, int(len(waits) * 0.99))])
+    waits = list(_waits(snapshot(kafka, [CANDIDATES]), since))
+    return Timing(len(waits), percentile(waits, 0.5), percentile(waits, 0.99))
 
 
 def _waits(records: Iterable[Record], since: int) -> Iterable[float]:

@@ -1,4 +1,4 @@
-"""Candidates that stand, held against a simulated county's ground truth."""
+"""Compare live candidates with the ground truth of a simulated county."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def died(folder: Path) -> bool:
 def fence(folder: Path, runner: Sequence[str], environment: dict[str, str], properties: Mapping[str, str]) -> None:
     """Have the controller of a single broker that `died` give up that broker. `runner` runs a class of Kafka's.
 
-    Raises NotStarted. A former self that was given up already cannot be told apart: that costs ten seconds.
+    Raises NotStarted. A former incarnation that was fenced already cannot be distinguished: that costs ten seconds.
     """
     alone = {name: value for name, value in properties.items() if name not in _OF_A_BROKER} | {
         "process.roles": "controller",

@@ -1,4 +1,4 @@
-"""Kafka's own jars, fetched by coordinates and held to a lock: no Kafka and no Maven need be installed.
+"""Kafka's jars, fetched by coordinates and checked against a lock: neither Kafka nor Maven needs to be installed.
 
 `requirements/jars.lock` has one line per jar, `group:artifact:version sha256:<hex>`, and no address: where the jars
 come from is the downloader's business (jgo's configuration, Maven Central unless it says otherwise), what they must be
@@ -28,7 +28,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class JarsUnavailable(Exception):
-    """The jars cannot be had. The message says which, why, and what to do."""
+    """The jars are not available. The message has which, why, and the remedy."""
 
 
 class Jar(NamedTuple):
@@ -89,7 +89,7 @@ def sha256_of(path: Path) -> str:
 def fetch_jars(*, progress: Progress | None = None, lock: Path | None = None, cache: Path | None = None) -> list[Path]:
     """Every jar of the lock on this disk, verified, in the lock's order.
 
-    What the cache already holds is verified too and not downloaded again. Raises JarsUnavailable when a download fails
+    Jars in the cache are verified too, and not downloaded again. Raises JarsUnavailable when a download fails
     or a jar is not the locked one.
     """
     jars = read_lock(lock or lock_path())
@@ -106,7 +106,7 @@ def _is_held(path: Path, jar: Jar) -> bool:
 
 
 def _download(missing: Iterable[Jar], folder: Path, total: int, progress: Progress | None) -> None:
-    """Fetch into a folder of our own, verify, then move: a reader never sees half a jar or an unverified one."""
+    """Fetch into a temporary folder, verify, then move: a reader never sees half a jar or an unverified one."""
     jars = list(missing)
     done = total - len(jars)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming, ThreadPoolExecutor(4) as pool:
@@ -146,7 +146,7 @@ def _fetch_one(jar: Jar, incoming: Path) -> Path:
 
 
 def _maven(repo_cache: Path):  # type: ignore[no-untyped-def]
-    """jgo's view of Maven with our cache; the user's own repositories come first when jgo's configuration has any."""
+    """jgo's view of Maven with this cache; the user's own repositories come first when jgo's configuration has any."""
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext

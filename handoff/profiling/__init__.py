@@ -1,5 +1,5 @@
-"""A feed before it goes live: counts what its messages hold, and drafts the sender profile that reads them.
+"""Examine a feed before it goes live: count the content of its messages, and draft the sender profile for them.
 
-Pure counting over messages (`feed`, `fields`, `clock`, `tally`), judgement (`words`), and three ways out: plain data
-(`report`), a terminal (`screen`), a sender file (`draft`). Nothing that is kept or printed names a person.
+Pure counting over messages (`feed`, `fields`, `clock`, `tally`), classification (`words`), and three ways out: plain
+data (`report`), a terminal (`show`), a sender file (`draft`). Nothing kept or printed identifies a person.
 """

@@ -1,4 +1,4 @@
-"""What a feed's times look like: how exact, with which offset, in whose zone, and whether two clocks disagree."""
+"""Times of a feed: their precision, offsets and zones, and whether two clocks disagree."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ZONES: Final = (
     "America/Los_Angeles", "America/Phoenix", "America/Denver", "America/Chicago", "America/New_York",
     "America/Anchorage", "Pacific/Honolulu", "UTC",
 )  # fmt: skip
-"""Zones that offsets are held against."""
+"""Zones that offsets are compared with."""
 _FAR: Final = 2 * 24 * 60
 NOTABLE: Final = 5
-"""Minutes between EVN-2 and MSH-7 from which they are told."""
+"""Minutes between EVN-2 and MSH-7 from which a difference is reported."""
 
 
 @lru_cache(maxsize=4_096)
@@ -72,15 +72,15 @@ class Clock:
 
     @property
     def best_zones(self) -> tuple[str, ...]:
-        """The zones that agree with every offset seen, ours first."""
+        """The zones that agree with every offset seen, California's first."""
         seen = self.offsets.total() - self.offsets[""]
         return tuple(name for name in ZONES if seen and self.zones[name] == seen)
 
     def skew(self) -> dict[str, float | int | None]:
         """EVN-2 minus MSH-7 in minutes: how many, the median, how many are apart, and the whole hours that recur.
 
-        `whole_hours`: a difference of exactly so many hours in more than a tenth of the messages, which is what a
-        clock in another zone looks like.
+        `whole_hours`: a difference of exactly so many hours in more than a tenth of the messages, the sign of a
+        clock in another zone.
         """
         total = self._skew.total()
         if not total:

@@ -1,7 +1,7 @@
-"""A sender file drafted from what a feed holds: a beginning for a person to read, confirm and complete.
+"""Draft a sender file from the counts of a feed, for a person to read, confirm and complete.
 
-What the counts settle, or plain words say, stands as YAML; what only the sender can say stands as a comment.
-So the draft never reads the feed worse than the profile that it was made with, and hides no open question.
+What follows from counts or plain descriptions is YAML; what only the sender can answer is a comment.
+So the draft never reads the feed worse than the profile that it was made with, and shows every open question.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRUSTED: Final = 100
 def draft(feed: Feed, profiles: Profiles, own: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[str, str]:
     """(name, YAML text) of a profile for `feed`.
 
-    `own` is what the file of the feed's profile says (`declared`), `default` what `default.yaml` says. A feed of the
+    `own`: the content of the profile's file (`declared`); `default`: that of `default.yaml`. A feed of the
     default profile gets a name of its own; any other draft takes the place of the profile's file.
     """
     taken = {profile.name for profile in profiles}
@@ -108,7 +108,11 @@ def _authority(feed: Feed, mine: Mapping[str, Any]) -> Section:
         )
     if not stated and len(facilities) == 1 and (only := facilities.pop()):
         return "authority", only, ["PID-3.4 is empty; this is MSH-4, which stood in for it."]
-    return "authority", None, [f"? {without} patients' numbers name no authority (PID-3.4): whose are they?"]
+    return (
+        "authority",
+        None,
+        [f"? {without} patients' numbers name no authority (PID-3.4): which authority assigned them?"],
+    )
 
 
 def _authorities(feed: Feed, mine: Mapping[str, Any]) -> Section:
@@ -167,7 +171,11 @@ def _observation(feed: Feed, mine: Mapping[str, Any]) -> Section:
         return "observation", section or None, []
     name, count = next(iter(found.items()))
     section["place"] = name
-    return "observation", section, [f"{count} messages say observation here, none in {current or 'another place'}."]
+    return (
+        "observation",
+        section,
+        [f"{count} messages have an observation code here, none in {current or 'another place'}."],
+    )
 
 
 def _facility(feed: Feed, mine: Mapping[str, Any]) -> Section:

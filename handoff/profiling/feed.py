@@ -42,10 +42,10 @@ class Feed:
         self.versions, self.charsets, self.decodings, self.line_ends = Tally(), Tally(), Tally(), Tally()
         self.triggers, self.z_segments, self.notes = Tally(), Tally(), Tally()
         self.classes: Counter[tuple[str, str]] = Counter()
-        """(trigger, patient class as we read it)."""
+        """(trigger, patient class as read)."""
         self.refusals: Counter[tuple[str, str]] = Counter()
         self.refused_at: dict[tuple[str, str], list[str]] = {}
-        """(code, place) -> where the first three stand."""
+        """(code, place) -> where the first three are."""
         self.fills = Fills()
         self.clock = Clock()
         self.codes = {f"PV1-{number}": Tally() for number in CODED}

@@ -13,7 +13,7 @@ from parsers.hl7.encoding import Message
 from parsers.hl7.mrg import PARTNERS, UNITS
 
 GROUPS: Final = ("arrive", "move", "leave", "update", "cancel", "plan", "person", "other")
-"""What a message does, by its trigger; fill rates are told by these."""
+"""What a message does, by its trigger; fill rates are reported by these."""
 
 
 def group_of(trigger: str) -> str:
@@ -56,7 +56,7 @@ def meaning_of(trigger: str) -> str:
 
 
 class Want(msgspec.Struct, frozen=True):
-    """A place we read. `where`: the groups in which it counts (() all). `without`: what its absence means."""
+    """A place that is read. `where`: the groups in which it counts (() all). `without`: what its absence means."""
 
     place: str
     where: tuple[str, ...]
@@ -76,7 +76,7 @@ WANTS: Final = (
     Want("EVN-2", (), "MSH-7 orders the messages"),
     Want("EVN-6", _VISITS, "a fallback time, marked"),
     Want("EVN-7", _VISITS, ""),
-    Want("PV1", _VISITS, "says nothing about a visit"),
+    Want("PV1", _VISITS, "no visit data"),
     Want("PV1-2", _VISITS, "class: the profile's `empty`"),
     Want("PV1-3.4", _VISITS, ""),
     Want("PV1-4", _VISITS, "planned and urgent stays alike"),

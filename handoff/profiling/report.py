@@ -62,7 +62,7 @@ def feed_report(feed: Feed) -> dict[str, Any]:
 
 
 def refused(feed: Feed) -> list[dict[str, Any]]:
-    """What would be refused: code, place, how many, where the first three stand."""
+    """Messages that would be refused: code, place, count, and where the first three are."""
     return [
         {"code": code, "place": place, "messages": count, "first": feed.refused_at[code, place]}
         for (code, place), count in feed.refusals.most_common()
@@ -70,7 +70,7 @@ def refused(feed: Feed) -> list[dict[str, Any]]:
 
 
 def codes_report(feed: Feed, place: str) -> dict[str, Any]:
-    """One coded field: how many of its codes the profile does not know, and which table they look like."""
+    """One coded field: how many of its codes the profile does not map, and which table they resemble."""
     unknown = feed.unmapped[place]
     shown = unknown.shown()
     like = likeness(place, feed.codes[place].counts, feed.deaths_by_21)

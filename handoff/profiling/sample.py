@@ -1,4 +1,4 @@
-"""An even sample of a stream whose length nobody knows, in bounded memory; and what hl7apy says about it."""
+"""An even sample of a stream of unknown length, in bounded memory; and hl7apy's findings in it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from handoff.conformance import conformance
 
 
 class Sample:
-    """Every n-th message, n growing with the stream: at most twice `size` are held, in order, spread over all of it."""
+    """Every n-th message, n growing with the stream: at most twice `size` are kept, in order, spread over all of it."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._held: list[bytes] = []
+        self._kept: list[bytes] = []
         self._every = 1
         self._seen = 0
 
     def offer(self, raw: bytes) -> None:
         """The next message of the stream."""
         if self._size and self._seen % self._every == 0:
-            self._held.append(raw)
-            if len(self._held) > 2 * self._size:
-                del self._held[1::2]
+            self._kept.append(raw)
+            if len(self._kept) > 2 * self._size:
+                del self._kept[1::2]
                 self._every *= 2
         self._seen += 1
 
     @property
     def messages(self) -> list[bytes]:
-        """At most `size` of those held, evenly."""
-        held = self._held
-        if len(held) <= self._size:
-            return held
-        return [held[number * len(held) // self._size] for number in range(self._size)]
+        """At most `size` of those kept, evenly spread."""
+        kept = self._kept
+        if len(kept) <= self._size:
+            return kept
+        return [kept[number * len(kept) // self._size] for number in range(self._size)]
 
 
 def checked(sample: list[bytes], step: Callable[[], object]) -> dict[str, Any]:

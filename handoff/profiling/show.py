@@ -38,7 +38,7 @@ def show_feed(report: Mapping[str, Any], profile: SenderProfile) -> None:
     classes = report["classes"]
     table(
         "Triggers",
-        ("trigger", "messages", "%", "to us", "patient class as read"),
+        ("trigger", "messages", "%", "effect", "patient class as read"),
         (
             (e["trigger"], f"{e['messages']:,}", e["share"], e["to_us"], _counts(classes.get(e["trigger"], {})))
             for e in report["triggers"][:_TRIGGERS]
@@ -70,7 +70,7 @@ def show_overview(reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_conformance(found: Mapping[str, Any]) -> None:
-    """What hl7apy said about the sample."""
+    """hl7apy's findings in the sample."""
     title = f"HL7 conformance by hl7apy: {found['checked']} messages, {found['clean']} without a finding"
     table(title, ("messages", "finding"), ((count, name) for name, count in list(found["findings"].items())[:20]))
     more = len(found["findings"]) - 20
@@ -90,14 +90,14 @@ def _counts(values: Mapping[str, int], most: int = 8) -> str:
 
 
 def _control(ids: Mapping[str, int]) -> str:
-    told = []
+    parts = []
     if ids["missing"]:
-        told.append(f"{ids['missing']:,} messages have none")
+        parts.append(f"{ids['missing']:,} messages have none")
     if ids["same_bytes_again"]:
-        told.append(f"{ids['same_bytes_again']:,} sent again, same bytes (harmless)")
+        parts.append(f"{ids['same_bytes_again']:,} sent again, same bytes (harmless)")
     if ids["other_bytes"]:
-        told.append(f"{ids['other_bytes']:,} reuse an ID for other bytes (taken as new messages)")
-    return "; ".join(told) or "each its own"
+        parts.append(f"{ids['other_bytes']:,} reuse an ID for other bytes (taken as new messages)")
+    return "; ".join(parts) or "each its own"
 
 
 def _refused(refused: Sequence[Mapping[str, Any]], messages: int) -> None:
@@ -175,7 +175,7 @@ def _times(times: Mapping[str, Any]) -> None:
 def _places(report: Mapping[str, Any], profile: SenderProfile) -> None:
     places = report["facilities"]["places"].items()
     table(
-        "Where the facility may stand",
+        "Places that may hold the facility",
         ("place", "filled", "different", "values"),
         ((n, f"{p['filled']:,}", p["different"], _named(p, 4)) for n, p in places if p["filled"]),
     )

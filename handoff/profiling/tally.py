@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 DISTINCT: Final = 2_000
-"""So many different values of one field are kept apart; a field with more of them holds no code."""
+"""Most different values of one field; a field with more is no coded field."""
 _LONGEST_NAME: Final = 64
 SHORT: Final = 3
-"""Characters: a code so short is shown whoever it was said about."""
+"""Characters: a code this short is shown whatever its patients."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/&+*()-]{0,23}", re.ASCII)
 _NUMBERED: Final = re.compile(r"[0-9]{5}|[0-9]+[-/][0-9]+[-/][0-9]+", re.ASCII)
-"""What numbers of people, telephones and dates look like, and codes do not."""
+"""Shapes of record numbers, telephone numbers and dates, which codes do not have."""
 
 
 class Tally:
@@ -45,13 +45,13 @@ class Tally:
 
 
 class Code(msgspec.Struct):
-    """A code that the profile does not know: how often, a description if the feed gave one, and about whom."""
+    """A code that the profile does not map: its count, its description if the feed gave one, and its patients."""
 
     count: int = 0
     words: str = ""
     """The second component. For guessing only: it is text, so it is never shown."""
     patients: set[int] = msgspec.field(default_factory=set)
-    """Hashes of at most two patients: enough to tell a code from a value of one person."""
+    """Hashes of at most two patients: enough to distinguish a code from a value of one person."""
 
 
 class Codes:
@@ -62,7 +62,7 @@ class Codes:
         self.beyond = 0
 
     def add(self, code: str, words: str, patient: str) -> None:
-        """One more of `code`, said about `patient`."""
+        """One more of `code`, for `patient`."""
         known = self.codes.get(code)
         if known is None:
             if len(self.codes) >= DISTINCT:

@@ -55,10 +55,10 @@ _WORDS: Final[dict[str, tuple[tuple[tuple[str, ...], str], ...]]] = {
 
 
 class Likeness(msgspec.Struct, frozen=True):
-    """Which of two colliding tables a field's codes look like.
+    """Which of two colliding tables a field's codes resemble.
 
-    `looks`: nubc, hl7, both (telling codes of each) or "" (none that tells). `telling`: messages with a code that only
-    the one, or only the other, has.
+    `looks`: nubc, hl7, both (distinctive codes of each) or "" (no distinctive code). `telling`: messages with a code
+    that only the one, or only the other, has.
     """
 
     looks: str
@@ -66,9 +66,9 @@ class Likeness(msgspec.Struct, frozen=True):
 
 
 def likeness(place: str, codes: Mapping[str, int], deaths_by_21: int = 0) -> Likeness | None:
-    """For PV1-14 and PV1-36; None for other fields. `deaths_by_21`: PV1-36 is 21 and PID-29 or PID-30 says died.
+    """For PV1-14 and PV1-36; None for other fields. `deaths_by_21`: PV1-36 is 21 and PID-29 or PID-30 records a death.
 
-    21 is custody in NUBC and a death in table 0112, so a dead patient's 21 tells.
+    21 is custody in NUBC and a death in table 0112, so a dead patient's 21 is distinctive.
     """
     tables = _TELLING.get(place)
     if tables is None:
@@ -86,7 +86,7 @@ def unmapped_by(place: str, dialect: str, own: Mapping[str, str], codes: Mapping
 
 
 def guess(place: str, code: str, description: str) -> str:
-    """What an unknown code of PV1-2, PV1-4, PV1-14 or PV1-36 says in plain words, or ""."""
+    """What an unknown code of PV1-2, PV1-4, PV1-14 or PV1-36 means by its description, or ""."""
     for text in (code, description):
         text = text.upper()
         for words, value in _WORDS[place]:

@@ -123,6 +123,11 @@ def patient_key_of(raw: bytes, profile: SenderProfile) -> str | None:
     return None if chosen is None else patient_key(chosen.authority, chosen.number)
 
 
+def raw_key(patient: str | None, sender: str, control_id: str) -> bytes:
+    """The key of a message on `adt.raw.v1`: its patient key; `sender|control ID` where it names no patient."""
+    return (patient or f"{sender}|{control_id}").encode()
+
+
 @lru_cache(maxsize=1024)
 def _trigger(kind: str, component: str) -> str:
     """MSH-9.2 of MSH-9 `kind`. Raises Refusal `not-adt` or `no-trigger`."""

@@ -6,6 +6,10 @@ from typing import Final
 
 LIMIT: Final = 900_000
 """Bytes that one record may take: Kafka's default limit of about a megabyte, less keys and headers."""
+OVERSIZE: Final = "oversize"
+"""The record is longer than a topic takes, or than the gateway accepts."""
+INTERNAL_ERROR: Final = "internal-error"
+"""A bug stopped the reading or the decision of the record; it can be driven again once the bug is fixed."""
 
 Headers = tuple[tuple[str, bytes], ...]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import structlog
 
-EXIT_CRASHED: Final = 70
-EXIT_REFUSED: Final = 2
+from streams.exit_codes import EXIT_CRASHED, EXIT_REFUSED
 
 _log = structlog.get_logger("engine")
 

@@ -22,7 +22,6 @@ RESTORES: Final = Histogram(
     buckets=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0),
 )
 ROWS: Final = Gauge("handoff_rows", "Rows held", ["stage", "partition"])
-DEAD_LETTERS: Final = Counter("handoff_dead_letters", "Records set aside", ["code"])
 INTERNAL_ERRORS: Final = Counter("handoff_internal_errors", "Decisions that a bug of ours stopped", ["stage"])
 HELD_STAMPS: Final = Counter("handoff_held_stamps", "Stamps too far ahead of their append time", ["stage"])
 DUE_ROWS: Final = Counter("handoff_due_rows", "Rows decided because they were due", ["stage"])

@@ -1,8 +1,7 @@
-"""How to reach Kafka: one model that makes the librdkafka (and the Faust) configuration."""
+"""The connection to Kafka: one model that makes the librdkafka configuration."""
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
@@ -12,7 +11,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class KafkaSettings(BaseModel):
-    """Where the cluster is and how to speak to it (`HANDOFF_KAFKA__*`)."""
+    """Address, protocol and credentials of the cluster (`HANDOFF_KAFKA__*`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +41,7 @@ class KafkaSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        """Half a log-in is found here, not by a broker that closes the connection without a word."""
+        """Reject incomplete SASL and TLS settings at start-up."""
         missing = [
             name
             for name in ("sasl_mechanism", "sasl_username", "sasl_password")
@@ -75,34 +74,6 @@ class KafkaSettings(BaseModel):
             if value:
                 config[key] = value
         return config
-
-    def faust(self) -> dict[str, Any]:
-        """The same connection as keyword arguments of `faust.App`: `broker` and, when there are any, credentials.
-
-        Raises OSError or ssl.SSLError when a certificate file cannot be read.
-        """
-        import faust
-
-        arguments: dict[str, Any] = {
-            "broker": [f"kafka://{address.strip()}" for address in self.bootstrap.split(",") if address.strip()]
-        }
-        context = self._ssl_context() if self.security_protocol.endswith("SSL") else None
-        if self.security_protocol.startswith("SASL"):
-            arguments["broker_credentials"] = faust.SASLCredentials(
-                username=self.sasl_username or "",
-                password=self.sasl_password.get_secret_value() if self.sasl_password else "",
-                mechanism=self.sasl_mechanism,
-                ssl_context=context,
-            )
-        elif context is not None:
-            arguments["broker_credentials"] = faust.SSLCredentials(context=context)
-        return arguments
-
-    def _ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ssl_ca_location)
-        if self.ssl_certificate_location:
-            context.load_cert_chain(self.ssl_certificate_location, self.ssl_key_location)
-        return context
 
 
 def producer_config(kafka: KafkaSettings, **more: Any) -> dict[str, Any]:

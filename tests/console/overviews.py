@@ -1,12 +1,13 @@
-"""Desks with readings made up for a test."""
+"""Overviews over readings made up for a test."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from console.config import Topics
 from console.lag_history import LagHistory
 from console.overview import Overview
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from streams.kafka.lag import LagReading, PartitionLag
 
 NOW = 1_795_000_000_000
@@ -36,7 +37,7 @@ def reading(
     )
 
 
-def desk(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
-    """A desk on which all is well unless it is told otherwise."""
+def overview(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
+    """An overview; without arguments, of a system without findings."""
     kept = kept or history([0] * 20, [500] * 20)
     return Overview(kept, tallies or Tallies(Topics()), lambda: (counted, ()))

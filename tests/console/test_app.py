@@ -16,7 +16,7 @@ import console.app
 from console.app import Probes, build
 from console.overview import Overview
 from console.view import ConsoleView
-from tests.console.overviews import NOW, desk, history
+from tests.console.overviews import NOW, history, overview
 from tests.console.test_tallies import TOPICS, candidate, record, tallied
 
 PATHS = ("/", "/api/state", "/sections", "/metrics", "/static/console.css", "/static/console.js", "/static/icon.svg")
@@ -26,9 +26,9 @@ WELL = Probes(lambda: (True, {}), lambda: (True, {}))
 def client(
     shown: Overview | Callable[[], ConsoleView] | None = None, token: str | None = None, **more: bool
 ) -> TestClient:
-    """A client of the app over a desk at NOW."""
-    known = shown or desk()
-    look = (lambda: known.overview(NOW)) if isinstance(known, Overview) else known
+    """A client of the app over an overview at NOW."""
+    known = shown or overview()
+    look = (lambda: known.view(NOW)) if isinstance(known, Overview) else known
     return TestClient(build(look, WELL, Event(), token, **more), base_url="http://127.0.0.1:8585")
 
 
@@ -87,7 +87,7 @@ def test_probes_need_no_token() -> None:
 
 def test_probes_tell_the_truth() -> None:
     ill = Probes(lambda: (True, {"lag": True}), lambda: (False, {"read": False}))
-    known = TestClient(build(lambda: desk().overview(NOW), ill, Event()), base_url="http://localhost")
+    known = TestClient(build(lambda: overview().view(NOW), ill, Event()), base_url="http://localhost")
     assert known.get("/livez").status_code == 200
     answer = known.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"read": False})
@@ -99,7 +99,7 @@ def test_without_a_token_only_this_machine_is_answered(host: str, status: int) -
 
 
 def test_the_first_paint_needs_no_script() -> None:
-    page = client(desk(history([4000] * 20, [100] * 20, members=0))).get("/").text
+    page = client(overview(history([4000] * 20, [100] * 20, members=0))).get("/").text
     assert "records wait and no worker reads" in page
     assert "member.visits.v1" in page
     assert '<noscript><meta http-equiv="refresh"' in page
@@ -128,7 +128,7 @@ def test_the_sections_are_the_parts_of_the_page() -> None:
 
 def test_names_are_escaped() -> None:
     kept = history([0], [1])
-    hostile = desk(kept).overview(NOW)
+    hostile = overview(kept).view(NOW)
     group = msgspec.structs.replace(hostile.groups[0], group="<b>&", why="<i>")
     page = client(lambda: msgspec.structs.replace(hostile, groups=(group,), says=("<u>",))).get("/").text
     assert "<b>" not in page
@@ -147,7 +147,7 @@ def test_events_send_all_once_then_what_changed_and_end_when_we_stop(monkeypatch
         looks += 1
         if looks == 3:
             stopping.set()
-        return desk().overview(NOW + 1000 * looks)
+        return overview().view(NOW + 1000 * looks)
 
     known = TestClient(build(look, WELL, stopping), base_url="http://127.0.0.1")
     answer = known.get("/events")
@@ -166,7 +166,7 @@ def test_metrics_have_the_names_and_labels_of_the_exporters() -> None:
         record(TOPICS.raw, headers={"sender": "genhosp", "received": str(NOW - 7000)}),
     )
     kept = history([50] * 20, [None] * 20, seconds=4.0)
-    text = client(desk(kept, tallies)).get("/metrics").text
+    text = client(overview(kept, tallies)).get("/metrics").text
     found = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -189,7 +189,7 @@ def test_metrics_have_the_names_and_labels_of_the_exporters() -> None:
 
 
 def test_an_old_reading_is_no_metric() -> None:
-    text = client(lambda: desk().overview(NOW + 61_000)).get("/metrics").text
+    text = client(lambda: overview().view(NOW + 61_000)).get("/metrics").text
     assert "handoff_console_reading_age_seconds 61.0" in text
     assert "\nkafka_consumergroup_lag{" not in text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handoff.commands.console import door, processes
+from handoff.commands.console import config, processes
 from handoff.embedded.tether import started_at
 from handoff.settings import load_settings
 from handoff.supervisor import write_state
@@ -46,10 +46,10 @@ def test_a_state_file_that_a_crash_left_says_nothing(folder: Path) -> None:
     assert processes("127.0.0.1:9")() == ()
 
 
-def test_the_door_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDOFF_CONSOLE__PORT", "7001")
     monkeypatch.setenv("HANDOFF_CONSOLE__TOKEN", "t0ken")
     monkeypatch.setenv("HANDOFF_HEALTH__PORT", "7002")
-    found = door(load_settings())
+    found = config(load_settings())
     assert (found.host, found.port, found.token, found.health_port) == ("127.0.0.1", 7001, "t0ken", 7002)
-    assert found.certificate is None
+    assert found.tls is None

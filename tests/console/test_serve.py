@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from console.tallies import Topics
+from console.config import Topics
 from tests.console.processes import ConsoleProcess
 from tests.support.kafka import TopicNames, make_topics, wait_for
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from agents.runtime.contract import Record
-from console.tallies import LATEST, Hours, LiveCandidates, Tallies, Topics
+from console.config import Topics
+from console.tallies import LATEST, Hours, LabelCounts, Tallies
 from domain.times import HOUR
 
 NOW = 1_795_000_000_000
@@ -142,7 +143,7 @@ def test_names_are_told_apart_up_to_a_limit() -> None:
 
 
 def test_what_stands_is_remembered_up_to_a_limit_and_says_so() -> None:
-    standing = LiveCandidates(remembered=3)
+    standing = LabelCounts(remembered=3)
     for key in (b"a", b"b", b"c"):
         standing.put(key, ("x",))
     assert standing.exact

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from console.config import Topics
 from console.lag_history import LagHistory
-from console.tallies import Tallies, Topics
+from console.tallies import Tallies
 from console.watchers import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
 from streams.kafka.lag import LagReader
 from streams.kafka.settings import KafkaSettings

@@ -9,7 +9,7 @@ from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from handoff.embedded.kafka import EmbeddedKafka
-from streams.engine.crash import EXIT_CRASHED
+from streams.exit_codes import EXIT_CRASHED
 from tests.crash.rounds import IN_FULL
 from tests.support.counted import Counted, WorkerProcess
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from handoff.embedded.kafka import EmbeddedKafka
-from streams.engine.crash import EXIT_CRASHED
+from streams.exit_codes import EXIT_CRASHED
 from tests.crash.rounds import IN_FULL, rounds
 from tests.support.counted import Counted
 from tests.support.disk import failed_writes, let_files_grow_to

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.engine.crash import EXIT_CRASHED
+from streams.exit_codes import EXIT_CRASHED
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted, WorkerProcess
 from tests.support.kafka import wait_for

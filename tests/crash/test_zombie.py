@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from streams.engine.crash import EXIT_CRASHED
+from streams.exit_codes import EXIT_CRASHED
 from tests.conftest import HasBootstrap
 from tests.crash.rounds import IN_FULL, rounds
 from tests.support.counted import Counted

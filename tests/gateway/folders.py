@@ -1,4 +1,4 @@
-"""A folder door in the test's own loop, and files put into it."""
+"""A folder listener in the test's own loop, and files put into it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.folder import Folder, FolderConfig
-from tests.gateway.running import Door, running
+from gateway.config import FolderConfig
+from gateway.folder import Folder
+from tests.gateway.running import Running, running
 from tests.support.kafka import TopicNames
 
 QUICK = {"poll": 0.02, "settle": 0.05}
 
 
 @asynccontextmanager
-async def watching(bootstrap: str, names: TopicNames, path: Path, **door: Any) -> AsyncIterator[tuple[Folder, Door]]:
-    """A folder door on `path` until the block ends."""
-    seconds = door.pop("seconds", 10.0)
+async def watching(
+    bootstrap: str, names: TopicNames, path: Path, **config: Any
+) -> AsyncIterator[tuple[Folder, Running]]:
+    """A folder listener on `path` until the block ends."""
+    seconds = config.pop("seconds", 10.0)
     async with running(bootstrap, names, seconds=seconds) as gateway:
-        folder = Folder(gateway.intake, FolderConfig(path, **{**QUICK, **door}))
+        folder = Folder(gateway.ingress, FolderConfig(path, **{**QUICK, **config}))
         folder.open()
         try:
             yield folder, gateway

@@ -1,4 +1,4 @@
-"""A gateway's MLLP door in the test's own loop, on the real Kafka, with topics of its own."""
+"""A gateway's MLLP listener in the test's own loop, on the real Kafka, with topics of its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from agents.runtime.contract import Record
-from gateway.ingress import Ingress, Topics
-from gateway.listener import Listener, MllpConfig
+from gateway.config import MllpConfig, Topics
+from gateway.ingress import Ingress
+from gateway.listener import Listener
 from parsers.hl7.ack import Ack, read_ack
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles, SenderProfile, Trust
@@ -69,11 +70,11 @@ def everything(kafka: KafkaSettings, topic: str) -> list[Record]:
         consumer.close()
 
 
-class Door:
+class Running:
     """What a test needs of a running listener."""
 
-    def __init__(self, listener: Listener, intake: Ingress, kafka: KafkaSettings, topics: Topics) -> None:
-        self.listener, self.intake, self.kafka, self.topics = listener, intake, kafka, topics
+    def __init__(self, listener: Listener, ingress: Ingress, kafka: KafkaSettings, topics: Topics) -> None:
+        self.listener, self.ingress, self.kafka, self.topics = listener, ingress, kafka, topics
 
     @property
     def port(self) -> int:
@@ -92,12 +93,12 @@ class Door:
 async def running(
     bootstrap: str,
     names: TopicNames,
-    door: MllpConfig | None = None,
+    config: MllpConfig | None = None,
     *,
     profiles: Profiles | None = None,
     seconds: float = 10.0,
     topics: bool = True,
-) -> AsyncIterator[Door]:
+) -> AsyncIterator[Running]:
     """A listener on a free port until the block ends."""
     kafka = KafkaSettings(bootstrap=bootstrap)
     named = Topics(*(names(name) for name in ("adt.raw.v1", "custody.raw.v1", "members.roster.v1", "adt.dead.v1")))
@@ -105,11 +106,11 @@ async def running(
         shape = {name: (2, {}) for name in (named.raw, named.custody, named.roster, named.dead_letters)}
         await asyncio.to_thread(make_topics, bootstrap, shape)
     producer = ConfirmedProducer(kafka, seconds=seconds)
-    intake = Ingress(producer, profiles or Profiles([HOSPITAL]), named)
-    listener = Listener(intake, door or MllpConfig(port=0))
+    ingress = Ingress(producer, profiles or Profiles([HOSPITAL]), named)
+    listener = Listener(ingress, config or MllpConfig(port=0))
     await listener.start()
     try:
-        yield Door(listener, intake, kafka, named)
+        yield Running(listener, ingress, kafka, named)
     finally:
         await listener.stop(5)
         await producer.close(5)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.folder import Folder, FolderConfig
+from gateway.config import FolderConfig
+from gateway.folder import Folder
 from tests.conftest import HasBootstrap
 from tests.gateway.folders import QUICK, put, report, watching
 from tests.gateway.running import admission, running, until
@@ -55,7 +56,7 @@ async def test_a_patients_messages_keep_their_order_through_many_in_flight(
         put(tmp_path / "big", b"".join(admission(f"C{n:05d}", patient=str(n % 7)) for n in range(total)))
         most = 0
         while not (tmp_path / "done" / "big").exists():
-            most = max(most, gateway.intake.under_way)
+            most = max(most, gateway.ingress.under_way)
             await asyncio.sleep(0)
         assert 1 < most <= 200
         by_patient: dict[bytes, list[bytes]] = {}
@@ -132,7 +133,7 @@ async def test_a_name_that_is_taken_overwrites_nothing_and_the_sender_can_be_set
         assert (tmp_path / "done" / "a").read_bytes() == stranger
         assert {each.headers["sender"] for each in await gateway.raw()} == {b"general"}
         # Who takes from the folder second waits until the first one is gone.
-        second = Folder(gateway.intake, FolderConfig(tmp_path, **QUICK))
+        second = Folder(gateway.ingress, FolderConfig(tmp_path, **QUICK))
         second.open()
         put(tmp_path / "b", admission("X3"))
         await until(lambda: (tmp_path / "done" / "b").exists(), "b")
@@ -145,16 +146,16 @@ async def test_stopping_leaves_the_file_and_the_next_start_takes_it(
 ) -> None:
     data = b"".join(admission(f"D{n:05d}") for n in range(4000))
     async with running(kafka.bootstrap, topic_names) as gateway:
-        folder = Folder(gateway.intake, FolderConfig(tmp_path, **QUICK))
+        folder = Folder(gateway.ingress, FolderConfig(tmp_path, **QUICK))
         folder.open()
         put(tmp_path / "big", data)
-        await until(lambda: gateway.intake.under_way > 0, "it has begun")
+        await until(lambda: gateway.ingress.under_way > 0, "it has begun")
         await folder.stop(10)
         assert (tmp_path / "big").read_bytes() == data
-        assert gateway.intake.under_way == 0
+        assert gateway.ingress.under_way == 0
         before = len(await gateway.raw())
         assert 0 < before < 4000
-        again = Folder(gateway.intake, FolderConfig(tmp_path, **QUICK))
+        again = Folder(gateway.ingress, FolderConfig(tmp_path, **QUICK))
         again.open()
         await until(lambda: (tmp_path / "done" / "big").exists(), "done", 30)
         await again.stop(5)

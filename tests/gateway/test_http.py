@@ -1,4 +1,4 @@
-"""The HTTP door: never open, and the same promises as MLLP."""
+"""The HTTP listener: never open, and the same promises as MLLP."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ RELEASE = {"kind": "released", "occurred": "2026-03-01T10:00:00-08:00", "cin": "
 
 @asynccontextmanager
 async def caller(
-    intake: Ingress, limit: int = 100_000, headers: dict[str, str] = GUARD
+    ingress: Ingress, limit: int = 100_000, headers: dict[str, str] = GUARD
 ) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=http_app(intake, TOKEN, limit))
-    async with httpx.AsyncClient(transport=transport, base_url="http://door", headers=headers, timeout=20) as client:
+    transport = httpx.ASGITransport(app=http_app(ingress, TOKEN, limit))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers, timeout=20) as client:
         yield client
 
 
 async def test_without_the_token_nothing_is_taken(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    async with running(kafka.bootstrap, topic_names) as door:
+    async with running(kafka.bootstrap, topic_names) as gateway:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Bearer "}):
-            async with caller(door.intake, headers=headers) as http:
+            async with caller(gateway.ingress, headers=headers) as http:
                 assert (await http.post("/hl7", content=admission("C1"))).status_code == 401
                 assert (await http.put("/roster/91234567A", json=ROW)).status_code == 401
                 assert (await http.post("/custody", json=RELEASE)).status_code == 401
-        assert await door.raw() == []
+        assert await gateway.raw() == []
         with pytest.raises(ValueError, match="token"):
-            http_app(door.intake, "", 100)
+            http_app(gateway.ingress, "", 100)
 
 
 async def test_several_messages_in_one_body_are_all_taken(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     bad = admission("C2").replace(b"PID|", b"XID|")
-    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress) as http:
         mixed = await http.post("/hl7", content=admission("C1") + bad + admission("C3"))
         assert mixed.status_code == 422
         assert [line for line in mixed.text.split("\r") if line.startswith("MSA")] == [
@@ -54,52 +54,55 @@ async def test_several_messages_in_one_body_are_all_taken(kafka: HasBootstrap, t
             "MSA|AE|C2|no patient number",
             "MSA|AA|C3",
         ]
-        assert {each.headers["control-id"] for each in await door.raw()} == {b"C1", b"C3"}
-        assert len(await door.dead()) == 1
+        assert {each.headers["control-id"] for each in await gateway.raw()} == {b"C1", b"C3"}
+        assert len(await gateway.dead()) == 1
         assert (await http.post("/hl7", content=admission("C4") + admission("C5"))).status_code == 200
 
 
 async def test_hl7_is_answered_as_over_mllp(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress) as http:
         good = await http.post("/hl7", content=admission("C1"))
         assert good.status_code == 200
         assert read_ack(good.content).control_id == "C1"
         bad = await http.post("/hl7", content=admission("C2").replace(b"PID|", b"XID|"))
         assert (bad.status_code, read_ack(bad.content).code) == (422, "AE")
         assert (await http.post("/hl7", content=b"x" * 100_001)).status_code == 413
-        assert [each.value for each in await door.raw()] == [admission("C1")]
-        assert len(await door.dead()) == 1
+        assert [each.value for each in await gateway.raw()] == [admission("C1")]
+        assert len(await gateway.dead()) == 1
         assert (await http.get("/hl7")).status_code == 405
 
 
 async def test_a_roster_row_is_stored_under_its_member(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress) as http:
         assert (await http.put("/roster/91234567A", json=ROW)).status_code == 200
         for row in ({}, {**ROW, "member_id": "91234567C"}, {**ROW, "birth_date": "soon"}):
             refused = await http.put("/roster/91234567A", json=row)
             assert refused.status_code == 422
             assert "soon" not in refused.text
         assert (await http.put("/roster/91234567A", content=b"[]")).status_code == 422
-        (record,) = everything(door.kafka, door.topics.roster)
+        (record,) = everything(gateway.kafka, gateway.topics.roster)
         assert record.key == b"91234567A"
         assert record.headers["received"].isdigit()
         assert json.loads(record.value or b"")["identifiers"] == ROW["identifiers"]
 
 
 async def test_custody_records_are_stored_all_or_none(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    async with running(kafka.bootstrap, topic_names) as door, caller(door.intake) as http:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress) as http:
         lines = "\n".join(json.dumps({**RELEASE, "record_id": f"R{n}"}) for n in range(3))
         assert (await http.post("/custody", content=lines)).json() == {"stored": 3}
         refused = await http.post("/custody", content=lines + "\n" + json.dumps({"kind": "freed"}))
         assert refused.status_code == 422
         assert refused.json()["faults"][0].startswith("line 4: ")
-        records = everything(door.kafka, door.topics.custody)
+        records = everything(gateway.kafka, gateway.topics.custody)
         assert sorted(json.loads(each.value or b"")["record_id"] for each in records) == ["R0", "R1", "R2"]
         assert {each.key for each in records} == {b"CIN|91234567A"}
 
 
 async def test_without_kafka_it_says_send_again(topic_names: TopicNames) -> None:
-    async with running("127.0.0.1:1", topic_names, seconds=0.5, topics=False) as door, caller(door.intake) as http:
+    async with (
+        running("127.0.0.1:1", topic_names, seconds=0.5, topics=False) as gateway,
+        caller(gateway.ingress) as http,
+    ):
         answer = await http.post("/hl7", content=admission("C1"))
         assert (answer.status_code, read_ack(answer.content).code) == (503, "AR")
         assert answer.headers["retry-after"]

@@ -42,13 +42,13 @@ async def test_no_aa_while_kafka_is_stopped_and_none_lost_afterwards(
         if down:
             in_outage.append(outcome.code)
 
-    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as door:
-        target = Target("127.0.0.1", door.port, connections=8, rate=250, retries=40)
+    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as gateway:
+        target = Target("127.0.0.1", gateway.port, connections=8, rate=250, retries=40)
         sending = asyncio.create_task(send(target, messages, told))
         await until(lambda: len(answers) > 150, "it begins well")
         await asyncio.to_thread(own_kafka.stop)
         down = True
-        async with sender(door.port) as hospital:
+        async with sender(gateway.port) as hospital:
             for number in range(3):
                 assert (await hospital.ask(admission(f"DOWN{number}"))).code == "AR"
         down = False
@@ -57,7 +57,7 @@ async def test_no_aa_while_kafka_is_stopped_and_none_lost_afterwards(
         assert in_outage == []
         assert dict(sent.codes) == {"AA": 1500}
         assert sent.retried > 0
-        stored = Counter(each.value for each in await door.raw())
+        stored = Counter(each.value for each in await gateway.raw())
         assert set(messages) <= set(stored)
         # Stored twice is only what was sent twice: a time-out does not say that Kafka did not take it.
         assert sum(stored[message] - 1 for message in messages) <= sent.retried
@@ -93,8 +93,8 @@ async def test_twenty_senders_that_insist_through_an_outage(
                         break
                     await asyncio.sleep(0.1)  # a sender's own pause before it tries again
 
-    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as door:
-        sending = [asyncio.create_task(insist(door.port, lane)) for lane in range(senders)]
+    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as gateway:
+        sending = [asyncio.create_task(insist(gateway.port, lane)) for lane in range(senders)]
         await until(lambda: len(settled) > 200, "it begins well")
         await asyncio.to_thread(own_kafka.stop)
         down = True
@@ -110,7 +110,7 @@ async def test_twenty_senders_that_insist_through_an_outage(
         enough.set()
         async with asyncio.timeout(60):
             await asyncio.gather(*sending)
-        stored = Counter(each.value for each in await door.raw())
+        stored = Counter(each.value for each in await gateway.raw())
         missing = sum(message not in stored for message in settled)
         repeated = sum(times - 1 for times in stored.values())
         with capsys.disabled():
@@ -132,7 +132,7 @@ async def test_twenty_senders_that_insist_through_an_outage(
 async def test_a_broker_that_hangs_is_answered_ar_in_time_and_the_resend_is_taken(
     own_kafka: EmbeddedKafka, topic_names: TopicNames
 ) -> None:
-    async with running(own_kafka.bootstrap, topic_names, seconds=4.0) as door, sender(door.port) as hospital:
+    async with running(own_kafka.bootstrap, topic_names, seconds=4.0) as gateway, sender(gateway.port) as hospital:
         assert (await hospital.ask(admission("C0"))).code == "AA"
         own_kafka.pause()
         try:
@@ -145,14 +145,14 @@ async def test_a_broker_that_hangs_is_answered_ar_in_time_and_the_resend_is_take
         async with asyncio.timeout(30):
             while (await hospital.ask(admission("C1"))).code != "AA":
                 await asyncio.sleep(0.1)
-        held = [each.headers["control-id"] for each in await door.raw()]
+        held = [each.headers["control-id"] for each in await gateway.raw()]
         assert {b"C0", b"C1"} <= set(held)
 
 
 async def test_a_dead_letter_that_kafka_does_not_take_is_ar_too(
     own_kafka: EmbeddedKafka, topic_names: TopicNames
 ) -> None:
-    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as door, sender(door.port) as hospital:
+    async with running(own_kafka.bootstrap, topic_names, seconds=1.5) as gateway, sender(gateway.port) as hospital:
         assert (await hospital.ask(b"nonsense")).code == "AE"
         own_kafka.pause()
         try:
@@ -164,18 +164,18 @@ async def test_a_dead_letter_that_kafka_does_not_take_is_ar_too(
 async def test_a_stop_waits_for_kafka_and_answers_what_is_in_flight(
     own_kafka: EmbeddedKafka, topic_names: TopicNames
 ) -> None:
-    async with running(own_kafka.bootstrap, topic_names, seconds=15) as door:
-        async with sender(door.port) as idle, sender(door.port) as busy:
+    async with running(own_kafka.bootstrap, topic_names, seconds=15) as gateway:
+        async with sender(gateway.port) as idle, sender(gateway.port) as busy:
             assert (await idle.ask(admission("C0"))).code == "AA"
             assert (await busy.ask(admission("C1"))).code == "AA"
             own_kafka.pause()
             try:
                 await busy.say(frame(admission("C2")) + frame(admission("C3")))
-                await until(lambda: door.intake.under_way == 1, "one is in flight, the other waits")
-                stopping = asyncio.create_task(door.listener.stop(15))
+                await until(lambda: gateway.ingress.under_way == 1, "one is in flight, the other waits")
+                stopping = asyncio.create_task(gateway.listener.stop(15))
                 assert await idle.ended()
                 with pytest.raises(ConnectionRefusedError):
-                    async with sender(door.port):
+                    async with sender(gateway.port):
                         pass
                 assert not stopping.done()
             finally:
@@ -184,7 +184,7 @@ async def test_a_stop_waits_for_kafka_and_answers_what_is_in_flight(
             assert (ack.code, ack.control_id) == ("AA", "C2")
             assert await busy.ended()  # C3 has no answer: it will be sent again
             assert await stopping == 0
-        assert {each.headers["control-id"] for each in await door.raw()} == {b"C0", b"C1", b"C2"}
+        assert {each.headers["control-id"] for each in await gateway.raw()} == {b"C0", b"C1", b"C2"}
 
 
 async def test_while_kafka_hangs_the_file_stays_and_nothing_is_set_aside_twice(
@@ -194,19 +194,19 @@ async def test_while_kafka_hangs_the_file_stays_and_nothing_is_set_aside_twice(
     data = b"".join(admission(f"K{n}") + b"MSH|^~\\&|ADT|GENHOSP|||1||ADT^A01||P|2.5\r" for n in range(total))
     answered: list[str] = []
     async with watching(own_kafka.bootstrap, topic_names, tmp_path, seconds=1.5) as (_, gateway):
-        take = gateway.intake.accept
+        take = gateway.ingress.accept
 
         async def accept(*arguments: Any, **named: Any) -> Any:
             answer = await take(*arguments, **named)
             answered.append(answer.outcome)
             return answer
 
-        gateway.intake.accept = accept  # type: ignore[method-assign]
+        gateway.ingress.accept = accept  # type: ignore[method-assign]
         put(tmp_path / "big", data)
         await until(lambda: len(answered) > 100, "it goes well")
         own_kafka.pause()
         try:
-            await until(lambda: "rejected" in answered and gateway.intake.under_way == 0, "it has given up", 20)
+            await until(lambda: "rejected" in answered and gateway.ingress.under_way == 0, "it has given up", 20)
             assert (tmp_path / "big").exists()
             assert not (tmp_path / "done" / "big").exists()
         finally:

@@ -13,9 +13,10 @@ import trustme
 from msgspec.structs import replace
 
 from gateway.client import Target, send
-from gateway.listener import MllpConfig
-from gateway.tls import Tls, client_context, names_in, server_context
+from gateway.config import MllpConfig
+from gateway.peers import names_in
 from parsers.hl7.profiles import Profiles, SenderProfile
+from streams.tls import Tls, client_context, server_context
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, running, sender
 from tests.support.kafka import TopicNames
@@ -67,25 +68,25 @@ def expired(papers: Papers) -> ssl.SSLContext:
 
 
 async def test_the_certificate_names_the_sender(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
-    door_ = MllpConfig(port=0, tls=papers.server)
-    async with running(kafka.bootstrap, topic_names, door_, profiles=Profiles([MERCY])) as door:
-        target = Target("127.0.0.1", door.port, tls=good(papers), server_name="localhost")
+    config = MllpConfig(port=0, tls=papers.server)
+    async with running(kafka.bootstrap, topic_names, config, profiles=Profiles([MERCY])) as gateway:
+        target = Target("127.0.0.1", gateway.port, tls=good(papers), server_name="localhost")
         sent = await send(target, [admission("C1"), admission("C2")])
         assert dict(sent.codes) == {"AA": 2}
-        assert {each.headers["sender"] for each in await door.raw()} == {b"mercy"}
+        assert {each.headers["sender"] for each in await gateway.raw()} == {b"mercy"}
 
 
 @pytest.mark.parametrize("context", [none, strangers, expired])
 async def test_nobody_else_is_let_in(
     context: Callable[[Papers], ssl.SSLContext], kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
 ) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
-        target = Target("127.0.0.1", door.port, tls=context(papers), server_name="localhost", answer_seconds=5)
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as gateway:
+        target = Target("127.0.0.1", gateway.port, tls=context(papers), server_name="localhost", answer_seconds=5)
         assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
-        async with sender(door.port) as plain:
+        async with sender(gateway.port) as plain:
             await plain.say(admission("C2"))
             assert await plain.ended()
-        assert await door.raw() == []
+        assert await gateway.raw() == []
         again = replace(target, tls=good(papers))
         assert dict((await send(again, [admission("C3")])).codes) == {"AA": 1}
 
@@ -93,22 +94,22 @@ async def test_nobody_else_is_let_in(
 async def test_a_client_does_not_talk_to_a_stranger(
     kafka: HasBootstrap, topic_names: TopicNames, papers: Papers
 ) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
-        target = Target("127.0.0.1", door.port, tls=client_context(None), server_name="localhost", answer_seconds=5)
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as gateway:
+        target = Target("127.0.0.1", gateway.port, tls=client_context(None), server_name="localhost", answer_seconds=5)
         assert dict((await send(target, [admission("C1")])).codes) == {"none": 1}
 
 
 async def test_old_tls_is_refused(kafka: HasBootstrap, topic_names: TopicNames, papers: Papers) -> None:
-    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as door:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, tls=papers.server)) as gateway:
         for version, code in ((ssl.TLSVersion.TLSv1_1, "none"), (ssl.TLSVersion.TLSv1_2, "AA")):
             context = good(papers)
             context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the client is willing: the server is not
             with warnings.catch_warnings(action="ignore"):
                 context.minimum_version = ssl.TLSVersion.TLSv1
                 context.maximum_version = version
-            target = Target("127.0.0.1", door.port, tls=context, server_name="localhost", answer_seconds=5)
+            target = Target("127.0.0.1", gateway.port, tls=context, server_name="localhost", answer_seconds=5)
             assert dict((await send(target, [admission("C1")])).codes) == {code: 1}
-        assert len(await door.raw()) == 1
+        assert len(await gateway.raw()) == 1
 
 
 def test_names_of_a_certificate_and_files_that_are_none(tmp_path: Path) -> None:

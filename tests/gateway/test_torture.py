@@ -1,4 +1,4 @@
-"""What networks, bad clients and worse ones do to the MLLP door, on real sockets and a real Kafka.
+"""What networks, bad clients and worse ones do to the MLLP listener, on real sockets and a real Kafka.
 
 The list of tortures, and where each is shown (M: test_mllp, T: test_tls, O: test_outage, else here):
 
@@ -34,9 +34,8 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from gateway.listener import Keepalive, MllpConfig
+from gateway.config import Keepalive, MllpConfig, Timeouts
 from gateway.metrics import CUT_OFF, TURNED_AWAY, UNKNOWN
-from gateway.mllp import Timeouts
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles
@@ -59,8 +58,8 @@ async def test_every_message_cut_at_every_byte(message: bytes, kafka: HasBootstr
     framed = frame(message)
     lanes = 8
 
-    async def cut_at(door_port: int, lane: int) -> None:
-        async with sender(door_port) as hospital:
+    async def cut_at(port: int, lane: int) -> None:
+        async with sender(port) as hospital:
             for cut in range(1 + lane, len(framed), lanes):
                 number = f"{cut:03d}"
                 here = framed.replace(b"|CUT|", f"|{number}|".encode())
@@ -70,9 +69,9 @@ async def test_every_message_cut_at_every_byte(message: bytes, kafka: HasBootstr
                 ack = await hospital.answer()
                 assert (ack.code, ack.control_id) == ("AA", number)
 
-    async with running(kafka.bootstrap, topic_names) as door:
-        await asyncio.gather(*(cut_at(door.port, lane) for lane in range(lanes)))
-        stored = Counter(each.value for each in await door.raw())
+    async with running(kafka.bootstrap, topic_names) as gateway:
+        await asyncio.gather(*(cut_at(gateway.port, lane) for lane in range(lanes)))
+        stored = Counter(each.value for each in await gateway.raw())
         wanted = [message.replace(b"|CUT|", b"|%03d|" % cut) for cut in range(1, len(framed))]
         assert stored == Counter(wanted)
 
@@ -80,19 +79,22 @@ async def test_every_message_cut_at_every_byte(message: bytes, kafka: HasBootstr
 async def test_noise_between_many_frames(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     noise = (b"\x00" * 50, b"\r\n", b"\x1c\r", b"\x1c", b"ping", b"\x00\r\n\x00", b"MSH|^~\\&|", b"\x1c\r\x1c\r")
     stream = b"".join(noise[n % len(noise)] + frame(admission(f"C{n}")) for n in range(40)) + b"\x00\r\n"
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         await hospital.say(stream)
         answers = [await hospital.answer() for _ in range(40)]
         assert [(each.code, each.control_id) for each in answers] == [("AA", f"C{n}") for n in range(40)]
-        assert [each.value for each in await door.raw()] == [admission(f"C{n}") for n in range(40)]
-        assert await door.dead() == []
+        assert [each.value for each in await gateway.raw()] == [admission(f"C{n}") for n in range(40)]
+        assert await gateway.dead() == []
 
 
 async def test_a_sender_whose_text_holds_fs(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     odd = admission("C1") + b"NTE|1||a\x1c\x0bb\r"
     profiles = Profiles([replace(HOSPITAL, ends_alone=False)])
-    quick = MllpConfig(port=0, patience=Timeouts(pause=0.05))
-    async with running(kafka.bootstrap, topic_names, quick, profiles=profiles) as door, sender(door.port) as hospital:
+    quick = MllpConfig(port=0, timeouts=Timeouts(pause=0.05))
+    async with (
+        running(kafka.bootstrap, topic_names, quick, profiles=profiles) as gateway,
+        sender(gateway.port) as hospital,
+    ):
         assert (await hospital.ask(odd)).code == "AA"
         begun = frame(admission("C2"))[:-1]
         await hospital.say(begun)
@@ -100,7 +102,7 @@ async def test_a_sender_whose_text_holds_fs(kafka: HasBootstrap, topic_names: To
             await hospital.answer(0.4)
         await hospital.say(b"\r")
         assert (await hospital.answer()).control_id == "C2"
-        assert [each.value for each in await door.raw()] == [odd, admission("C2")]
+        assert [each.value for each in await gateway.raw()] == [odd, admission("C2")]
 
 
 @pytest.mark.parametrize(("codec", "code"), [("utf-16", "AA"), ("utf-16-le", "AE"), ("utf-16-be", "AE")])
@@ -108,11 +110,11 @@ async def test_utf_16_is_read_with_its_mark_and_refused_without(
     codec: str, code: str, kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
     message = admission("C1").decode().encode(codec)
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         ack = await hospital.ask(message)
         assert (ack.code, ack.control_id) == (code, "C1" if code == "AA" else "")
         assert (await hospital.ask(admission("C2"))).code == "AA"
-        raw, dead = await door.raw(), await door.dead()
+        raw, dead = await gateway.raw(), await gateway.dead()
         held = raw if code == "AA" else dead
         assert message in [each.value for each in held]
         assert (len(raw), len(dead)) == ((2, 0) if code == "AA" else (1, 1))
@@ -120,13 +122,13 @@ async def test_utf_16_is_read_with_its_mark_and_refused_without(
 
 
 async def test_a_peer_that_has_said_all_still_reads_its_answers(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         hospital.writer.write(b"".join(frame(admission(f"C{n}")) for n in range(5)))
         hospital.writer.write_eof()
         assert [(await hospital.answer()).control_id for _ in range(5)] == [f"C{n}" for n in range(5)]
         assert await hospital.ended()
-        await until(lambda: door.listener.open_connections == 0, "the connection is forgotten")
-        assert len(await door.raw()) == 5
+        await until(lambda: gateway.listener.open_connections == 0, "the connection is forgotten")
+        assert len(await gateway.raw()) == 5
 
 
 TRICKLES = {
@@ -141,7 +143,7 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
     said: bytes, why: str, kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
     # No pause is ever long enough for the limit between two bytes: only a limit on the whole ends it.
-    patience = Timeouts(first_byte=1.0, frame=5.0, message=1.0, idle=5.0, pause=0.02)
+    timeouts = Timeouts(first_byte=1.0, frame=5.0, message=1.0, idle=5.0, pause=0.02)
     before = CUT_OFF.labels(why)._value.get()
 
     async def trickle(port: int) -> None:
@@ -156,39 +158,39 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
                     break
             assert await ended
 
-    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, patience=patience)) as door:
-        slow = [asyncio.create_task(trickle(door.port)) for _ in range(10)]
-        await until(lambda: door.listener.open_connections == 10, "they are in")
-        async with sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, timeouts=timeouts)) as gateway:
+        slow = [asyncio.create_task(trickle(gateway.port)) for _ in range(10)]
+        await until(lambda: gateway.listener.open_connections == 10, "they are in")
+        async with sender(gateway.port) as hospital:
             assert (await hospital.ask(admission("C1"))).code == "AA"
         await asyncio.gather(*slow)
         assert CUT_OFF.labels(why)._value.get() == before + 10
-        assert [each.value for each in await door.raw()] == [admission("C1")]
-        assert await door.dead() == []
+        assert [each.value for each in await gateway.raw()] == [admission("C1")]
+        assert await gateway.dead() == []
 
 
 async def test_a_slow_message_within_its_time_is_taken_and_the_next_has_a_time_of_its_own(
     kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
-    patience = Timeouts(frame=5.0, message=1.5)
-    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, patience=patience)) as door:
-        async with sender(door.port) as hospital:
+    timeouts = Timeouts(frame=5.0, message=1.5)
+    async with running(kafka.bootstrap, topic_names, MllpConfig(port=0, timeouts=timeouts)) as gateway:
+        async with sender(gateway.port) as hospital:
             for number in range(4):  # together longer than one may take
                 framed = frame(admission(f"C{number}"))
                 for at in range(0, len(framed), 60):
                     await hospital.say(framed[at : at + 60])
                     await asyncio.sleep(0.12)
                 assert (await hospital.answer()).control_id == f"C{number}"
-        assert len(await door.raw()) == 4
+        assert len(await gateway.raw()) == 4
 
 
 async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     before = {why: TURNED_AWAY.labels(why)._value.get() for why in ("total", "peer")}
-    door_ = MllpConfig(port=0, connections=500, connections_per_peer=200)
+    config = MllpConfig(port=0, connections=500, connections_per_peer=200)
 
     async def guest(number: int, inside: asyncio.Event, leave: asyncio.Event) -> str:
         # Three peers: the kernel routes all of 127/8 to this machine.
-        async with sender(door.port, local_addr=(f"127.0.0.{2 + number % 3}", 0)) as hospital:
+        async with sender(gateway.port, local_addr=(f"127.0.0.{2 + number % 3}", 0)) as hospital:
             ack = await hospital.ask(admission(f"G{number}", patient=str(number)))
             answered.append(ack.control_id)
             if len(answered) == 500:
@@ -197,27 +199,27 @@ async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> Non
             return ack.code
 
     answered: list[str] = []
-    async with running(kafka.bootstrap, topic_names, door_) as door:
+    async with running(kafka.bootstrap, topic_names, config) as gateway:
         inside, leave = asyncio.Event(), asyncio.Event()
         guests = [asyncio.create_task(guest(number, inside, leave)) for number in range(500)]
         async with asyncio.timeout(60):
             await inside.wait()
-        assert door.listener.open_connections == 500
-        async with sender(door.port) as one_more:
+        assert gateway.listener.open_connections == 500
+        async with sender(gateway.port) as one_more:
             assert await one_more.ended()
         leave.set()
         assert Counter(await asyncio.gather(*guests)) == {"AA": 500}
-        assert len({each.value for each in await door.raw()}) == 500
-        await until(lambda: door.listener.open_connections == 0, "all have left", 20)
+        assert len({each.value for each in await gateway.raw()}) == 500
+        await until(lambda: gateway.listener.open_connections == 0, "all have left", 20)
         assert TURNED_AWAY.labels("total")._value.get() == before["total"] + 1
 
         async with asyncio.TaskGroup() as group:  # of one peer no more than its share, while others still come in
             inside, leave = asyncio.Event(), asyncio.Event()
-            held = [group.create_task(_hold(door.port, leave)) for _ in range(200)]
-            await until(lambda: door.listener.open_connections == 200, "its share is in", 20)
-            async with sender(door.port) as one_more:
+            held = [group.create_task(_hold(gateway.port, leave)) for _ in range(200)]
+            await until(lambda: gateway.listener.open_connections == 200, "its share is in", 20)
+            async with sender(gateway.port) as one_more:
                 assert await one_more.ended()
-            async with sender(door.port, local_addr=("127.0.0.9", 0)) as other:
+            async with sender(gateway.port, local_addr=("127.0.0.9", 0)) as other:
                 assert (await other.ask(admission("OTHER"))).code == "AA"
             leave.set()
         assert all(task.done() for task in held)
@@ -231,7 +233,11 @@ async def _hold(port: int, leave: asyncio.Event) -> None:
 
 async def test_thousands_of_empty_frames(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     many = 3000
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as odd, sender(door.port) as hospital:
+    async with (
+        running(kafka.bootstrap, topic_names) as gateway,
+        sender(gateway.port) as odd,
+        sender(gateway.port) as hospital,
+    ):
 
         async def listen() -> Counter[tuple[str, str]]:
             answers = [await odd.answer() for _ in range(many + 1)]
@@ -243,7 +249,7 @@ async def test_thousands_of_empty_frames(kafka: HasBootstrap, topic_names: Topic
             assert (await hospital.ask(admission(f"C{number}"))).code == "AA"
         assert not listening.done()
         assert await listening == {("AE", ""): many, ("AA", "LAST"): 1}
-        dead = await door.dead()
+        dead = await gateway.dead()
         assert Counter((each.headers["code"], each.value) for each in dead) == {(b"empty", b""): many}
 
 
@@ -274,16 +280,16 @@ async def test_random_bytes(kafka: HasBootstrap, topic_names: TopicNames) -> Non
         return codes
 
     expected: Counter[bytes] = Counter()
-    async with running(kafka.bootstrap, topic_names) as door:
+    async with running(kafka.bootstrap, topic_names) as gateway:
         said: Counter[str] = sum(
-            await asyncio.gather(*(pour(door.port, stream) for stream in streams)), start=Counter()
+            await asyncio.gather(*(pour(gateway.port, stream) for stream in streams)), start=Counter()
         )
-        raw, dead = await door.raw(), await door.dead()
+        raw, dead = await gateway.raw(), await gateway.dead()
         assert said.total() == expected.total() > 100
         assert said["AA"] + said["CA"] >= len(raw) > 0
         assert said["AE"] + said["CE"] == len(dead) > 50
         assert {each.value for each in (*raw, *dead)} == set(expected)
-        async with sender(door.port) as hospital:
+        async with sender(gateway.port) as hospital:
             assert (await hospital.ask(admission("AFTER"))).code == "AA"
 
 
@@ -304,7 +310,7 @@ async def test_messages_glued_in_one_frame_are_all_taken_and_answered_in_order(
 ) -> None:
     messages = [admission(f"C{n}", patient=str(n)) for n in range(3)]
     messages[1] = messages[1].replace(b"PID|", b"XID|")
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         await hospital.say(frame(between.join(messages)) + frame(admission("NEXT")))
         answers = [await hospital.answer() for _ in range(4)]
         assert [(each.code, each.control_id) for each in answers] == [
@@ -313,13 +319,13 @@ async def test_messages_glued_in_one_frame_are_all_taken_and_answered_in_order(
             ("AA", "C2"),
             ("AA", "NEXT"),
         ]
-        raw = {each.headers["control-id"]: (each.key, each.value) for each in await door.raw()}
+        raw = {each.headers["control-id"]: (each.key, each.value) for each in await gateway.raw()}
         assert raw == {
             b"C0": (b"GENHOSP|0", messages[0].rstrip(b"\r")),
             b"C2": (b"GENHOSP|2", messages[2].rstrip(b"\r")),
             b"NEXT": (b"GENHOSP|100", admission("NEXT")),
         }
-        assert [each.value for each in await door.dead()] == [messages[1].rstrip(b"\r")]
+        assert [each.value for each in await gateway.dead()] == [messages[1].rstrip(b"\r")]
 
 
 async def test_of_glued_messages_kafka_holds_none_that_is_not_answered_so(
@@ -328,25 +334,25 @@ async def test_of_glued_messages_kafka_holds_none_that_is_not_answered_so(
     quoted = admission("C1") + b"NTE|1||the ward wrote MSH|^~\\&|ADT|GENHOSP\r"
     both = admission("C2") + admission("C3")
     # The topics do not exist (and are not made): nothing can be confirmed.
-    async with running(kafka.bootstrap, TopicNames(), seconds=1.0, topics=False) as door:
-        door.intake.topics = replace(door.intake.topics, raw="no such topic")
-        async with sender(door.port) as hospital:
+    async with running(kafka.bootstrap, TopicNames(), seconds=1.0, topics=False) as gateway:
+        gateway.ingress.topics = replace(gateway.ingress.topics, raw="no such topic")
+        async with sender(gateway.port) as hospital:
             await hospital.say(frame(both))
             answers = [await hospital.answer() for _ in range(2)]
             assert [(each.code, each.control_id) for each in answers] == [("AR", "C2"), ("AR", "C3")]
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         assert (await hospital.ask(quoted)).control_id == "C1"
         await hospital.say(frame(both))
         assert [(await hospital.answer()).code for _ in range(2)] == ["AA", "AA"]
-        assert Counter(each.headers["control-id"] for each in await door.raw()) == {b"C1": 1, b"C2": 1, b"C3": 1}
-        assert quoted in {each.value for each in await door.raw()}
+        assert Counter(each.headers["control-id"] for each in await gateway.raw()) == {b"C1": 1, b"C2": 1, b"C3": 1}
+        assert quoted in {each.value for each in await gateway.raw()}
 
 
 async def test_a_peer_that_vanished_is_asked_for(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    door_ = MllpConfig(port=0, keepalive=Keepalive(idle=61, interval=11, probes=7))
-    async with running(kafka.bootstrap, topic_names, door_) as door, sender(door.port) as hospital:
+    config = MllpConfig(port=0, keepalive=Keepalive(idle=61, interval=11, probes=7))
+    async with running(kafka.bootstrap, topic_names, config) as gateway, sender(gateway.port) as hospital:
         assert (await hospital.ask(admission("C1"))).code == "AA"
-        (connection,) = door.listener._connections
+        (connection,) = gateway.listener._connections
         sock = connection._writer.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
@@ -356,16 +362,16 @@ async def test_a_peer_that_vanished_is_asked_for(kafka: HasBootstrap, topic_name
 async def test_senders_without_a_profile_are_taken_or_refused(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     stranger = admission("C1").replace(b"|ADT|GENHOSP|", b"|OTHER|ELSEWHERE|")
     before = {answer: UNKNOWN.labels(answer)._value.get() for answer in ("taken", "refused")}
-    async with running(kafka.bootstrap, topic_names) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
         assert (await hospital.ask(stranger)).code == "AA"
         assert (await hospital.ask(admission("C2"))).code == "AA"
-        assert [each.headers["sender"] for each in await door.raw()].count(b"default") == 1
+        assert [each.headers["sender"] for each in await gateway.raw()].count(b"default") == 1
     refusing = Profiles([HOSPITAL], refuse_unknown=True)
-    async with running(kafka.bootstrap, TopicNames(), profiles=refusing) as door, sender(door.port) as hospital:
+    async with running(kafka.bootstrap, TopicNames(), profiles=refusing) as gateway, sender(gateway.port) as hospital:
         ack = await hospital.ask(stranger)
         assert (ack.code, ack.control_id) == ("AE", "C1")
         assert (await hospital.ask(admission("C2"))).code == "AA"
-        (record,) = await door.dead()
+        (record,) = await gateway.dead()
         assert (record.headers["code"], record.value) == (b"unknown-sender", stranger)
     assert {answer: UNKNOWN.labels(answer)._value.get() - known for answer, known in before.items()} == {
         "taken": 1,

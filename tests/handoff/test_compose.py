@@ -99,4 +99,6 @@ def test_the_image_holds_all_packages_and_runs_as_nobody() -> None:
     assert "STOPSIGNAL SIGTERM" in final
     exposed = set(re.findall(r"^EXPOSE (.*)$", final, re.MULTILINE)[0].split())
     defaults = load_settings()
-    assert exposed == {str(door.port) for door in (defaults.mllp, defaults.http, defaults.console, defaults.health)}
+    assert exposed == {
+        str(section.port) for section in (defaults.mllp, defaults.http, defaults.console, defaults.health)
+    }

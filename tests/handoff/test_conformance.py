@@ -48,7 +48,7 @@ def test_each_kind_of_finding_names_the_place_and_not_the_value(segments: tuple[
     [
         ("Exceeded max length (20) of PID.PID_5", "PID-5 is longer than 20"),
         ("Missing required child CX_4.HD_1", "CX.4.1 is required and missing"),
-        ("Child limit exceeded PID.PID_8", "PID-8 stands more often than its version allows"),
+        ("Child limit exceeded PID.PID_8", "PID-8 occurs more often than its version allows"),
         ("Value Doe\nError: Roe not in table HL70001 in element X_1 not in table HL70001 in element PID.PID_8",
          "PID-8 holds a value outside table HL70001"),
         ("Invalid children detected for <Message ADT_A01>: ['PD1', 'Doe']", "PD1 of ADT_A01 has no place there"),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from agents.graph import DIRECTORY, GATEWAY
 from handoff.cli import app
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.redis import EmbeddedRedis
@@ -26,15 +27,7 @@ from tests.gateway.running import admission, everything
 from tests.support.kafka import make_topics, wait_for
 
 pytestmark = [pytest.mark.kafka]
-TOPICS = (
-    "adt.raw.v1",
-    "adt.dead-letters.v1",
-    "custody.raw.v1",
-    "members.roster.v1",
-    "adt.unattributed.v1",
-    "identity.links.v1",
-    "identity.facts.v1",
-)
+TOPICS = {*GATEWAY.writes, *DIRECTORY.reads, *DIRECTORY.writes}
 
 
 @pytest.fixture(scope="module")

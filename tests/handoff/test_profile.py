@@ -242,7 +242,7 @@ def test_the_sample_is_even_and_bounded() -> None:
     sample = Sample(10)
     for number in range(1_000):
         sample.offer(str(number).encode())
-        assert len(sample._held) <= 20
+        assert len(sample._kept) <= 20
     numbers = [int(raw) for raw in sample.messages]
     assert len(numbers) == 10
     assert numbers == sorted(numbers)

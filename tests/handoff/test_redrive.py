@@ -187,7 +187,7 @@ def test_a_quarantined_record_counts_once_the_bug_is_repaired(
     assert len(again.value or b"") < RECORD_LIMIT
 
 
-# The whole way: refused at the door for its profile, mended, driven again.
+# The whole way: refused by the gateway for its profile, mended, driven again.
 
 PLAIN = """\
 authority: TESTHOSP
@@ -271,11 +271,11 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
         await take(Ingress(producer, load_senders(senders)))
         await producer.close()
 
-    async def all_five(intake: Ingress) -> None:
-        codes = [(await intake.accept(visit(n, "AN" if n == 3 else "MR"), None)).code for n in range(1, 6)]
+    async def all_five(ingress: Ingress) -> None:
+        codes = [(await ingress.accept(visit(n, "AN" if n == 3 else "MR"), None)).code for n in range(1, 6)]
         assert codes == ["AA", "AA", "AE", "AA", "AA"]
-        assert (await intake.accept(b"not HL7", None)).code == "AE"
-        assert (await intake.accept(visit(9, "MR"), None, oversize=True)).code == "AE"
+        assert (await ingress.accept(b"not HL7", None)).code == "AE"
+        assert (await ingress.accept(visit(9, "MR"), None, oversize=True)).code == "AE"
 
     asyncio.run(give_in(all_five))
     listed = json.loads(call("deadletters", "list", "--code", "no-patient", "--json").stdout)
@@ -325,8 +325,8 @@ def test_a_profile_is_mended_and_the_candidate_appears_as_if_nothing_had_been(
     assert (again["redriven"], again["already"]) == (0, 1)
     assert len(everything(own_kafka, ADT_RAW)) == 5
 
-    async def resent(intake: Ingress) -> None:
-        assert (await intake.accept(visit(3, "AN"), None)).code == "AA"
+    async def resent(ingress: Ingress) -> None:
+        assert (await ingress.accept(visit(3, "AN"), None)).code == "AA"
 
     asyncio.run(give_in(resent))
     twice = held(own_kafka, ADT_RAW, 6)

@@ -1,19 +1,22 @@
-"""Settings: nested variables, secrets that stay hidden, every fault at once, one model for both Kafka clients."""
+"""Settings: nested variables, secrets that stay hidden, every fault at once."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-import trustme
 from pydantic import SecretStr
 
+from console.config import ConsoleConfig
 from domain.errors import BadDeclaration
-from gateway.listener import Keepalive, MllpConfig
-from gateway.mllp import Timeouts
+from gateway.config import FolderConfig, GatewayConfig, HttpConfig, Keepalive, MllpConfig, Timeouts
+from handoff.commands.console import config
 from handoff.commands.listen import gateway
-from handoff.settings import DEVELOPMENT_KEY, describe, load_settings, variables
-from streams.kafka.settings import KafkaSettings
+from handoff.settings import Settings, describe, load_settings, variable_of, variables
+from handoff.stages import options
+from streams.engine.options import EngineOptions
+from streams.health import DEFAULT_PORT
 
 CANARY = "canary-7f3a"
 
@@ -43,7 +46,6 @@ def test_defaults_are_loopback_and_need_nothing() -> None:
     assert settings.console.is_local
     assert settings.work.chunk_max_records == 2000
     assert settings.paths.topics.is_file()
-    assert settings.directory.key() == DEVELOPMENT_KEY
 
 
 def test_the_environment_reaches_nested_fields(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,25 +57,110 @@ def test_the_environment_reaches_nested_fields(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_listener_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert gateway(load_settings()).mllp == MllpConfig(patience=Timeouts(limit=512 * 1024))
+    assert gateway(load_settings()).mllp == MllpConfig()
     names = ("FIRST_BYTE", "FRAME", "MESSAGE", "IDLE", "ANSWER", "PAUSE", "KEEPALIVE_IDLE", "KEEPALIVE_INTERVAL")
     for number, name in enumerate(names, 1):
         monkeypatch.setenv(f"HANDOFF_MLLP__{name}_SECONDS", str(number))
     monkeypatch.setenv("HANDOFF_MLLP__KEEPALIVE_PROBES", "9")
     monkeypatch.setenv("HANDOFF_MLLP__MAX_CONNECTIONS_PER_PEER", "10")
-    door = gateway(load_settings()).mllp
-    assert door.patience == Timeouts(first_byte=1, frame=2, message=3, idle=4, answer=5, pause=6, limit=512 * 1024)
-    assert door.keepalive == Keepalive(idle=7, interval=8, probes=9)
-    assert (door.connections, door.connections_per_peer) == (500, 10)
+    config = gateway(load_settings()).mllp
+    assert config.timeouts == Timeouts(first_byte=1, frame=2, message=3, idle=4, answer=5, pause=6)
+    assert config.keepalive == Keepalive(idle=7, interval=8, probes=9)
+    assert (config.connections, config.connections_per_peer) == (500, 10)
+
+
+def test_defaults_of_the_settings_are_those_of_the_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HANDOFF_HTTP__TOKEN", "t")
+    monkeypatch.setenv("HANDOFF_FOLDER__PATH", str(tmp_path))
+    settings = load_settings()
+    built = gateway(settings)
+    assert built == GatewayConfig(http=HttpConfig("t"), folder=FolderConfig(tmp_path))
+    assert config(settings) == ConsoleConfig()
+    assert options(settings) == EngineOptions(health_port=DEFAULT_PORT)
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    """Each one changes what some process is built from, or the code outside the settings names it."""
+    files = {name: tmp_path / name for name in ("one", "two")}
+    for path in files.values():
+        path.mkdir()
+        (path / "pem").write_text("")
+    one, two = ({"folder": path, "pem": path / "pem"} for path in files.values())
+    full = {
+        "kafka": {
+            "bootstrap": "k:9092",
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "PLAIN",
+            "sasl_username": "u",
+            "sasl_password": "p",
+            "ssl_certificate_location": "c",
+            "ssl_key_location": "k",
+        },
+        **{
+            section: {"tls_certificate": one["pem"], "tls_key": one["pem"], "tls_client_ca": one["pem"]}
+            for section in ("mllp", "http", "console")
+        },
+        "folder": {"path": one["folder"]},
+        "work": {"checkpoints": one["folder"]},
+    }
+
+    def changed(place: tuple[str, ...]) -> Settings:
+        section, name = place
+        before = getattr(getattr(Settings(**full), section), name)
+        return Settings(**{**full, section: {**full.get(section, {}), name: other(before, place, two)}})
+
+    code = "".join(
+        path.read_text()
+        for room in ("handoff", "streams", "gateway", "console")
+        for path in (Path(__file__).parents[2] / room).rglob("*.py")
+        if path.name != "settings.py"
+    )
+    read_as = {("directory", "hash_key"): ("directory", "key")}
+    base = effect(Settings(**full))
+    unread = [
+        variable_of(place)
+        for place in variables()
+        if not re.search(rf"settings\.{re.escape('.'.join(read_as.get(place, place)))}\b", code)
+        and effect(changed(place)) == base
+    ]
+    assert unread == ["HANDOFF_MLLP__PLAINTEXT"], "which permits an unencrypted listener in prod, tested below"
+
+
+def effect(settings: Settings) -> tuple[object, ...]:
+    """What processes are built from."""
+    return gateway(settings), config(settings), options(settings), settings.kafka.librdkafka()
+
+
+def other(value: object, place: tuple[str, ...], paths: dict[str, Path]) -> object:
+    """Another valid value of a setting."""
+    choices = {
+        ("kafka", "security_protocol"): "SASL_PLAINTEXT",
+        ("kafka", "sasl_mechanism"): "SCRAM-SHA-256",
+        ("kafka", "topics"): {"adt.raw.v1": "adt.raw.v2"},
+        ("folder", "path"): paths["folder"],
+        ("work", "checkpoints"): paths["folder"],
+        ("work", "rows"): "disk",
+        ("work", "rows_cache_mib"): 1,
+        ("mllp", "unknown_senders"): "refuse",
+    }
+    if place in choices:
+        return choices[place]
+    if place[1].endswith("host"):
+        return "localhost"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value / 2 if isinstance(value, float) else value + (-1 if value > 1 else 1)
+    return paths["pem"] if isinstance(value, Path) else "other"
 
 
 def test_secret_files_are_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "handoff_directory__hash_key").write_text(CANARY)
+    (tmp_path / "handoff_console__token").write_text(CANARY)
     (tmp_path / "handoff_http__token").write_text("from the file")
     monkeypatch.setenv("HANDOFF_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("HANDOFF_HTTP__TOKEN", "from the environment")
     settings = load_settings()
-    assert settings.directory.key() == CANARY.encode()
+    assert settings.console.token == SecretStr(CANARY)
     assert settings.http.token == SecretStr("from the environment")
 
 
@@ -141,6 +228,7 @@ def test_production_tolerates_no_development_defaults(monkeypatch: pytest.Monkey
 
 def test_the_description_covers_every_setting_and_hides_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDOFF_REDIS__URL", f"redis://:{CANARY}@redis:6379/0")
+    monkeypatch.setenv("HANDOFF_CONSOLE__TOKEN", CANARY)
     monkeypatch.setenv("HANDOFF_DIRECTORY__HASH_KEY", CANARY)
     settings = load_settings()
     told = describe(settings)
@@ -149,32 +237,3 @@ def test_the_description_covers_every_setting_and_hides_secrets(monkeypatch: pyt
     assert told["HANDOFF_HTTP__TOKEN"] == ""
     assert CANARY not in str(told)
     assert CANARY not in repr(settings)
-
-
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
-def test_both_kafka_clients_get_the_same_connection(protocol: str, mechanism: str, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    login = {"sasl_mechanism": mechanism, "sasl_username": "u", "sasl_password": "p"}
-    kafka = KafkaSettings.model_validate(
-        {
-            "bootstrap": "one:9092, two:9093",
-            "security_protocol": protocol,
-            "ssl_ca_location": str(tmp_path / "ca.pem") if protocol.endswith("SSL") else None,
-            **(login if protocol.startswith("SASL") else {}),
-        }
-    )
-    ours, fausts = kafka.librdkafka(), kafka.faust()
-    assert fausts["broker"] == ["kafka://one:9092", "kafka://two:9093"]
-    credentials = fausts.get("broker_credentials")
-    assert (credentials.protocol.value if credentials else "PLAINTEXT") == ours["security.protocol"]
-    if protocol.startswith("SASL"):
-        assert (credentials.mechanism.value, credentials.username, credentials.password) == (
-            ours["sasl.mechanism"],
-            ours["sasl.username"],
-            ours["sasl.password"],
-        )
-    if protocol.endswith("SSL"):
-        context = credentials.context if protocol == "SSL" else credentials.ssl_context
-        assert len(context.get_ca_certs()) == 1

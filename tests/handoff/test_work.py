@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from domain.errors import BadDeclaration
 from handoff.cli import app
-from handoff.commands.work import options
 from handoff.settings import load_settings
+from handoff.stages import options
 
 
 def test_the_settings_of_rows_and_checkpoints_reach_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    for door in ("MLLP", "HTTP", "CONSOLE"):
-        monkeypatch.setenv(f"HANDOFF_{door}__PORT", "0")
+    for section in ("MLLP", "HTTP", "CONSOLE"):
+        monkeypatch.setenv(f"HANDOFF_{section}__PORT", "0")

@@ -59,7 +59,7 @@ def live(system: System) -> dict[str, dict[str, Any]]:
     """What the live topics end with, in the same form."""
     found = {}
     for topic in (*OUTPUTS, "member.transitions.v1"):
-        records = list(snapshot(run.kafka_of(system), [topic]))
+        records = list(snapshot(system.kafka_settings, [topic]))
         rows = [((r.key or b"").decode(), json.loads(r.value) if r.value is not None else None) for r in records]
         found[topic] = final(topic, rows)
     return found
@@ -76,7 +76,7 @@ def final(topic: str, rows: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def candidates(system: System, member: str) -> list[dict[str, Any]]:
-    return [d for d in run.candidates(run.kafka_of(system)) if d["member_id"] == member]
+    return [d for d in run.candidates(system.kafka_settings) if d["member_id"] == member]
 
 
 @pytest.mark.kafka
@@ -86,7 +86,7 @@ def test_a_county_comes_out_exact_though_workers_are_killed_half_way(system: Sys
     write(simulate(120, 200, 11, end), folder)
     truth = json.loads((folder / "truth.json").read_bytes())
     messages = run.read_messages(folder)
-    kafka = run.kafka_of(system)
+    kafka = system.kafka_settings
     run.feed_roster(kafka, (folder / "roster.jsonl").read_bytes())
     run.feed_custody(kafka, (folder / "custody.jsonl").read_bytes())
     assert system.supervisor is not None
@@ -151,7 +151,7 @@ def send(system: System, *messages: bytes) -> None:
 
 @pytest.mark.kafka
 def test_the_story_live_and_again_through_replay(system: System, tmp_path: Path) -> None:
-    kafka = run.kafka_of(system)
+    kafka = system.kafka_settings
     now = run.now_ms()
 
     def ago(days: int) -> int:
@@ -227,7 +227,7 @@ def test_every_message_of_the_wild_is_answered_and_held(system: System) -> None:
     )
     told = json.loads(done.stdout)
     codes = {"AA": 0, "AE": 0, **told["codes"]}
-    kafka = run.kafka_of(system)
+    kafka = system.kafka_settings
 
     def gateway_letters() -> list[Record]:
         return [r for r in snapshot(kafka, ["adt.dead-letters.v1"]) if r.headers.get("stage", b"") == b"gateway"]
@@ -245,5 +245,5 @@ def test_every_message_of_the_wild_is_answered_and_held(system: System) -> None:
 @pytest.mark.kafka
 def test_lag_says_nothing_is_left_when_nothing_is(system: System) -> None:
     run.drain(system, 30.0)
-    assert run.lag_of(run.kafka_of(system)) == 0
-    assert latest(run.kafka_of(system), "ecm.candidates.v1") == {}
+    assert run.lag_of(system.kafka_settings) == 0
+    assert latest(system.kafka_settings, "ecm.candidates.v1") == {}

@@ -63,7 +63,7 @@ def test_a_shadow_ends_as_the_live_system_and_writes_nothing_of_its(
     monkeypatch.setenv("HANDOFF_WORK__SESSION_TIMEOUT_MS", "6000")  # Kafka keeps a stopped worker's place for so long
     county_in(tmp_path / "county", 25)
     with System(tmp_path / "data", load_settings(), console=False, quick=True) as system:
-        kafka = run.kafka_of(system)
+        kafka = system.kafka_settings
         run.feed_roster(kafka, (tmp_path / "county" / "roster.jsonl").read_bytes())
         run.feed_custody(kafka, (tmp_path / "county" / "custody.jsonl").read_bytes())
         run.send_messages(system, run.read_messages(tmp_path / "county"), 4)
@@ -127,7 +127,7 @@ def test_a_county_moved_to_more_partitions_half_way_comes_out_exact(
     with EmbeddedKafka(tmp_path / "kafka", quick=True) as cluster:
         monkeypatch.setenv("HANDOFF_KAFKA__BOOTSTRAP", cluster.bootstrap)
         with System(tmp_path / "data", load_settings(), console=False, quick=True) as system:
-            kafka = run.kafka_of(system)
+            kafka = system.kafka_settings
             run.feed_roster(kafka, (tmp_path / "county" / "roster.jsonl").read_bytes())
             run.send_messages(system, messages[:half], 4)
             run.drain(system, 90.0)
@@ -148,7 +148,7 @@ def test_a_county_moved_to_more_partitions_half_way_comes_out_exact(
         declared.write_text(with_partitions(load_settings().paths.topics.read_text(), moved["topics"], 6))
         monkeypatch.setenv("HANDOFF_PATHS__TOPICS", str(declared))
         with System(tmp_path / "data", load_settings(), console=False, quick=True) as system:
-            kafka = run.kafka_of(system)
+            kafka = system.kafka_settings
             run.feed_custody(kafka, (tmp_path / "county" / "custody.jsonl").read_bytes())
             run.send_messages(system, messages[half:], 4)
             run.drain(system, 90.0)

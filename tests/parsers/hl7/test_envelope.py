@@ -11,7 +11,7 @@ from parsers.hl7.envelope import read_envelope
 from tests.parsers.writing import DEFAULT, adt
 
 
-def test_every_field_that_a_door_needs() -> None:
+def test_every_field_that_a_listener_needs() -> None:
     envelope = read_envelope(
         adt(
             msh={3: "A\\T\\B^1.2^ISO", 4: " GEN ^x", 9: "adt^a01^ADT_A01", 11: "P^T", 12: "2.5^USA", 15: "AL", 16: "ne"}

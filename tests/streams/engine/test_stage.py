@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from agents.runtime.store import decoded
-from streams.engine.crash import EXIT_CRASHED, EXIT_REFUSED
+from streams.exit_codes import EXIT_CRASHED, EXIT_REFUSED
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
 from tests.support.counting import fact

@@ -1,20 +1,15 @@
-"""TLS for the doors, and who the other side is."""
+"""TLS contexts of listening and of connecting sockets, from PEM files."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 
-from parsers.hl7.profiles import Profiles, is_peer
-
-_NAMES: Final = ("DNS", "URI", "email", "IP Address")
-
 
 class Tls(msgspec.Struct, frozen=True):
-    """PEM files. With `client_ca` the other side must show a certificate of that authority."""
+    """PEM files of a listening socket. With `client_ca`, clients must present a certificate of that authority."""
 
     certificate: Path
     key: Path
@@ -39,20 +34,3 @@ def client_context(ca: Path | None, certificate: Path | None = None, key: Path |
     if certificate is not None:
         context.load_cert_chain(certificate, key)
     return context
-
-
-def names_in(certificate: dict[str, Any]) -> list[str]:
-    """The names of a verified certificate (`SSLSocket.getpeercert`), alternative names before the common name."""
-    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind in _NAMES]
-    for part in certificate.get("subject", ()):
-        names += [value for kind, value in part if kind == "commonName"]
-    return [name.lower() for name in names]
-
-
-def peer_name(certificate: dict[str, Any] | None, address: str, profiles: Profiles) -> str:
-    """Who the other side is: the name in its certificate that a profile lists, else its first name, else `address`."""
-    names = names_in(certificate) if certificate else []
-    for name in names:
-        if any(is_peer(profile, name) for profile in profiles):
-            return name
-    return names[0] if names else address
