@@ -30,6 +30,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Kafka aborts a transaction that has been open for so long."""
     start: float = 60.0
     """How long a start waits for the cluster before it gives up."""
+    idle_commit: float = 30.0
+    """After so long without records, positions that passed only transaction markers are committed."""
     chunk_deadline: float = 30.0
     """A chunk that an agent has not handed back by then ends the worker."""
     stall_deadline: float = 60.0

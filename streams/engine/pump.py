@@ -57,6 +57,7 @@ class Pump(EngineService):
         self._budget = Budget(options.record_budget)
         self._busy = asyncio.Lock()
         self._open: tuple[Outcome, asyncio.Future[dict[int, int]]] | None = None
+        self._passed_since = time.monotonic()
         self._finished = asyncio.Event()
         self._polling = ThreadPoolExecutor(1, "poll")
         self._committing = ThreadPoolExecutor(1, "commit")
@@ -79,9 +80,12 @@ class Pump(EngineService):
             async with self._busy:
                 if self._open is not None and self._open[1].done():
                     await self._apply()
-                while batch is not None:
+                while batch is not None and batch.chunks:
                     batch = await self._turn(batch)
+                await self._pass(batch)
         await poll
+        async with self._busy:
+            await self._commit_passed()
         await self.drain()
         self._finished.set()
 
@@ -154,12 +158,30 @@ class Pump(EngineService):
             for partition, records in batch.chunks.items()
             if results[partition].records < len(records)
         }
-        positions = batch.positions if not left else _positions(batch, left)
-        outcome = Outcome(results, positions, self.partitions.metadata, oldest)
+        positions = {**self.partitions.take_passed(), **(batch.positions if not left else _positions(batch, left))}
+        await self._begin(Outcome(results, positions, self.partitions.metadata, oldest))
+        return Batch(left, batch.positions) if left else None
+
+    async def _pass(self, batch: Batch | None) -> None:
+        """Note a batch's positions that no record led to; commit such positions when no record came for long."""
+        now = time.monotonic()
+        if batch is not None:
+            self.partitions.passed_markers(batch.positions)
+        if not self.partitions.passed:
+            self._passed_since = now
+        elif now - self._passed_since > self._options.idle_commit:
+            await self._commit_passed()
+
+    async def _commit_passed(self) -> None:
+        passed = self.partitions.take_passed()
+        if passed:
+            await self._begin(Outcome({}, passed, self.partitions.metadata, {}))
+
+    async def _begin(self, outcome: Outcome) -> None:
+        """Begin a transaction as soon as the one before is done."""
         await self._apply()
         writing = asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, outcome)
         self._open = outcome, writing
-        return Batch(left, batch.positions) if left else None
 
     async def _apply(self) -> None:
         """Wait for the outstanding commit and apply what it wrote to the rows."""
