@@ -173,7 +173,9 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
         producer.init_transactions(30)
         producer.begin_transaction()
         for emit in emits:
-            produce_blocking(producer, kafka.actual(emit.topic), emit.value, emit.key, headers=list(emit.headers))
+            partition = -1 if emit.partition is None else emit.partition
+            headers = list(emit.headers)
+            produce_blocking(producer, kafka.actual(emit.topic), emit.value, emit.key, partition, headers=headers)
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)

@@ -1,4 +1,4 @@
-"""Input positions on a real Kafka: nothing that was deleted unread is skipped in silence, and a quiet topic is no loss."""
+"""Input positions on a real Kafka: nothing deleted unread is skipped in silence, and a quiet topic is no loss."""
 
 from __future__ import annotations
 
