@@ -125,8 +125,8 @@ class Assignment:
     def _retained(self, positions: list[TopicPartition]) -> list[TopicPartition]:
         """Positions to read from. A position that Kafka no longer retains ends the worker: records would be skipped.
 
-        Without a committed position the input is read from its start. Ticks that are gone are not missed: each says
-        all that earlier ones said.
+        Without a committed position the input is read from its start. Ticks may be missing: each later one states all
+        that an earlier one did.
         """
         known = [(place.topic, place.partition) for place in positions if place.offset >= 0]
         try:
@@ -152,7 +152,7 @@ class Assignment:
 
 
 class RestoreThread(Thread):
-    """A restore that serving partitions need not wait for.
+    """A restore on a thread of its own: partitions that are ready are decided meanwhile.
 
     Rows that are restored belong to it until `claim`ed; `cancel` closes those that were not claimed, so that the next
     restore finds them closed. It begins when `former` (the restore of an earlier assignment) has ended.

@@ -26,9 +26,8 @@ class Partitions:
         self.moved: dict[Place, int] = {}
         """Input positions that this worker has committed since the assignment."""
         self.passed: dict[Place, int] = {}
-        """Input positions behind transaction markers that no record has followed yet: not committed, no record lies
-        before them. Retention deletes markers as well, and a position in front of deleted ones looks like lost
-        records."""
+        """Input positions behind transaction markers that no record has followed yet; not committed. Retention deletes
+        markers as well, and a committed position in front of deleted ones looks like lost records."""
         self.metadata: Any = None
         """The consumer's group metadata as of this assignment. It fences a transaction decided under an older one."""
         self._given: list[TopicPartition] | None = None

@@ -64,7 +64,7 @@ class Poller:
         self._soon.put(act)
 
     def rebalanced(self) -> None:
-        """Called from a rebalance callback, hence from within `poll`: messages gathered before it are void."""
+        """Drop what was polled before a rebalance. Called from its callback, hence from within `poll`."""
         self._rebalances += 1
         self._left.clear()
 
@@ -137,7 +137,7 @@ def _check(error: KafkaError) -> None:
     """End the worker unless the error passes by itself."""
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         # The log lost the position while this worker ran. The next start compares the committed position with the log,
-        # and refuses with the place, or goes on where nothing is missing (ticks).
+        # and refuses with the place, or continues where nothing is missing (ticks).
         crash("position-lost")
     if error.fatal() or not (error.retriable() or error.code() in _PASSING):
         crash("consume-failed", code=error.name())

@@ -1,4 +1,4 @@
-"""The pump: poll, have decided, commit, apply. One per stage and worker (docs/engine.md#loop).
+"""The pump: poll, decide, commit, apply. One per worker (docs/engine.md#loop).
 
 While a transaction is being committed the next batch is already decided, on top of what is being committed. At most one
 commit is outstanding. Rows change only when Kafka holds the transaction; any failure before that ends the process.
@@ -91,7 +91,7 @@ class Pump(EngineService):
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
-        """While this is held no decision and no transaction is under way, and the rows are as committed."""
+        """Within this context no decision and no transaction is under way, and the rows are as committed."""
         async with self._busy:
             await self._apply()
             yield
@@ -117,7 +117,7 @@ class Pump(EngineService):
         return asyncio.get_running_loop().run_in_executor(self._polling, self._poller.poll)
 
     async def _turn(self, batch: Batch) -> Batch | None:
-        """Have a batch decided and begin its transaction; what the time budget left undecided, or None."""
+        """Decide a batch and begin its transaction; returns what the time budget left undecided, or None."""
         under = self._open[0].results if self._open is not None else {}
         with self._budget.watch() as progress:
             asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
@@ -130,7 +130,7 @@ class Pump(EngineService):
         for partition, records in batch.chunks.items():
             rows = self.partitions.ready.get(partition)
             if rows is None:
-                crash("record-of-no-partition-of-ours", stage=self._stage.name, source=records[0].coordinates)
+                crash("record-of-unassigned-partition", stage=self._stage.name, source=records[0].coordinates)
             chunk = Chunk(
                 self._stage,
                 partition,
@@ -197,7 +197,7 @@ class Pump(EngineService):
             self.committed += result.records
         self.partitions.moved.update(outcome.positions)
         self._open = None
-        failpoint("after-fold")
+        failpoint("after-apply")
         signals.committed(self._stage.name, outcome, self.partitions.ready, time.time() * 1000)
 
 

@@ -71,7 +71,7 @@ def member(
 def reader(kafka: KafkaSettings, group: str = "handoff.reader", tuning: Mapping[str, Any] = {}) -> Consumer:
     """A consumer of partitions that are assigned by hand, which reports the end of each (see `streams.kafka.read`).
 
-    It joins nothing. `group` is whose committed positions it can be asked for, and can set.
+    It joins no group. It can read and set the committed positions of `group`.
     """
     return Consumer(
         {

@@ -1,7 +1,7 @@
 """How far each group is behind: per topic and partition, in records and in seconds.
 
-Asked through clients that join no group and commit nothing. One reading takes a handful of requests for all partitions
-together, so that a reader can be asked several times a second.
+Its clients join no group and commit nothing. One reading takes a handful of requests for all partitions together, so
+several readings a second are possible.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PartitionLag(msgspec.Struct, frozen=True):
 
 
 class LagReading(msgspec.Struct, frozen=True):
-    """What one look at the cluster found: `at` ms UTC, the lag of every partition, and each group's members."""
+    """One reading at `at` (ms UTC): the lag of every partition, and the number of each group's members."""
 
     at: int
     lags: Sequence[PartitionLag]
