@@ -67,7 +67,7 @@ def _from_2(body: bytes) -> bytes:
 
 
 UPCASTERS: Final[tuple[Upcaster, ...]] = (_from_1, _from_2)
-"""One step for each row version before `domain.members.SCHEMA`, oldest first."""
+"""One step for each row version before `domain.member.row.SCHEMA`, oldest first."""
 
 
 def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_AT) -> Stage:

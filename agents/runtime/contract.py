@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     headers: Mapping[str, bytes] = {}
     stored: str = ""
-    """The topic as the cluster calls it, where that is another name than the one decisions know (`agents.renaming`)."""
+    """The topic as the cluster calls it, where that is another name than the one decisions know (`agents.topics`)."""
 
     @property
     def coordinates(self) -> str:

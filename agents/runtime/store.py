@@ -4,8 +4,8 @@ Rows are kept as they stand in the changelog: a sealed row is the schema version
 encoded, three msgpack values in a row. So a restore stores bytes without reading them, and the heap of due rows can be
 built without decoding one.
 
-`Rows` is all that deciding and the engine ask of them. `PartitionRows` keeps them in memory; the engine has another
-that keeps them on local disk (streams/engine/shelf.py).
+`Rows` is all that deciding and the engine ask of them. `MemoryStore` keeps them in memory; the engine has another
+that keeps them on local disk (streams/engine/rocksdb.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class ChunkResult(msgspec.Struct, frozen=True):
-    """What deciding one chunk comes to. Nothing of it holds until `PartitionRows.fold` takes it."""
+    """What deciding one chunk comes to. Nothing of it holds until `apply_committed` takes it."""
 
     changed: dict[str, bytes | None]
     """Row key to sealed row, None for a row that is gone: what the changelog must be told."""
@@ -201,7 +201,7 @@ class MemoryStore:
         """Nothing is held but memory."""
 
     def restore(self, key: bytes, value: bytes | None, schema: int, oldest: int = 0) -> None:
-        """Take one changelog record; `build_heap` must follow the last. Raises Unreadable."""
+        """Take one changelog record; `finish_restore` must follow the last. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
                 self.clock = max(self.clock, due_of(value))

@@ -68,7 +68,7 @@ class MemberVisit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `start` is the instant at which it counts (arrival; admission for a stay), `day` its California day (0: none known).
     `messages` is the msgpack of its sources, opened only when a document is written, and empty once they have gone to
-    the archive (`domain.archiving`); `face` digests all that evidence shows of the visit.
+    the archive (`domain.member.archive`); `face` digests all that evidence shows of the visit.
     """
 
     start: int

@@ -1,4 +1,4 @@
-"""The code dialects that sender profiles name: what senders write -> the words of `domain.facts`.
+"""The code dialects that sender profiles name: what senders write -> the words of `domain.patient.events`.
 
 A profile names one of these tables per field and adds its site's own codes over it. Keys are upper case.
 """

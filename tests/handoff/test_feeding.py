@@ -33,6 +33,7 @@ TOPICS = (
     "members.roster.v1",
     "adt.unattributed.v1",
     "identity.links.v1",
+    "identity.facts.v1",
 )
 
 

@@ -92,7 +92,7 @@ def test_every_fault_of_every_file_is_said_at_once(folder: Path) -> None:
     spoil(folder / "routes.yaml", "plan: iehp", "plan: ''")
     faults = "\n".join(faults_of(folder))
     for words in (
-        "criteria.yaml:37: criteria.0.versions.0.limbs.0.at_least",
+        "criteria.yaml:43: criteria.0.versions.0.limbs.0.at_least",
         "exclusions.1.nmae: unknown key",
         "2023-07-32 is no date",
         "value_sets/HIV.csv:2: a code is upper case",

@@ -71,7 +71,7 @@ def test_a_shadow_ends_as_the_live_system_and_writes_nothing_of_its(
         run.tick(kafka, run.now_ms())
         run.drain(system, 60.0)
         before = written(kafka)
-        assert len(handoff(system, "shadow", "create", "next")["created"]) == 12
+        assert len(handoff(system, "shadow", "create", "next")["created"]) == 13
         workers = [
             subprocess.Popen(
                 [sys.executable, "-m", "handoff", "work", "--stage", stage, "--shadow", "next"],
@@ -109,7 +109,7 @@ def test_a_shadow_ends_as_the_live_system_and_writes_nothing_of_its(
                 worker.send_signal(signal.SIGTERM)
             codes = [worker.wait(30) for worker in workers]
         assert codes == [0, 0]
-        assert len(handoff(system, "shadow", "drop", "next", "--yes")["removed"]) == 12
+        assert len(handoff(system, "shadow", "drop", "next", "--yes")["removed"]) == 13
         assert topics_of(kafka) == []
         assert written(kafka) == before
         groups_left = AdminClient(kafka.librdkafka()).list_consumer_groups().result(20).valid

@@ -307,7 +307,7 @@ def test_the_commands_exit_as_promised(
 
 def test_validate_and_export_need_no_cluster() -> None:
     runner = CliRunner()
-    assert "17 topics" in runner.invoke(topics_app, ["validate"]).stdout
+    assert "18 topics" in runner.invoke(topics_app, ["validate"]).stdout
     assert json.loads(runner.invoke(topics_app, ["validate", "--json"]).stdout)["environments"] == ["dev", "prod"]
     assert runner.invoke(topics_app, ["export"]).stdout.count("kind: KafkaTopic") == 17
     assert runner.invoke(topics_app, ["export", "--to", "kafka-topics"]).stdout.count("--create") == 17
