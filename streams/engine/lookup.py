@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-import structlog
-
-_log = structlog.get_logger("engine")
-
 
 class Lookup(Protocol):
     """A member directory. The engine does not read questions and answers; the stage and the directory agree on them."""
@@ -27,6 +23,5 @@ async def ask(lookup: Lookup | None, questions: list[str], seconds: float) -> di
     try:
         async with asyncio.timeout(seconds):
             return await lookup.ask(questions)
-    except Exception as error:
-        _log.warning("directory unavailable", error=type(error).__name__, questions=len(questions))
+    except Exception:
         return None

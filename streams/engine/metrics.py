@@ -26,6 +26,7 @@ DEAD_LETTERS: Final = Counter("handoff_dead_letters", "Records set aside", ["cod
 INTERNAL_ERRORS: Final = Counter("handoff_internal_errors", "Decisions that a fault of this code stopped", ["stage"])
 HELD_STAMPS: Final = Counter("handoff_held_stamps", "Stamps too far ahead of their append time", ["stage"])
 DUE_ROWS: Final = Counter("handoff_due_rows", "Rows decided because they were due", ["stage"])
+CLOCKS_SET_BACK: Final = Counter("handoff_clocks_set_back", "Partition clocks found ahead at a restore", ["stage"])
 DIRECTORY_AWAY: Final = Counter(
-    "handoff_directory_away", "Chunks decided while the directory did not answer", ["stage"]
+    "handoff_directory_away", "Batches decided while the directory did not answer", ["stage"]
 )

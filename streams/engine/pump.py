@@ -123,7 +123,7 @@ class Pump(EngineService):
             asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
         lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
         if lookups is None:
-            signals.directory_unavailable(self._stage.name)
+            signals.directory_unavailable(self._stage.name, len(asked))
         self.handed_out = time.monotonic()
         until = self.handed_out + self._options.chunk_seconds
         chunks = []

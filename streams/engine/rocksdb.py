@@ -49,7 +49,7 @@ def rocks_options() -> Options:
 
 
 class StoreMeta(msgspec.Struct, frozen=True, array_like=True):
-    """Metadata of a store: a checkpoint's, as of the last batch, and the earliest version of a row ever written to it."""
+    """Metadata of a store: a checkpoint's, as of the last batch, and the earliest version of a row written to it."""
 
     meta: CheckpointMeta
     oldest: int

@@ -14,9 +14,9 @@ from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, ChunkResult, clock_envelope
 from streams.engine.crash import crash
 from streams.engine.failpoints import failpoint
-from streams.engine.metrics import TRANSACTIONS
 from streams.engine.options import EngineOptions
 from streams.engine.poll import on_client_error
+from streams.engine.sensors import Sensors
 from streams.kafka.produce import produce_blocking
 from streams.kafka.settings import KafkaSettings, producer_config
 
@@ -55,8 +55,8 @@ def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) 
 class Transactions:
     """Writes transactions, one at a time, from one thread. Any failure that is not retriable ends the process."""
 
-    def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
-        self._stage, self._producer, self._options = stage, producer, options
+    def __init__(self, stage: Stage, producer: Producer, options: EngineOptions, sensors: Sensors) -> None:
+        self._stage, self._producer, self._options, self._sensors = stage, producer, options, sensors
         self._on_delivery = None if options.rows == "memory" else self._note_position
         self._changelog_positions: dict[int, int] = {}
         self.open_since: float | None = None
@@ -73,7 +73,8 @@ class Transactions:
         Without rows on disk the positions are not needed, and the result is empty.
         """
         self._changelog_positions = {}
-        began = self.open_since = time.monotonic()
+        self.open_since = time.monotonic()
+        state = self._sensors.on_commit_initiated(None)
         limit = self._options.transaction
         producer = self._producer
         self._retry("begin", producer.begin_transaction, limit)
@@ -89,7 +90,7 @@ class Transactions:
         self._retry("commit", lambda: producer.commit_transaction(limit), limit)
         self.open_since = None
         failpoint("after-commit")
-        TRANSACTIONS.observe(time.monotonic() - began)
+        self._sensors.on_commit_completed(None, state)
         return self._changelog_positions
 
     def _note_position(self, error: KafkaError | None, message: Message) -> None:
