@@ -100,7 +100,7 @@ def checkpoints(bootstrap: str, partitions: int, folder: Path, runs: int) -> dic
     return _restarts(bootstrap, partitions, Local(checkpoints=folder), folder, runs, written_s=spent[0])
 
 
-def shelves(bootstrap: str, partitions: int, folder: Path, runs: int) -> dict[str, Any]:
+def stores(bootstrap: str, partitions: int, folder: Path, runs: int) -> dict[str, Any]:
     """Fill rows on disk from the changelog, and restart on them."""
     local = Local(stores=folder, cache=16 * 1024 * 1024)
     filled = restore_once(bootstrap, partitions, local)
@@ -144,7 +144,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as files, tempfile.TemporaryDirectory() as databases:
             from_checkpoints = checkpoints(bootstrap, chosen.partitions, Path(files), chosen.runs)
             say(f"checkpoints: {from_checkpoints}")
-            on_disk = shelves(bootstrap, chosen.partitions, Path(databases), chosen.runs)
+            on_disk = stores(bootstrap, chosen.partitions, Path(databases), chosen.runs)
             say(f"rows on disk: {on_disk}")
     result(
         "restore",

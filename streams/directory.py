@@ -1,11 +1,11 @@
-"""The member directory in Redis: the process that keeps it, and the look-up that workers ask.
+"""The member directory in Redis: the process that keeps it, and the look-up for workers.
 
 One process reads the roster and the unattributed patients, works out what changes (`agents.directory`), and writes that
 to Redis together with how far it has read, in one transaction. Links are stored beside them first and produced second,
 so a crash in between repeats them and loses none; they are statements with revisions, so a repeat changes nothing.
-Redis must be written before a link is produced: a worker that has read the link and asks must get the new answer.
+Redis must be written before a link is produced: a look-up after the link was read must get the new answer.
 
-Redis holds nothing that Kafka does not: when it comes back empty, or belongs to another cluster, all is read anew.
+Redis holds nothing that Kafka does not: when it is empty, or belongs to another cluster, all topics are read again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ POSITIONS: Final = PREFIX + "positions"
 """Hash: `topic/partition` -> next offset, and `cluster` -> the Kafka cluster's ID."""
 PENDING: Final = PREFIX + "pending"
 CAUGHT_UP: Final = PREFIX + "caught-up"
-"""When (ms UTC) the directory had read all there was. Until then it cannot say "nobody"."""
+"""When (ms UTC) the directory had read its topics to the end. Until then a missing entry proves nothing."""
 GROUP: Final = "handoff.directory"
 _BATCH: Final = 1000
 _WAIT_SECONDS: Final = 0.2
@@ -53,9 +53,10 @@ _emits = msgspec.msgpack.Decoder(list[Emit])
 
 
 class RedisLookup:
-    """Answers whose an identifier is: `member`, a unit separator, the revision; or None.
+    """Looks up the member of an identifier: `member`, a unit separator, the revision; or None.
 
-    `ask` gives None altogether when Redis does not answer within `seconds`, or does not know the whole roster yet.
+    `ask` returns None in place of all answers when Redis does not answer within `seconds`, or does not hold the whole
+    roster yet.
     """
 
     def __init__(self, url: str, seconds: float = 1.0) -> None:
@@ -65,7 +66,7 @@ class RedisLookup:
             decode_responses=True,
             socket_timeout=seconds,
             socket_connect_timeout=seconds,
-            retry=Retry(NoBackoff(), 1),  # one: for a connection that Redis closed while nobody asked
+            retry=Retry(NoBackoff(), 1),  # one: for a connection that Redis closed while it was idle
         )
 
     async def ask(self, questions: list[str]) -> dict[str, str | None] | None:
@@ -73,15 +74,15 @@ class RedisLookup:
         keys = [CAUGHT_UP, *(PREFIX + identifier_key(question) for question in questions)]
         try:
             async with asyncio.timeout(self._seconds):
-                told: Any = await self._redis.mget(keys)
+                found: Any = await self._redis.mget(keys)
         except (redis.RedisError, OSError, TimeoutError):
             return None
-        if told[0] is None:
+        if found[0] is None:
             return None
-        return {question: answer_in(text) for question, text in zip(questions, told[1:], strict=True)}
+        return {question: answer_in(text) for question, text in zip(questions, found[1:], strict=True)}
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         await self._redis.aclose()
 
 
@@ -108,7 +109,7 @@ class _RedisStore:
 
 
 class DirectoryKeeper:
-    """The process's work. `run` serves until `stop`, through outages of Redis and Kafka."""
+    """Keeps the directory. `run` works until `stop`, through outages of Redis and Kafka."""
 
     def __init__(
         self,
@@ -142,19 +143,19 @@ class DirectoryKeeper:
         """Records taken since the start."""
 
     def stop(self) -> None:
-        """Makes `run` return soon. May be called from a signal handler or another thread."""
+        """Make `run` return soon. May be called from a signal handler or another thread."""
         self._stopping.set()
 
     def alive(self) -> Detail:
-        """Whether the loop comes round."""
+        """Whether the loop makes progress."""
         return time.monotonic() - self._beat < 60, {"state": self._state}
 
     def ready(self) -> Detail:
-        """Whether all that was there at the start has been read and Redis answers."""
+        """Whether the topics have been read to their ends and Redis answers."""
         return self._state == "caught up", {"state": self._state, "taken": self.taken}
 
     def run(self) -> None:
-        """Serves until `stop`."""
+        """Work until `stop`."""
         while not self._stopping.is_set():
             try:
                 self._serve()
@@ -168,7 +169,7 @@ class DirectoryKeeper:
             self._stopping.wait(_AGAIN_SECONDS)
 
     def _serve(self) -> None:
-        """From what Redis holds to the end of the topics, and on; returns when Redis has lost it."""
+        """Read from the positions in Redis to the end of the topics, and on; returns when Redis has lost its data."""
         # Never joined: positions are in Redis; what is committed is for `handoff lag`.
         consumer = reader(self._kafka, GROUP)
         producer = Producer(producer_config(self._kafka, **{"log_level": 0, "message.timeout.ms": 30_000}))
@@ -264,7 +265,7 @@ class DirectoryKeeper:
             self._produce(producer, links)
 
     def _produce_pending(self, producer: Producer) -> None:
-        """What an earlier run worked out and may not have said."""
+        """Produce the links that an earlier run stored and may not have produced."""
         stored: Any = self._raw.get(PENDING)
         if stored:
             self._produce(producer, _emits.decode(stored))

@@ -1,4 +1,4 @@
-"""What a shadow has in the cluster: topics of its own, and consumer groups of its own."""
+"""Topics and consumer groups of shadows: stages that run beside the live ones (docs/operations.md#upgrading)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StillRunning(Exception):
 
 
 def check_name(shadow: str) -> None:
-    """Raises BadDeclaration for what is no name of a shadow."""
+    """Raises BadDeclaration for a name that no shadow can have."""
     if not _NAME.fullmatch(shadow):
         raise BadDeclaration(
             (f"--shadow {shadow}: a shadow is named with lower-case letters, digits and hyphens, a letter first",)
@@ -36,12 +36,12 @@ def check_name(shadow: str) -> None:
 
 
 def group_prefix(shadow: str) -> str:
-    """What the shadow's groups and transactional IDs begin with, where the live ones begin with `handoff`."""
+    """Prefix of the shadow's groups and transactional IDs; that of the live ones is `handoff`."""
     return f"{APP}.{shadow}"
 
 
 def topics_for(shadow: str, stages: Iterable[Stage], declared: Iterable[Topic], kafka: KafkaSettings) -> list[Topic]:
-    """The topics that a shadow of the stages writes to, made like the live ones, with as many partitions as these have.
+    """The topics that a shadow of the stages writes to: configs and partition counts are those of the live topics.
 
     `declared` are the topics by their declared names. Raises KafkaException, or BadDeclaration when a live one is
     missing.
@@ -65,7 +65,7 @@ def topics_for(shadow: str, stages: Iterable[Stage], declared: Iterable[Topic], 
 
 
 def create(kafka: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
-    """Creates those that are missing; gives their names. Raises KafkaException."""
+    """Create the missing ones; returns their names. Raises KafkaException."""
     admin = AdminClient(kafka.librdkafka())
     present = cluster_state(admin)
     missing = tuple(topic for topic in topics if topic.name not in present)
@@ -74,19 +74,19 @@ def create(kafka: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
 
 
 def topics_of(kafka: KafkaSettings, shadow: str | None = None) -> list[str]:
-    """The topics of a shadow, or of all, as the cluster has them. Raises KafkaException."""
+    """Names of the topics of one shadow, or of all, in the cluster. Raises KafkaException."""
     start = "shadow." if shadow is None else shadow_topic(shadow, "")
     known = AdminClient(kafka.librdkafka()).list_topics(timeout=_SECONDS).topics
     return sorted(name for name in known if name.startswith(start))
 
 
 def has_visits(kafka: KafkaSettings, shadow: str) -> bool:
-    """Whether the shadow was made with a patient stage, whose visits its member stage then reads."""
+    """Whether the shadow has a patient stage: its member stage then reads the visits of that one."""
     return shadow_topic(shadow, VISITS) in topics_of(kafka, shadow)
 
 
 def drop(kafka: KafkaSettings, shadow: str, stages: Iterable[str]) -> list[str]:
-    """Removes a shadow's groups and topics; gives the topics' names. Raises StillRunning and KafkaException.
+    """Remove a shadow's groups and topics; returns the topics' names. Raises StillRunning and KafkaException.
 
     Groups go first: one with a member is not removed, so nothing is while a worker runs. Kafka keeps a static member
     that has stopped for the rest of its session, which is waited for.

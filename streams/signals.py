@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -39,6 +39,27 @@ def committed(stage: str, outcome: Outcome, rows: Mapping[int, RowStore], now: f
             _log.warning("set aside more", stage=stage, partition=partition, records=len(result.faults) - _LOGGED)
 
 
-def directory_unavailable(stage: str) -> None:
-    """A chunk is decided without the directory's answers; its unknown patients wait as `directory-unavailable`."""
+def directory_unavailable(stage: str, questions: int) -> None:
+    """A batch is decided without the directory's answers; its unknown patients wait as `directory-unavailable`."""
     metrics.DIRECTORY_AWAY.labels(stage).inc()
+    _log.warning("directory unavailable", stage=stage, questions=questions)
+
+
+def partition_ready(stage: str, partition: int, rows: int, seconds: float) -> None:
+    """A partition's rows are restored, so many seconds after its assignment: its input is read from now on."""
+    metrics.RESTORES.observe(seconds)
+    metrics.ROWS.labels(stage, str(partition)).set(rows)
+    _log.info("ready", stage=stage, partition=partition, rows=rows)
+
+
+def partitions_revoked(stage: str, assigned: Sequence[int], ready: Iterable[int]) -> None:
+    """Partitions are given back; those that were `ready` had rows here."""
+    for partition in ready:
+        metrics.ROWS.remove(stage, str(partition))
+    _log.info("revoked", stage=stage, partitions=assigned)
+
+
+def clock_set_back(stage: str, partition: int, ahead: int) -> None:
+    """A restored partition's clock was `ahead` ms ahead of this machine's; all its rows are decided again."""
+    metrics.CLOCKS_SET_BACK.labels(stage).inc()
+    _log.error("clock set back", stage=stage, partition=partition, ahead_seconds=ahead // 1000)

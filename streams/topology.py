@@ -1,15 +1,15 @@
-"""The Faust app of a worker: one agent per stage, and the worker's parts as services (docs/engine.md#faust).
+"""The Faust app of a worker: its agents, its sensors, and the worker's parts as services (docs/engine.md#faust).
 
-What flows where is in `agents.graph`. Each stage is a value (`agents.runtime.contract.Stage`); here it becomes a Faust
-agent on a channel of chunks, named `reconcile` or `refer`. Faust supplies the app, the agents, and the life cycle of
-services: start in order, stop in reverse. It does not dial Kafka: consumer, producer, tables and web server of its own
+What flows where is in `agents.graph`. Each stage is a value (`agents.runtime.contract.Stage`); its agent is below, on a
+channel of chunks. Faust supplies the app, the agents, timers, sensors, and the life cycle of services: start in order,
+stop in reverse. It does not dial Kafka: consumer, producer, tables and web server of its own
 are off, since it would deliver records outside the transaction (docs/decisions/0001-engine.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
 
 import faust
 from faust.app.base import BootStrategy
@@ -17,6 +17,30 @@ from mode import Service
 
 from agents.runtime.contract import Stage
 from streams.engine.channel import Chunk
+from streams.engine.sensors import TransactionSensor
+
+
+async def reconcile(chunks: AsyncIterator[Chunk]) -> None:
+    """The agent of the patient stage: a chunk holds ADT messages, custody records and links of source patients."""
+    await decide(chunks)
+
+
+async def refer(chunks: AsyncIterator[Chunk]) -> None:
+    """The agent of the member stage: a chunk holds visits, roster rows, dispositions and ticks."""
+    await decide(chunks)
+
+
+async def decide(chunks: AsyncIterator[Chunk]) -> None:
+    """Decide each chunk as it comes; its result goes back through its future (`streams.engine.channel`)."""
+    async for chunk in chunks:
+        chunk.decide()
+
+
+AGENTS: Final[Mapping[str, Callable[[AsyncIterator[Chunk]], Awaitable[None]]]] = {
+    "reconcile": reconcile,
+    "refer": refer,
+}
+"""By name of the stage; a stage of another name (of a test or a bench) has `decide` as its agent."""
 
 
 class EngineBoot(BootStrategy):  # type: ignore[misc]
@@ -45,6 +69,7 @@ class App(faust.App):  # type: ignore[misc]
             web_enabled=False,
             worker_redirect_stdouts=False,
         )
+        self.sensors.add(TransactionSensor())
 
     def _create_directories(self) -> None:
         """No directories."""
@@ -58,12 +83,7 @@ class Topology:
         self.channels: dict[str, Any] = {}
         for stage in stages:
             channel = self.channels[stage.name] = self.app.channel(maxsize=1024)
-
-            @self.app.agent(channel, name=stage.name)  # type: ignore[untyped-decorator]
-            async def decide(chunks: AsyncIterator[Chunk]) -> None:
-                """Decide each chunk as it comes; its result goes back through its future."""
-                async for chunk in chunks:
-                    chunk.decide()
+            self.app.agent(channel, name=stage.name)(AGENTS.get(stage.name, decide))
 
     async def start(self, services: Iterable[Service] = ()) -> None:
         """Start the agents, and then `services` in order. Returns when all have started."""

@@ -1,8 +1,8 @@
 """One worker: one stage, in one process, under one slot. A Faust app whose parts are services.
 
-Started in this order and stopped in reverse: agents, membership (joins the group, leaves it last), watchdog, ticker,
-checkpointer, pump. So at a stop the pump commits what it decided, a last checkpoint is saved, and only then are the
-partitions given back.
+Started in this order and stopped in reverse: health server, agents, membership (joins the group, leaves it last),
+watchdog, ticker, checkpointer, pump. So at a stop the pump commits what it decided, a last checkpoint is saved, and
+only then are the partitions given back.
 """
 
 from __future__ import annotations
@@ -37,6 +37,33 @@ from streams.topics import check_topics
 from streams.topology import Topology
 
 _log = structlog.get_logger("engine")
+
+
+class Health(EngineService):
+    """The worker's health server, if the options name a port for it. It starts before Kafka is asked for anything."""
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        alive: Callable[[], Detail],
+        ready: Callable[[], Detail],
+        on_health: Callable[[int], None] | None,
+    ) -> None:
+        super().__init__()
+        self._options, self._alive, self._ready, self._on_health = options, alive, ready, on_health
+        self._server: HealthServer | None = None
+
+    async def on_start(self) -> None:
+        """Listen; `on_health` gets the port."""
+        if self._options.health_port is not None:
+            self._server = HealthServer(self._options.health_host, self._options.health_port, self._alive, self._ready)
+            if self._on_health is not None:
+                self._on_health(self._server.port)
+
+    async def on_stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.stop()
 
 
 class Membership(EngineService):
@@ -84,9 +111,11 @@ class Worker:
         options: EngineOptions,
         lookup: Lookup | None,
         on_ready: Callable[[], None] | None,
+        on_health: Callable[[int], None] | None = None,
     ) -> None:
         self.stage, self.kafka, self.options, self.lookup = stage, kafka, options, lookup
         self.app_id, self.on_ready = app_id, on_ready
+        self.health = Health(options, self.alive, self.ready, on_health)
         self.group = f"{app_id}.{stage.name}"
         self.instance = f"{self.group}.{slot}"
         self.slot = slot
@@ -111,17 +140,25 @@ class Worker:
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code. A crash does not return."""
+        await self.health.start()
+        try:
+            return await self._serve()
+        finally:
+            await self.health.stop()
+
+    async def _serve(self) -> int:
         stage, options = self.stage, self.options
         ticker = Ticker(self.kafka, stage.clock, self.partitions, options.tick_every if stage.ticks else None)
         refused = await self._refused(ticker)
         if refused is not None:
             return refused
-        transactions = Transactions(stage, stage_producer(self.kafka, options, self.instance), options)
+        topology = Topology(self.app_id, [stage])
+        producer = stage_producer(self.kafka, options, self.instance)
+        transactions = Transactions(stage, producer, options, topology.app.sensors)
         # Fences this slot's predecessor: must come before the group is joined.
         await asyncio.to_thread(transactions.begin_service)
 
         loop = asyncio.get_running_loop()
-        topology = Topology(self.app_id, [stage])
         consumer = stage_consumer(self.kafka, options, group=self.group, instance=self.instance)
         poller = Poller(consumer, options, self.partitions)
         send = partial(topology.send, stage.name)
@@ -211,15 +248,6 @@ def run_worker(
     partitions are restored; `on_health` with the health server's port, before anything else.
     """
     options = options or EngineOptions()
-    worker = Worker(stage, kafka, slot, app_id, options, lookup, on_ready)
-    health = None
-    if options.health_port is not None:
-        health = HealthServer(options.health_host, options.health_port, worker.alive, worker.ready)
-        if on_health is not None:
-            on_health(health.port)
+    worker = Worker(stage, kafka, slot, app_id, options, lookup, on_ready, on_health)
     tune_gc()
-    try:
-        return asyncio.run(worker.run())
-    finally:
-        if health is not None:
-            health.stop()
+    return asyncio.run(worker.run())

@@ -16,8 +16,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from agents.runtime.clock import AHEAD
 from agents.runtime.contract import Stage
 from agents.runtime.store import RowStore, Unreadable
+from streams import signals
 from streams.engine.crash import crash, refuse
-from streams.engine.metrics import RESTORES, ROWS
 from streams.engine.options import EngineOptions
 from streams.engine.partitions import Partitions
 from streams.engine.poll import Poller
@@ -72,13 +72,11 @@ class Assignment:
                 return
             ahead = rows.clock - int(time.time() * 1000)
             if ahead > AHEAD:
-                _log.error("clock set back", stage=self._stage.name, partition=partition, ahead_seconds=ahead // 1000)
+                signals.clock_set_back(self._stage.name, partition, ahead)
                 rows.set_back(rows.clock - ahead)
             partitions.ready[partition] = rows
             consumer.resume([place for place in positions if place.partition == partition])
-            RESTORES.observe(time.monotonic() - began)
-            ROWS.labels(self._stage.name, str(partition)).set(len(rows))
-            _log.info("ready", stage=self._stage.name, partition=partition, rows=len(rows))
+            signals.partition_ready(self._stage.name, partition, len(rows), time.monotonic() - began)
 
         def restored(partition: int) -> None:
             self._poller.soon(lambda: serve(partition))
@@ -97,9 +95,7 @@ class Assignment:
             self._drain()
         except TimeoutError:
             crash("drain-deadline", stage=self._stage.name)
-        _log.info("revoked", stage=self._stage.name, partitions=self._partitions.numbers)
-        for partition in self._partitions.ready:
-            ROWS.remove(self._stage.name, str(partition))
+        signals.partitions_revoked(self._stage.name, self._partitions.numbers, self._partitions.ready)
         self._partitions.clear()
         consumer.unassign()
 
@@ -125,8 +121,8 @@ class Assignment:
     def _retained(self, positions: list[TopicPartition]) -> list[TopicPartition]:
         """Positions to read from. A position that Kafka no longer retains ends the worker: records would be skipped.
 
-        Without a committed position the input is read from its start. Ticks that are gone are not missed: each says
-        all that earlier ones said.
+        Without a committed position the input is read from its start. Ticks may be missing: each later one states all
+        that an earlier one did.
         """
         known = [(place.topic, place.partition) for place in positions if place.offset >= 0]
         try:
@@ -152,7 +148,7 @@ class Assignment:
 
 
 class RestoreThread(Thread):
-    """A restore that serving partitions need not wait for.
+    """A restore on a thread of its own: partitions that are ready are decided meanwhile.
 
     Rows that are restored belong to it until `claim`ed; `cancel` closes those that were not claimed, so that the next
     restore finds them closed. It begins when `former` (the restore of an earlier assignment) has ended.

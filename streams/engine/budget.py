@@ -1,6 +1,6 @@
 """The time that the decision of one record may take (docs/engine.md#bounds).
 
-A decision is pure Python on the main thread, so nothing in it can look at a clock. A timer signal interrupts the record
+A decision is pure Python on the main thread, so nothing in it can check a clock. A timer signal interrupts the record
 that has been under way for too long, whatever it does; the record is set aside as `too-costly`.
 """
 

@@ -1,7 +1,7 @@
-"""Checkpoints: a partition's rows on local disk with the changelog position they stand for, so that a restart reads
-only what came after.
+"""Checkpoints: a partition's rows on local disk with the changelog position that they include, so that a restart reads
+only what came later (docs/engine.md#checkpoints).
 
-A checkpoint saves time and is never trusted for more. One that is torn, altered, of another topic, of a later schema
+A checkpoint saves time and is never needed. One that is torn, altered, of another topic, of a later schema
 version, too old, or not between the changelog's ends is set aside with a log line, and the changelog is read whole.
 Rows lie in it as they lie in the changelog, each with its own version, so one of an earlier version serves an upgrade.
 Files hold rows, hence names of members: they are readable by their owner only.
@@ -37,10 +37,10 @@ class Unusable(Exception):
 
 
 class CheckpointMeta(msgspec.Struct, frozen=True, array_like=True):
-    """What a checkpoint stands for."""
+    """Which rows a checkpoint holds."""
 
     topic_id: str
-    """Kafka's own ID of the changelog, which a topic made anew under the same name does not share."""
+    """Kafka's own ID of the changelog: a topic created again under the same name has another."""
     partition: int
     schema: int
     """The version that wrote it: none of its rows is of a later one."""
@@ -91,7 +91,7 @@ def read(
                 raise Unusable(wrong)
             rows = MemoryStore()
             for block in _read_blocks(file):
-                # Versions begin at 1: there is something to look for only once an upcaster was given up.
+                # Versions begin at 1: rows can be too old only once an upcaster has been removed.
                 if oldest > 1 and any(version_of(row) < oldest for row in block.values()):
                     raise Unusable("rows older than this version reads")
                 rows.envelopes.update(block)

@@ -1,4 +1,4 @@
-"""The one way out when a worker can no longer be sure of what it holds."""
+"""Ending the process at once: the only reaction to a state that a worker cannot explain (docs/engine.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refuse(reason: str, **seen: object) -> NoReturn:
 def crash(reason: str, **seen: object) -> NoReturn:
     """End the process at once with 70, from any thread. Its open transaction is fenced and aborted by the next start.
 
-    `seen` is logged: coordinates, codes and numbers, never what a record says.
+    `seen` is logged: coordinates, codes and numbers, never content of records.
     """
     _end("crashed on purpose", EXIT_CRASHED, reason, seen)
 

@@ -1,7 +1,7 @@
-"""Places where a test may have the process killed: `HANDOFF_KILL_AT=before-commit:3` kills at the third passage.
+"""Places where a test can have the process killed: `HANDOFF_KILL_AT=after-commit:3` kills at the third passage.
 
-A point is a step of the protocol at which a power cut would leave something half done. Unless the variable is set,
-reaching one does nothing.
+Each is a step of the protocol after which a power cut leaves something half done. Unless the variable is set they do
+nothing.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ POINTS: Final = (
     "after-produce",
     "after-offsets",
     "after-commit",
-    "after-fold",
+    "after-apply",
     "during-restore",
 )
 
 
 def _unarmed(point: str, before: Callable[[], Any] | None = None) -> None:
-    """No test has armed a point."""
+    """Do nothing: no failpoint is armed."""
 
 
 def _armed(order: str) -> Callable[..., None]:
     name, _, nth = order.partition(":")
     if name not in POINTS:
-        raise ValueError(f"HANDOFF_KILL_AT names no kill point; there are: {', '.join(POINTS)}")
+        raise ValueError(f"HANDOFF_KILL_AT names no failpoint; there are: {', '.join(POINTS)}")
     left = int(nth or 1)
 
     def failpoint(point: str, before: Callable[[], Any] | None = None) -> None:

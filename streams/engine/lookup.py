@@ -1,25 +1,21 @@
-"""Asking the directory: all questions of a chunk at once, before it is decided."""
+"""Directory look-ups: all questions of a batch in one round trip, before it is decided."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 
-import structlog
-
-_log = structlog.get_logger("engine")
-
 
 class Lookup(Protocol):
-    """A directory that answers questions whose form is a matter between it and the stage."""
+    """A member directory. The engine does not read questions and answers; the stage and the directory agree on them."""
 
     async def ask(self, questions: list[str]) -> dict[str, str | None] | None:
-        """An answer to each question (None: it does not know); None altogether when the directory is away."""
+        """The answer to each question (None: no such entry); None in place of all when the directory is unavailable."""
         ...
 
 
 async def ask(lookup: Lookup | None, questions: list[str], seconds: float) -> dict[str, str | None] | None:
-    """The answers, or None when they did not come within `seconds`. Never raises for the directory's sake."""
+    """The answers, or None when they did not come within `seconds`. A fault of the directory raises nothing."""
     if not questions:
         return {}
     if lookup is None:
@@ -27,6 +23,5 @@ async def ask(lookup: Lookup | None, questions: list[str], seconds: float) -> di
     try:
         async with asyncio.timeout(seconds):
             return await lookup.ask(questions)
-    except Exception as error:
-        _log.warning("directory away", error=type(error).__name__, questions=len(questions))
+    except Exception:
         return None

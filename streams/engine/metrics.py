@@ -1,4 +1,4 @@
-"""What a worker counts. Labels carry stages, partitions and codes, never a person."""
+"""Metrics of a worker. Labels are stages, partitions and codes, never data of a person."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ RESTORES: Final = Histogram(
     "Assignment of a partition until its rows are restored",
     buckets=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0),
 )
-ROWS: Final = Gauge("handoff_rows", "Rows held", ["stage", "partition"])
-INTERNAL_ERRORS: Final = Counter("handoff_internal_errors", "Decisions that a bug of ours stopped", ["stage"])
+ROWS: Final = Gauge("handoff_rows", "Rows in the store of a partition", ["stage", "partition"])
+INTERNAL_ERRORS: Final = Counter("handoff_internal_errors", "Decisions that a fault of this code stopped", ["stage"])
 HELD_STAMPS: Final = Counter("handoff_held_stamps", "Stamps too far ahead of their append time", ["stage"])
 DUE_ROWS: Final = Counter("handoff_due_rows", "Rows decided because they were due", ["stage"])
+CLOCKS_SET_BACK: Final = Counter("handoff_clocks_set_back", "Partition clocks found ahead at a restore", ["stage"])
 DIRECTORY_AWAY: Final = Counter(
-    "handoff_directory_away", "Chunks decided while the directory did not answer", ["stage"]
+    "handoff_directory_away", "Batches decided while the directory did not answer", ["stage"]
 )

@@ -1,4 +1,4 @@
-"""How a worker runs: sizes and time limits, with the values that were measured to serve."""
+"""How a worker runs: sizes and time limits (docs/engine.md#bounds). Defaults were measured."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     record_budget: float = 10.0
     """A record whose decision takes longer is set aside as `too-costly`. A third of `chunk_deadline`."""
     tick_every: float | None = 60.0
-    """How often the owner of a partition produces a tick; None: somebody else does."""
+    """How often the owner of a partition produces a tick; None: another process does."""
     session: float = 10.0
-    """Kafka takes the partitions of a worker that it has not heard from for so long."""
+    """Kafka takes the partitions away from a worker that sent no heartbeat for so long."""
     transaction: float = 15.0
     """Kafka aborts a transaction that has been open for so long."""
     start: float = 60.0
-    """How long a start waits for the cluster before it gives up."""
+    """How long a start waits for the cluster."""
+    idle_commit: float = 30.0
+    """After so long without records, positions that passed only transaction markers are committed."""
     chunk_deadline: float = 30.0
     """A chunk that an agent has not handed back by then ends the worker."""
     stall_deadline: float = 60.0

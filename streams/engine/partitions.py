@@ -6,6 +6,7 @@ no decision and no transaction is under way, so the two never write at once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -24,6 +25,9 @@ class Partitions:
         """Stores of the partitions that are restored: only these are decided on."""
         self.moved: dict[Place, int] = {}
         """Input positions that this worker has committed since the assignment."""
+        self.passed: dict[Place, int] = {}
+        """Input positions behind transaction markers that no record has followed yet; not committed. Retention deletes
+        markers as well, and a committed position in front of deleted ones looks like lost records."""
         self.metadata: Any = None
         """The consumer's group metadata as of this assignment. It fences a transaction decided under an older one."""
         self._given: list[TopicPartition] | None = None
@@ -38,6 +42,7 @@ class Partitions:
             rows.close()
         self.ready.clear()
         self.moved.clear()
+        self.passed.clear()
         self._given = self.metadata = None
 
     @property
@@ -54,6 +59,16 @@ class Partitions:
             if place.partition in self.ready
         }
         return {**starts, **self.moved}
+
+    def passed_markers(self, ends: Mapping[Place, int]) -> None:
+        """Note partitions' ends that were reached without a record."""
+        known = {**self.positions, **self.passed}
+        self.passed.update({place: end for place, end in ends.items() if end > known.get(place, 0)})
+
+    def take_passed(self) -> dict[Place, int]:
+        """The positions noted by `passed_markers`, which are now the caller's to commit."""
+        taken, self.passed = self.passed, {}
+        return taken
 
     @property
     def restoring(self) -> bool:

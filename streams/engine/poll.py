@@ -10,7 +10,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, Message
 
 from agents.runtime.contract import Record
-from streams.engine.crash import crash, refuse
+from streams.engine.crash import crash
 from streams.engine.failpoints import failpoint
 from streams.engine.options import EngineOptions
 from streams.engine.partitions import Partitions
@@ -23,7 +23,11 @@ _PASSING: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaErr
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Records of one poll by partition, and the position after them by topic and partition."""
+    """Records of one poll by partition, and the position after them by topic and partition.
+
+    Where a partition's end was reached, its position lies behind the transaction markers there. A batch may hold such
+    positions and no record.
+    """
 
     chunks: dict[int, list[Record]]
     positions: dict[tuple[str, int], int]
@@ -60,7 +64,7 @@ class Poller:
         self._soon.put(act)
 
     def rebalanced(self) -> None:
-        """Called from a rebalance callback, hence from within `poll`: messages gathered before it are void."""
+        """Drop what was polled before a rebalance. Called from its callback, hence from within `poll`."""
         self._rebalances += 1
         self._left.clear()
 
@@ -78,10 +82,11 @@ class Poller:
                 messages += consume(options.max_records - 1, options.linger)
         if not messages or self._rebalances != before:
             return None
-        failpoint("after-consume")
         batch, taken = batch_of(messages, options.max_bytes, options.max_records)
         self._left = messages[taken:]
-        return batch if batch.chunks else None
+        if batch.chunks:
+            failpoint("after-consume")
+        return batch if batch.positions else None
 
 
 def batch_of(messages: list[Message], max_bytes: int, max_records: int) -> tuple[Batch, int]:
@@ -98,7 +103,10 @@ def batch_of(messages: list[Message], max_bytes: int, max_records: int) -> tuple
         taken += 1
         error = message.error()
         if error is not None:
-            _check(error, message)
+            if error.code() == KafkaError._PARTITION_EOF:
+                positions[message.topic(), message.partition()] = message.offset()
+            else:
+                _check(error)
             continue
         topic, partition, offset, value = message.topic(), message.partition(), message.offset(), message.value()
         if partition != last:
@@ -125,15 +133,11 @@ def batch_of(messages: list[Message], max_bytes: int, max_records: int) -> tuple
     return Batch(chunks, positions), taken
 
 
-def _check(error: KafkaError, message: Message) -> None:
+def _check(error: KafkaError) -> None:
+    """End the worker unless the error passes by itself."""
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        refuse(
-            "position-not-retained",
-            topic=message.topic(),
-            partition=message.partition(),
-            remedy="records were deleted before they were read; move the group's position on purpose, then restart",
-        )
-    if error.code() == KafkaError._PARTITION_EOF:
-        return
+        # The log lost the position while this worker ran. The next start compares the committed position with the log,
+        # and refuses with the place, or continues where nothing is missing (ticks).
+        crash("position-lost")
     if error.fatal() or not (error.retriable() or error.code() in _PASSING):
         crash("consume-failed", code=error.name())

@@ -1,4 +1,4 @@
-"""The pump: poll, have decided, commit, apply. One per stage and worker (docs/engine.md#loop).
+"""The pump: poll, decide, commit, apply. One per worker (docs/engine.md#loop).
 
 While a transaction is being committed the next batch is already decided, on top of what is being committed. At most one
 commit is outstanding. Rows change only when Kafka holds the transaction; any failure before that ends the process.
@@ -57,6 +57,7 @@ class Pump(EngineService):
         self._budget = Budget(options.record_budget)
         self._busy = asyncio.Lock()
         self._open: tuple[Outcome, asyncio.Future[dict[int, int]]] | None = None
+        self._passed_since = time.monotonic()
         self._finished = asyncio.Event()
         self._polling = ThreadPoolExecutor(1, "poll")
         self._committing = ThreadPoolExecutor(1, "commit")
@@ -79,15 +80,18 @@ class Pump(EngineService):
             async with self._busy:
                 if self._open is not None and self._open[1].done():
                     await self._apply()
-                while batch is not None:
+                while batch is not None and batch.chunks:
                     batch = await self._turn(batch)
+                await self._pass(batch)
         await poll
+        async with self._busy:
+            await self._commit_passed()
         await self.drain()
         self._finished.set()
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
-        """While this is held no decision and no transaction is under way, and the rows are as committed."""
+        """Within this context no decision and no transaction is under way, and the rows are as committed."""
         async with self._busy:
             await self._apply()
             yield
@@ -113,20 +117,20 @@ class Pump(EngineService):
         return asyncio.get_running_loop().run_in_executor(self._polling, self._poller.poll)
 
     async def _turn(self, batch: Batch) -> Batch | None:
-        """Have a batch decided and begin its transaction; what the time budget left undecided, or None."""
+        """Decide a batch and begin its transaction; returns what the time budget left undecided, or None."""
         pending = self._open[0].results if self._open is not None else {}
         with self._budget.watch() as progress:
             asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
         lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
         if lookups is None:
-            signals.directory_unavailable(self._stage.name)
+            signals.directory_unavailable(self._stage.name, len(asked))
         self.handed_out = time.monotonic()
         until = self.handed_out + self._options.chunk_seconds
         chunks = []
         for partition, records in batch.chunks.items():
             rows = self.partitions.ready.get(partition)
             if rows is None:
-                crash("record-of-no-partition-of-ours", stage=self._stage.name, source=records[0].coordinates)
+                crash("record-of-unassigned-partition", stage=self._stage.name, source=records[0].coordinates)
             chunk = Chunk(
                 self._stage,
                 partition,
@@ -154,12 +158,30 @@ class Pump(EngineService):
             for partition, records in batch.chunks.items()
             if results[partition].records < len(records)
         }
-        positions = batch.positions if not left else _positions(batch, left)
-        outcome = Outcome(results, positions, self.partitions.metadata, oldest)
+        positions = {**self.partitions.take_passed(), **(batch.positions if not left else _positions(batch, left))}
+        await self._begin(Outcome(results, positions, self.partitions.metadata, oldest))
+        return Batch(left, batch.positions) if left else None
+
+    async def _pass(self, batch: Batch | None) -> None:
+        """Note a batch's positions that no record led to; commit such positions when no record came for long."""
+        now = time.monotonic()
+        if batch is not None:
+            self.partitions.passed_markers(batch.positions)
+        if not self.partitions.passed:
+            self._passed_since = now
+        elif now - self._passed_since > self._options.idle_commit:
+            await self._commit_passed()
+
+    async def _commit_passed(self) -> None:
+        passed = self.partitions.take_passed()
+        if passed:
+            await self._begin(Outcome({}, passed, self.partitions.metadata, {}))
+
+    async def _begin(self, outcome: Outcome) -> None:
+        """Begin a transaction as soon as the one before is done."""
         await self._apply()
         writing = asyncio.get_running_loop().run_in_executor(self._committing, self.transactions.write, outcome)
         self._open = outcome, writing
-        return Batch(left, batch.positions) if left else None
 
     async def _apply(self) -> None:
         """Wait for the outstanding commit and apply what it wrote to the rows."""
@@ -175,7 +197,7 @@ class Pump(EngineService):
             self.committed += result.records
         self.partitions.moved.update(outcome.positions)
         self._open = None
-        failpoint("after-fold")
+        failpoint("after-apply")
         signals.committed(self._stage.name, outcome, self.partitions.ready, time.time() * 1000)
 
 

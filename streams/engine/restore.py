@@ -1,10 +1,11 @@
-"""Restore: a partition's rows from its changelog, up to the mark that was its end when the partition was assigned.
+"""Restore: a partition's rows from its changelog, up to the mark that was its end when the partition was assigned
+(docs/engine.md#restore).
 
 The mark is the high watermark, which counts records of transactions still open. Reading committed records until the
 position has reached it therefore waits until a predecessor's last transaction is decided (its time-out at the longest);
 the first end-of-partition may come too early, before that transaction's marker is in this partition.
 
-A checkpoint on local disk, or rows that live there, save reading what came before them.
+A checkpoint on local disk, or a store there, makes it unnecessary to read what came before it.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ Restored = Callable[[int, RowStore], None]
 
 
 class Local(msgspec.Struct, frozen=True):
-    """What of this machine's disk a restore may use: `checkpoints` to start from, or `shelves` where the rows live."""
+    """Folders on local disk that a restore may use: `checkpoints` to start from, or `stores` that hold the rows."""
 
     checkpoints: Path | None = None
     stores: Path | None = None
     cache: int = 0
-    """Bytes of each shelf's rows to keep in memory."""
+    """Bytes of each store's rows to keep in memory."""
 
 
 def local_of(options: EngineOptions, partitions: int) -> Local:
-    """What the options say of it, for a worker that has so many partitions."""
+    """The folders named by the options, for a worker with so many partitions."""
     folder = None if options.checkpoint_folder is None else Path(options.checkpoint_folder)
     if options.rows == "disk":
         return Local(stores=folder, cache=options.rows_cache // max(1, partitions))
@@ -111,11 +112,11 @@ def restore(
 
 
 def _begin(stage: Stage, partition: int, limits: Ends, local: Local) -> tuple[RowStore, int]:
-    """Rows to start from, and the changelog's offset to go on at; none and 0 when the disk has nothing of use."""
+    """(rows to start from, changelog offset to continue at); an empty store and 0 when nothing on disk can be used."""
     start, end = limits.offsets[partition]
     usable = partial(judge, topic_id=limits.topic_id, partition=partition, schema=stage.schema, start=start, end=end)
     if local.stores is not None:
-        # Not needed by workers whose rows are in memory, and 4 MB to load.
+        # 4 MB to load, which workers with rows in memory do not need.
         from streams.engine.rocksdb_files import open_rocks
 
         new = CheckpointMeta(limits.topic_id, partition, stage.schema, 0, 0, 0, 0)

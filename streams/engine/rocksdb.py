@@ -1,12 +1,12 @@
 """Rows on local disk, for partitions whose rows are more than memory takes: a RocksDB per partition.
 
 The same rule as in memory: nothing is written before Kafka holds the transaction. One batch then writes the rows, their
-entries in the index of due times, and the changelog position that all of it meta_ for. The batch goes through the
+entries in the index of due times, and the changelog position that they include. The batch goes through the
 write-ahead log, which the operating system keeps when the process is killed; a power cut may cost the last batches, but
-what is found afterwards is the state after some earlier one, position included. A restart goes on from there.
+what is found afterwards is the state after some earlier one, position included. A restart continues from there.
 
 Keys begin with a letter: `r` a row by its key; `d` a due row by due time and key, so that due rows are found by reading
-the front of the index and no heap is kept; `m` the meta.
+the front of the index and no heap is kept; `m` the metadata.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streams.engine.checkpoint import CheckpointMeta
 from streams.engine.crash import crash
 
 DISCARD: Final = "discard"
-"""A file of this name in a store's folder says that it was found unreadable and is to be made anew."""
+"""A file of this name in a store's folder marks it as unreadable: the next start builds it again."""
 _META: Final = b"m"
 _SHIFT: Final = 2**63
 _PENDING: Final = 8_192
@@ -49,37 +49,37 @@ def rocks_options() -> Options:
 
 
 class StoreMeta(msgspec.Struct, frozen=True, array_like=True):
-    """What a store meta_ for, and the earliest version of a row that was ever put on it."""
+    """Metadata of a store: a checkpoint's, as of the last batch, and the earliest version of a row written to it."""
 
     meta: CheckpointMeta
     oldest: int
 
 
 class RocksStore:
-    """One partition's rows in a database; `Rows` to the engine. Keeps those last used in memory, `cache` bytes of them.
+    """One partition's rows in a database; a `RowStore`. Keeps those last used in memory, `cache` bytes of them.
 
     A database that cannot be read or written ends the worker: its rows must not be mistaken for missing ones.
     """
 
-    def __init__(self, database: Any, folder: Path, meta_: StoreMeta, cache: int) -> None:
+    def __init__(self, database: Any, folder: Path, stored: StoreMeta, cache: int) -> None:
         """`database` is an open Rdict in raw mode, now this store's to close."""
-        self.clock = meta_.meta.clock
+        self.clock = stored.meta.clock
         self.all_due = False
         self._database, self._folder, self._cache = database, folder, cache
-        self._stored_meta, self._oldest = meta_.meta, meta_.oldest
+        self._meta, self._oldest = stored.meta, stored.oldest
         self._opened = _now()
         self._hot: OrderedDict[str, bytes] = OrderedDict()
         self._hot_bytes = 0
         self._pending: dict[str, bytes | None] = {}
-        self._position = meta_.meta.offset
+        self._position = stored.meta.offset
 
     @property
     def position(self) -> int:
         """The changelog's next record to read, as of the last batch written."""
-        return self._stored_meta.offset
+        return self._meta.offset
 
     def __len__(self) -> int:
-        return self._stored_meta.rows
+        return self._meta.rows
 
     def get(self, key: str) -> bytes | None:
         """A sealed row, None when there is none."""
@@ -125,7 +125,7 @@ class RocksStore:
         if len(self._pending) >= _PENDING:
             # Until the log's end is reached the rows are as old as when this store was last there: tombstones of rows
             # that are on it may go from the log meanwhile.
-            self._put(self._stored_meta.written)
+            self._put(self._meta.written)
 
     def finish_restore(self) -> None:
         """Write the last of what was restored."""
@@ -138,7 +138,7 @@ class RocksStore:
     def apply_committed(self, result: ChunkResult, position: int | None = None) -> None:
         """Take what a committed transaction wrote, which left the changelog at `position`."""
         if position is None:
-            raise ValueError("rows on disk must be told the changelog's position")
+            raise ValueError("rows on disk need the changelog's position")
         self.clock = max(self.clock, result.clock)
         if result.ticked >= 0:
             self.all_due = False
@@ -156,9 +156,9 @@ class RocksStore:
         self._write(pending, self._position, written)
 
     def _write(self, changed: Mapping[str, bytes | None], position: int, written: int) -> None:
-        """One batch: rows, their due entries, and what they now stand for."""
+        """Write one batch: rows, their due entries, and the metadata after it."""
         batch = WriteBatch(raw_mode=True)
-        rows = self._stored_meta.rows
+        rows = self._meta.rows
         for key, row in changed.items():
             name = key.encode()
             before = self._read(key) if (hot := self._hot.get(key)) is None else hot
@@ -177,13 +177,13 @@ class RocksStore:
             batch.put(b"r" + name, row)
             if due not in (NEVER, due_before):
                 batch.put(_due_key(due, name), b"")
-        meta = msgspec.structs.replace(self._stored_meta, offset=position, clock=self.clock, written=written, rows=rows)
+        meta = msgspec.structs.replace(self._meta, offset=position, clock=self.clock, written=written, rows=rows)
         batch.put(_META, msgspec.msgpack.encode(StoreMeta(meta, self._oldest)))
         try:
             self._database.write(batch)
         except Exception as error:
             crash("store-not-written", partition=meta.partition, error=type(error).__name__)
-        self._stored_meta, self._position = meta, position
+        self._meta, self._position = meta, position
 
     def _read(self, key: str) -> bytes | None:
         try:
@@ -207,7 +207,7 @@ class RocksStore:
 
     def _give_up(self, error: Exception) -> NoReturn:
         (self._folder / DISCARD).touch()
-        crash("store-unreadable", partition=self._stored_meta.partition, error=type(error).__name__)
+        crash("store-unreadable", partition=self._meta.partition, error=type(error).__name__)
 
     def _keep(self, key: str, row: bytes) -> None:
         hot = self._hot
@@ -224,9 +224,9 @@ class RocksStore:
 
 
 def meta_of(database: Any) -> StoreMeta | None:
-    """What a database meta_ for; None for a new one. Raises whatever is wrong with one that cannot be read."""
-    told = database.get(_META)
-    return None if told is None else msgspec.msgpack.decode(told, type=StoreMeta)
+    """Metadata of a database; None for a new one. Raises DecodeError, or RocksDB's own exception."""
+    stored = database.get(_META)
+    return None if stored is None else msgspec.msgpack.decode(stored, type=StoreMeta)
 
 
 def _now() -> int:

@@ -42,7 +42,7 @@ class Ticker(EngineService):
     def tick(self, partitions: Iterable[int], at: int) -> None:
         """Produce the time `at` (ms UTC) to each partition. Returns before the records are written.
 
-        A tick that cannot be delivered is lost: the next one says more.
+        A tick that cannot be delivered is lost, which costs nothing: the next one states a later time.
         """
         for partition in partitions:
             self._produce(Tick(at), partition)

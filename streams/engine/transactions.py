@@ -1,4 +1,4 @@
-"""One transaction: changed rows, emits and the input's position, all or nothing."""
+"""One transaction: changed rows, emits and input positions, all or nothing (docs/engine.md#transactions)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from agents.runtime.contract import Stage
 from agents.runtime.store import CLOCK_KEY, ChunkResult, clock_envelope
 from streams.engine.crash import crash
 from streams.engine.failpoints import failpoint
-from streams.engine.metrics import TRANSACTIONS
 from streams.engine.options import EngineOptions
 from streams.engine.poll import on_client_error
+from streams.engine.sensors import Sensors
 from streams.kafka.produce import produce_blocking
 from streams.kafka.settings import KafkaSettings, producer_config
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one poll's chunks came to, by partition, and where the input stands after them."""
+    """Results of one batch by partition, and the input positions after it."""
 
     results: dict[int, ChunkResult]
     positions: dict[tuple[str, int], int]
@@ -32,7 +32,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) -> Producer:
-    """The transactional producer of a slot: who starts later under the same `instance` fences who came before."""
+    """The transactional producer of a slot. A later one under the same `instance` fences the earlier one."""
     limit = int(options.transaction * 1000)
     return Producer(
         producer_config(
@@ -44,7 +44,7 @@ def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) 
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 500_000,
                 "queue.buffering.max.kbytes": 1_048_576,
-                # Rows on disk must know where a transaction left the changelog; that costs a report a record.
+                # A store on disk needs the changelog position after each transaction; that costs a report a record.
                 "delivery.report.only.error": options.rows == "memory",
                 "error_cb": on_client_error,
             },
@@ -53,12 +53,12 @@ def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) 
 
 
 class Transactions:
-    """Writes transactions, one at a time, from one thread. Any failure that is not passing ends the process."""
+    """Writes transactions, one at a time, from one thread. Any failure that is not retriable ends the process."""
 
-    def __init__(self, stage: Stage, producer: Producer, options: EngineOptions) -> None:
-        self._stage, self._producer, self._options = stage, producer, options
-        self._noting = None if options.rows == "memory" else self._note
-        self._reached: dict[int, int] = {}
+    def __init__(self, stage: Stage, producer: Producer, options: EngineOptions, sensors: Sensors) -> None:
+        self._stage, self._producer, self._options, self._sensors = stage, producer, options, sensors
+        self._on_delivery = None if options.rows == "memory" else self._note_position
+        self._changelog_positions: dict[int, int] = {}
         self.open_since: float | None = None
         """When the transaction under way began (monotonic seconds), or None. For the watchdog: librdkafka does not keep
         the time limit of every call when a broker goes away within it."""
@@ -67,46 +67,47 @@ class Transactions:
         """Fence the slot's predecessor and have its open transaction aborted. Must come before the group is joined."""
         self._retry("init", lambda: self._producer.init_transactions(10.0), self._options.start)
 
-    def write(self, decided: Outcome) -> dict[int, int]:
-        """Write and commit. Returns only if all of it is in Kafka: the changelog's position after it, by partition.
+    def write(self, outcome: Outcome) -> dict[int, int]:
+        """Write and commit; returns when all of it is committed: the changelog's position after it, by partition.
 
-        With rows in memory nobody needs the positions, and there are none.
+        Without rows on disk the positions are not needed, and the result is empty.
         """
-        self._reached = {}
-        began = self.open_since = time.monotonic()
+        self._changelog_positions = {}
+        self.open_since = time.monotonic()
+        state = self._sensors.on_commit_initiated(None)
         limit = self._options.transaction
         producer = self._producer
         self._retry("begin", producer.begin_transaction, limit)
         failpoint("after-begin")
         try:
-            self._produce(decided)
+            self._produce(outcome)
         except KafkaException as error:
             crash("produce-failed", stage=self._stage.name, code=error.args[0].name())
         failpoint("after-produce", producer.flush)
-        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in decided.positions.items()]
-        self._retry("offsets", lambda: producer.send_offsets_to_transaction(offsets, decided.metadata, limit), limit)
+        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in outcome.positions.items()]
+        self._retry("offsets", lambda: producer.send_offsets_to_transaction(offsets, outcome.metadata, limit), limit)
         failpoint("after-offsets", producer.flush)
         self._retry("commit", lambda: producer.commit_transaction(limit), limit)
         self.open_since = None
         failpoint("after-commit")
-        TRANSACTIONS.observe(time.monotonic() - began)
-        return self._reached
+        self._sensors.on_commit_completed(None, state)
+        return self._changelog_positions
 
-    def _note(self, error: KafkaError | None, message: Message) -> None:
-        """The last record of a partition's changelog is written; the transaction's marker follows it."""
+    def _note_position(self, error: KafkaError | None, message: Message) -> None:
+        """Delivery report of a partition's last changelog record: the transaction's marker comes after it."""
         if error is None:
-            self._reached[int(message.partition() or 0)] = int(message.offset() or 0) + 1
+            self._changelog_positions[int(message.partition() or 0)] = int(message.offset() or 0) + 1
 
-    def _produce(self, decided: Outcome) -> None:
+    def _produce(self, outcome: Outcome) -> None:
         producer, changelog = self._producer, self._stage.changelog
-        for partition, result in decided.results.items():
+        for partition, result in outcome.results.items():
             for key, row in result.changed.items():
                 produce_blocking(producer, changelog, row, key.encode(), partition)
             clock = clock_envelope(result.clock)
-            if self._noting is None:
+            if self._on_delivery is None:
                 produce_blocking(producer, changelog, clock, CLOCK_KEY, partition)
             else:
-                produce_blocking(producer, changelog, clock, CLOCK_KEY, partition, on_delivery=self._noting)
+                produce_blocking(producer, changelog, clock, CLOCK_KEY, partition, on_delivery=self._on_delivery)
             for emit in result.emits:
                 at = -1 if emit.partition is None else emit.partition
                 if emit.headers:
@@ -115,7 +116,7 @@ class Transactions:
                     produce_blocking(producer, emit.topic, emit.value, emit.key, at)
 
     def _retry(self, step: str, call: Callable[[], object], seconds: float) -> None:
-        """Call, again while the failure is one that librdkafka calls retriable, for `seconds` at most."""
+        """Call, and call again while librdkafka marks the failure as retriable, for `seconds` at most."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -131,6 +132,6 @@ class Transactions:
                     crash("transaction-overdue", stage=self._stage.name, step=step, code=error.name())
 
     def _abort(self) -> None:
-        """Abort before going down, if that can be done at once: an open transaction hides the outputs of others."""
+        """Abort before the process ends, if that is possible at once: readers wait behind an open transaction."""
         with suppress(KafkaException):
             self._producer.abort_transaction(2.0)

@@ -40,7 +40,8 @@ def member(
 ) -> Consumer:
     """A consumer that joins `group` as the static member `instance`, with a session time-out of `session` seconds.
 
-    A position that the log no longer has is an error (`_AUTO_OFFSET_RESET`): records would be skipped otherwise.
+    It reports the end of a partition, whose offset lies behind transaction markers, which are not records. A position
+    that the log no longer has is an error (`_AUTO_OFFSET_RESET`): records would be skipped otherwise.
     """
     return Consumer(
         {
@@ -52,6 +53,7 @@ def member(
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
             "session.timeout.ms": int(session * 1000),
             "heartbeat.interval.ms": int(session * 250),
             "max.poll.interval.ms": int(max(60.0, session * 2) * 1000),
@@ -69,7 +71,7 @@ def member(
 def reader(kafka: KafkaSettings, group: str = "handoff.reader", tuning: Mapping[str, Any] = {}) -> Consumer:
     """A consumer of partitions that are assigned by hand, which reports the end of each (see `streams.kafka.read`).
 
-    It joins nothing. `group` is whose committed positions it can be asked for, and can set.
+    It joins no group. It can read and set the committed positions of `group`.
     """
     return Consumer(
         {

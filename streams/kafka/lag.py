@@ -1,7 +1,7 @@
 """How far each group is behind: per topic and partition, in records and in seconds.
 
-Asked through clients that join no group and commit nothing. One reading takes a handful of requests for all partitions
-together, so that a reader can be asked several times a second.
+Its clients join no group and commit nothing. One reading takes a handful of requests for all partitions together, so
+several readings a second are possible.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streams.kafka.consumers import peeker, reader
 from streams.kafka.offsets import Place, admin_client, committed, ends, places_of, starts
+from streams.kafka.read import tail
 from streams.kafka.settings import KafkaSettings
 
 _SECONDS: Final = 5.0
 _PEEK_SECONDS: Final = 1.5
 
 _NOTHING: Final = -1
+"""In place of an append time: no record, at most markers of transactions."""
 
 Waiting = tuple[str, int, int]
 """Topic, partition, and the offset from which on records wait."""
 
 
 class PartitionLag(msgspec.Struct, frozen=True):
-    """`committed` is None when the group never committed there; `lag` counts from the start then.
+    """`committed` is None when the group never committed there; `lag` counts from the start of the log then.
 
-    `seconds` is the age of the oldest record that is not committed yet (0 when there is none).
+    Otherwise `lag` counts from the committed position, also where the log no longer goes back that far: what was
+    deleted unread is lag. `seconds` is the age of the oldest record that waits (0 when there is none).
     """
 
     group: str
@@ -43,7 +46,7 @@ class PartitionLag(msgspec.Struct, frozen=True):
 
 
 class LagReading(msgspec.Struct, frozen=True):
-    """What one look at the cluster found: `at` ms UTC, the lag of every partition, and each group's members."""
+    """One reading at `at` (ms UTC): the lag of every partition, and the number of each group's members."""
 
     at: int
     lags: Sequence[PartitionLag]
@@ -67,7 +70,10 @@ class LagReader:
         # Positions are asked for through consumers that name the group and never subscribe, so that they are no members
         # of it. The admin client's own request brings the process down with a segmentation fault when a coordinator
         # moves (librdkafka 2.16 looks for a consumer's group there, and an admin client has none).
-        self._consumers = {group: reader(kafka, group) for group in groups}
+        # They read uncommitted: a committed reader would wait for a dead worker's transaction that may still move the
+        # positions.
+        uncommitted = {"isolation.level": "read_uncommitted"}
+        self._consumers = {group: reader(kafka, group, uncommitted) for group in groups}
         self._peek = Peek(kafka)
 
     def read(self, now: int) -> LagReading:
@@ -144,16 +150,18 @@ class Peek:
         found = {place: self._appended[place] for place in places if place in self._appended}
         asked = {(topic, number): offset for topic, number, offset in places - found.keys()}
         if asked:
-            self._consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in asked.items()])
-        deadline = time.monotonic() + _PEEK_SECONDS
-        while asked and time.monotonic() < deadline:
-            for message in self._consumer.consume(64, timeout=0.1):
-                place = (message.topic() or "", message.partition() or 0)
-                error = message.error()
-                if place not in asked or (error is not None and error.code() != KafkaError._PARTITION_EOF):
-                    continue
-                found[(*place, asked.pop(place))] = _NOTHING if error is not None else message.timestamp()[1]
-        self._consumer.unassign()
+            self._consumer.assign([TopicPartition(*place, offset) for place, offset in asked.items()])
+            deadline = time.monotonic() + _PEEK_SECONDS
+            for batch in tail(self._consumer, size=64, wait=0.1):
+                for message in batch.messages:
+                    place = (message.topic() or "", message.partition() or 0)
+                    if place in asked:
+                        found[*place, asked.pop(place)] = message.timestamp()[1]
+                for place in asked.keys() & batch.ends.keys():
+                    found[*place, asked.pop(place)] = _NOTHING
+                if not asked or time.monotonic() > deadline:
+                    break
+            self._consumer.unassign()
         self._appended = {place: at for place, at in found.items() if at != _NOTHING}
         return found
 
@@ -169,8 +177,8 @@ def _lag(
     lag = max(0, end - (first if position is None else position))
     seconds = 0.0
     appended = oldest.get((*place, max(first, position or 0)))
-    if appended == _NOTHING:  # only the markers of transactions lie between
+    if appended == _NOTHING and (position is None or position >= first):  # only markers of transactions lie between
         lag = 0
-    elif lag and appended is not None:
+    elif lag and appended is not None and appended != _NOTHING:
         seconds = max(0.0, (now - appended) / 1000)
     return PartitionLag(group, *place, position, end, lag, round(seconds, 3))

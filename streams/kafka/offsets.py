@@ -1,4 +1,4 @@
-"""Where logs begin and end, and where groups stand in them."""
+"""Offsets: where logs begin and end, and the positions that groups have committed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def committed(consumer: Consumer, places: Iterable[Place], *, seconds: float = S
 
 
 def topic_id(admin: AdminClient, topic: str, *, seconds: float = SECONDS) -> str:
-    """Kafka's own ID of a topic, which one made anew under the same name does not share. Raises KafkaException."""
+    """Kafka's own ID of a topic: one created again under the same name has another. Raises KafkaException."""
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)[topic].result(seconds)
     return str(described.topic_id)
 

@@ -28,7 +28,7 @@ TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_L
 
 
 class NotConfirmed(Exception):
-    """Kafka did not confirm a record. It may hold it all the same (a time-out says nothing about that).
+    """Kafka did not confirm a record. It may be written all the same: a time-out does not tell.
 
     `why` is librdkafka's name for the error; `too_large`: the record will never be taken as it is.
     """
@@ -46,9 +46,9 @@ def _not_confirmed(error: KafkaError) -> NotConfirmed:
 class ConfirmedProducer:
     """Idempotent, `acks=all`: a record counts as written when every in-sync replica has it.
 
-    A record that is not confirmed within `seconds` is given up; librdkafka drops it from its queue. Create it inside
-    the loop that awaits its confirmations. `fatal` becomes true when the producer can never work again (the process
-    should end and be started anew); `on_fatal` is then called, in the loop.
+    librdkafka drops a record from its queue that is not confirmed within `seconds`. Create the producer inside the loop
+    that awaits its confirmations. `fatal` becomes true when it can never work again (the process should end and be
+    started again); `on_fatal` is then called, in the loop.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ConfirmedProducer:
     def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
     ) -> asyncio.Future[None]:
-        """Hands a record over. The future is done when Kafka has confirmed it, or fails with NotConfirmed."""
+        """Put a record into the queue. The future is done when Kafka has confirmed it, or fails with NotConfirmed."""
         future: asyncio.Future[None] = self._loop.create_future()
         try:
             self._producer.produce(
@@ -115,7 +115,7 @@ class ConfirmedProducer:
         return await asyncio.to_thread(ask)
 
     async def close(self, seconds: float = 5.0) -> int:
-        """Waits at most `seconds` for what is under way; gives the number of records that were not confirmed."""
+        """Wait at most `seconds` for records under way; returns the number that were not confirmed."""
         left = await asyncio.to_thread(self._producer.flush, seconds)
         self._stopping = True
         await asyncio.to_thread(self._thread.join, 5.0)
@@ -133,7 +133,7 @@ class ConfirmedProducer:
                 try:
                     self._loop.call_soon_threadsafe(self._resolve, self._take())
                 except RuntimeError:
-                    return  # the loop is closed: nobody waits any more
+                    return  # the loop is closed: no confirmation is awaited any more
 
     def _take(self) -> list[tuple[asyncio.Future[None], KafkaError | None]]:
         answered, self._answered = self._answered, []
@@ -151,7 +151,7 @@ class ConfirmedProducer:
 
     def _failed(self, error: KafkaError) -> None:
         """librdkafka's own errors, in the polling thread. All but fatal ones heal by themselves."""
-        with suppress(OSError, ValueError):  # nobody reads the log any more: no reason to stop confirming
+        with suppress(OSError, ValueError):  # a log that cannot be written is no reason to stop confirming
             _log.warning("kafka", error=error.name(), fatal=error.fatal())
         if error.fatal() and not self.fatal:
             self.fatal = True
@@ -173,7 +173,9 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
         producer.init_transactions(30)
         producer.begin_transaction()
         for emit in emits:
-            produce_blocking(producer, kafka.actual(emit.topic), emit.value, emit.key, headers=list(emit.headers))
+            partition = -1 if emit.partition is None else emit.partition
+            headers = list(emit.headers)
+            produce_blocking(producer, kafka.actual(emit.topic), emit.value, emit.key, partition, headers=headers)
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)

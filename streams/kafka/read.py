@@ -39,7 +39,7 @@ class Batch(msgspec.Struct, frozen=True):
     """What one call of the consumer brought.
 
     `ends` holds the partitions whose end was reached, with the offset after the last record or marker there. It is
-    reported again whenever a partition has grown and its end is reached anew.
+    reported again whenever a partition has grown and its end is reached again.
     """
 
     messages: list[Message]

@@ -128,14 +128,14 @@ def check_topics(
     groups = [tuple(group) for group in copartitioned]
     compacted, append_time = tuple(compacted), tuple(append_time)
     wanted = dict.fromkeys((*needed, *compacted, *append_time, *(name for group in groups for name in group)))
-    # A worker need not be allowed to look at other topics, nor wait for the answers of a large cluster.
+    # A worker need not have access to other topics, nor wait for the answers of a large cluster.
     state = cluster_state(AdminClient(kafka.librdkafka()), wanted, seconds=seconds)
     faults = [f"topic {name} does not exist: run `handoff topics apply`" for name in wanted if name not in state]
     for group in groups:
         counts = {name: state[name].partitions for name in group if name in state}
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{name} {count}" for name, count in counts.items())
-            faults.append(f"co-partitioned topics differ in partitions: {told}")
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            faults.append(f"co-partitioned topics differ in partitions: {listed}")
     for names, setting, value in (
         (compacted, "cleanup.policy", "compact"),
         (append_time, "message.timestamp.type", "LogAppendTime"),

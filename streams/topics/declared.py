@@ -1,4 +1,4 @@
-"""topics.yaml: its shape, its rules, and what it says for one environment."""
+"""topics.yaml: its shape, its rules, and the topics of one environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9.-]*\.v[1-9][0-9]*")
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """One topic as an environment wants it. `configs` as Kafka takes them: milliseconds and bytes."""
+    """One topic of an environment. `configs` are in Kafka's units: milliseconds and bytes."""
 
     name: str
     partitions: int

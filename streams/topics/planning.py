@@ -34,7 +34,7 @@ class Update(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What `apply` would do, what it refuses to do, and topics that nobody declared (left alone)."""
+    """What `apply` would do, what it refuses to do, and topics that are not declared (left alone)."""
 
     create: tuple[Topic, ...]
     update: tuple[Update, ...]
@@ -104,13 +104,13 @@ def _refusals(topic: Topic, present: ClusterTopic) -> Iterator[str]:
 
 def _changes(topic: Topic, present: ClusterTopic) -> Iterator[Change]:
     for setting, wanted in topic.configs.items():
-        held = present.configs.get(setting)
-        if _settled(held) != _settled(wanted):
-            yield Change(setting, held, wanted)
+        found = present.configs.get(setting)
+        if _normalized(found) != _normalized(wanted):
+            yield Change(setting, found, wanted)
     for setting in sorted(present.own - topic.configs.keys()):
         yield Change(setting, present.configs.get(setting), None)
 
 
-def _settled(value: str | None) -> str | None:
-    """Kafka keeps lists in the order they were given in, which means nothing."""
+def _normalized(value: str | None) -> str | None:
+    """A value with its list in order: Kafka keeps lists as they were given, and the order has no meaning."""
     return None if value is None else ",".join(sorted(value.split(",")))

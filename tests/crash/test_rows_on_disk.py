@@ -1,4 +1,4 @@
-"""Rows on disk through hand-overs: a shelf goes with its partition, and a zombie that holds one hinders nobody."""
+"""Rows on disk when partitions move: a store goes with its partition, and a zombie's open store hinders no other."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def held(worker: WorkerProcess, port: int) -> list[int]:
     return list(json.loads(worker.health("/readyz", port)[1])["ready"])
 
 
-def spared(worker: WorkerProcess) -> list[str]:
-    """What it logged of shelves that it could not have or could not use."""
-    return [line for line in worker.logged if "shelf " in line]
+def store_warnings(worker: WorkerProcess) -> list[str]:
+    """What it logged of stores that it could not open or could not use."""
+    return [line for line in worker.logged if "store " in line]
 
 
-def test_workers_of_one_machine_hand_their_shelves_over(kafka: HasBootstrap, tmp_path: Path) -> None:
+def test_stores_move_between_workers_of_one_machine(kafka: HasBootstrap, tmp_path: Path) -> None:
     options = {"max_records": 100, "rows": "disk", "checkpoint_folder": str(tmp_path)}
     with Counted(kafka.bootstrap, partitions=2) as counted:
         first = counted.worker(0, **options)
@@ -43,10 +43,10 @@ def test_workers_of_one_machine_hand_their_shelves_over(kafka: HasBootstrap, tmp
         counted.check("1 to 2 workers, rows on disk", 1)
         assert counted.deaths == []
         assert [worker.stop() for worker in slots.values()] == [0, 0]
-        assert spared(first) + spared(second) == []
+        assert store_warnings(first) + store_warnings(second) == []
 
 
-def test_a_zombie_keeps_its_shelf_and_its_replacement_does_without(kafka: HasBootstrap, tmp_path: Path) -> None:
+def test_a_zombie_keeps_its_store_and_its_replacement_does_without(kafka: HasBootstrap, tmp_path: Path) -> None:
     options = {"max_records": 40, "session": 6.0, "rows": "disk", "checkpoint_folder": str(tmp_path)}
     with Counted(kafka.bootstrap, partitions=2) as counted:
         zombie = counted.worker(0, linger=0.0, **options).wait_ready()
@@ -62,14 +62,14 @@ def test_a_zombie_keeps_its_shelf_and_its_replacement_does_without(kafka: HasBoo
         counted.finish(slots)
         counted.check("SIGSTOP, replaced, SIGCONT, rows on disk", 1)
         assert slots[0].stop() == 0
-        assert len([line for line in spared(slots[0]) if "locked by another process" in line]) == 2
-        # The next start has the zombie's shelf, reads on from where that stood, and clears the spare away.
+        assert len([line for line in store_warnings(slots[0]) if "locked by another process" in line]) == 2
+        # The next start opens the zombie's store, reads what came later, and removes the spare.
         slots = {0: counted.worker(0, **options)}
         counted.produce(100)
         counted.finish(slots)
-        counted.check("the shelf of a zombie that is gone", 1)
+        counted.check("the store of a zombie that is gone", 1)
         assert slots[0].stop() == 0
-        assert spared(slots[0]) == []
+        assert store_warnings(slots[0]) == []
         assert sorted(each.name for each in tmp_path.iterdir()) == [
-            f"{counted.stage.changelog}-{partition}.shelf" for partition in range(2)
+            f"{counted.stage.changelog}-{partition}.rocksdb" for partition in range(2)
         ]

@@ -28,7 +28,7 @@ class Crashed(Exception):
     """Stands in for the end of the process."""
 
 
-class StandingPump:
+class StalledPump:
     """A pump as the watchdog sees it."""
 
     def __init__(self, handed_out: float | None, beat: float, open_since: float | None = None) -> None:
@@ -106,7 +106,7 @@ async def test_nothing_to_ask_needs_no_directory() -> None:
         (None, 100.0, 80.0, "transaction-overdue"),
     ],
 )
-def test_the_watchdog_ends_a_worker_that_stands(
+def test_the_watchdog_ends_a_worker_that_makes_no_progress(
     monkeypatch: pytest.MonkeyPatch, handed_out: float | None, beat: float, open_since: float | None, reason: str
 ) -> None:
     reasons: list[str] = []
@@ -116,7 +116,7 @@ def test_the_watchdog_ends_a_worker_that_stands(
         raise Crashed
 
     monkeypatch.setattr(watchdog, "crash", crash)
-    pump: Any = StandingPump(handed_out, beat, open_since)
+    pump: Any = StalledPump(handed_out, beat, open_since)
     dog = watchdog.Watchdog("t", pump, KAFKA, EngineOptions())
     with suppress(Crashed):
         dog.check_pump(100.0)
@@ -128,7 +128,7 @@ def test_the_watchdog_ends_a_worker_at_which_a_record_waits_while_it_commits_not
 ) -> None:
     reasons: list[str] = []
     monkeypatch.setattr(watchdog, "crash", lambda reason, **_: reasons.append(reason))
-    pump: Any = StandingPump(None, 0.0)
+    pump: Any = StalledPump(None, 0.0)
     dog = watchdog.Watchdog("t", pump, KAFKA, EngineOptions(stall_deadline=60))
     waiting: list[dict[tuple[str, int], int]] = [{}, {("t", 0): 5}, {("t", 0): 5}, {("t", 0): 5}, {("t", 0): 6}]
     monkeypatch.setattr(dog, "_positions_with_records", lambda: waiting.pop(0))
@@ -142,13 +142,13 @@ def test_the_watchdog_ends_a_worker_at_which_a_record_waits_while_it_commits_not
     assert reasons == ["no-progress"], "another record waits: the one before was decided"
 
 
-def test_an_unarmed_kill_point_does_nothing() -> None:
+def test_an_unarmed_failpoint_does_nothing() -> None:
     for point in failpoints.POINTS:
         failpoints.failpoint(point)
 
 
-@pytest.mark.parametrize(("order", "code"), [("after-decide:2", -9), ("after-fold", 0), ("nowhere", 1)])
-def test_an_armed_kill_point_kills_at_the_nth_passage(order: str, code: int) -> None:
+@pytest.mark.parametrize(("order", "code"), [("after-decide:2", -9), ("after-apply", 0), ("nowhere", 1)])
+def test_an_armed_failpoint_kills_at_the_nth_passage(order: str, code: int) -> None:
     script = "from streams.engine.failpoints import failpoint; [failpoint('after-decide') for _ in range(2)]"
     done = subprocess.run(
         [sys.executable, "-c", script], env={"HANDOFF_KILL_AT": order, "PYTHONPATH": "."}, check=False, timeout=60

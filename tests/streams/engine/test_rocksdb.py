@@ -57,7 +57,7 @@ def test_it_answers_as_memory_does_closed_in_between_or_not(
 ) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        shelf, _ = opened(folder)
+        store, _ = opened(folder)
         memory = MemoryStore()
         for step, (changed, ticked, again) in enumerate(steps):
             sealed = {
@@ -66,49 +66,49 @@ def test_it_answers_as_memory_does_closed_in_between_or_not(
                 else envelope(1, due if isinstance(due, int) else None, b"x" * 50 + bytes([step]))
                 for key, due in changed.items()
             }
-            for rows in (memory, shelf):
+            for rows in (memory, store):
                 rows.apply_committed(result(sealed, clock=step, ticked=ticked), 20 + step)
             if again:
-                shelf.close()
-                shelf, position = opened(folder)
+                store.close()
+                store, position = opened(folder)
                 assert position == 20 + step
-            assert dict(shelf.items()) == dict(memory.items())
-            assert {key: shelf.get(key) for key in "abc"} == {key: memory.get(key) for key in "abc"}
-            assert (len(shelf), shelf.clock) == (len(memory), memory.clock)
+            assert dict(store.items()) == dict(memory.items())
+            assert {key: store.get(key) for key in "abc"} == {key: memory.get(key) for key in "abc"}
+            assert (len(store), store.clock) == (len(memory), memory.clock)
             for clock in (0, 7, 20):
-                assert list(shelf.due(clock)) == sorted(set(memory.due(clock)))
-        shelf.close()
+                assert list(store.due(clock)) == sorted(set(memory.due(clock)))
+        store.close()
 
 
 def test_the_cache_keeps_to_its_bytes(tmp_path: Path) -> None:
-    shelf, _ = opened(tmp_path, cache=1_000)
-    shelf.apply_committed(result(ROWS), 50)
-    assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
-    assert [shelf.get(f"k{number}") for number in range(500)] == list(ROWS.values())
-    assert 0 < sum(len(row) for row in shelf._hot.values()) == shelf._hot_bytes <= 1_000
-    shelf.close()
+    store, _ = opened(tmp_path, cache=1_000)
+    store.apply_committed(result(ROWS), 50)
+    assert 0 < sum(len(row) for row in store._hot.values()) == store._hot_bytes <= 1_000
+    assert [store.get(f"k{number}") for number in range(500)] == list(ROWS.values())
+    assert 0 < sum(len(row) for row in store._hot.values()) == store._hot_bytes <= 1_000
+    store.close()
 
 
 def test_rows_are_not_taken_without_their_position(tmp_path: Path) -> None:
-    shelf, _ = opened(tmp_path)
+    store, _ = opened(tmp_path)
     with pytest.raises(ValueError, match="position"):
-        shelf.apply_committed(result(ROWS))
-    shelf.close()
+        store.apply_committed(result(ROWS))
+    store.close()
 
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
-    shelf, _ = opened(tmp_path)
-    shelf.apply_committed(result(ROWS, clock=7), 100)
-    shelf.close()
+    store, _ = opened(tmp_path)
+    store.apply_committed(result(ROWS, clock=7), 100)
+    store.close()
     return tmp_path
 
 
 def test_one_that_is_whole_is_gone_on_from_and_only_the_owner_can_enter(filled: Path) -> None:
-    shelf, position = opened(filled)
-    assert (position, len(shelf), shelf.clock, dict(shelf.items())) == (100, 500, 7, ROWS)
-    shelf.close()
-    assert stat.S_IMODE((filled / "stage-3.shelf").stat().st_mode) == 0o700
+    store, position = opened(filled)
+    assert (position, len(store), store.clock, dict(store.items())) == (100, 500, 7, ROWS)
+    store.close()
+    assert stat.S_IMODE((filled / "stage-3.rocksdb").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,15 @@ def test_one_that_is_whole_is_gone_on_from_and_only_the_owner_can_enter(filled: 
 def test_one_that_stands_for_something_else_is_made_anew(tmp_path: Path, other: dict[str, object]) -> None:
     # Written as by a worker of that topic, version or time; the folder's name says partition 3 all the same.
     claimed = msgspec.structs.replace(NEW, **other)
-    shelf, _ = open_rocks(tmp_path, "stage", claimed, lambda _: "", cache=0)
+    store, _ = open_rocks(tmp_path, "stage", claimed, lambda _: "", cache=0)
     now = int(time.time() * 1000)
-    shelf._write(ROWS, int(str(other.get("offset", 100))), int(str(other.get("written", now))))
-    shelf.close()
+    store._write(ROWS, int(str(other.get("offset", 100))), int(str(other.get("written", now))))
+    store.close()
     if "partition" in other:
-        (tmp_path / "stage-2.shelf").rename(tmp_path / "stage-3.shelf")
-    shelf, position = opened(tmp_path)
-    assert (position, len(shelf), dict(shelf.items())) == (0, 0, {})
-    shelf.close()
+        (tmp_path / "stage-2.rocksdb").rename(tmp_path / "stage-3.rocksdb")
+    store, position = opened(tmp_path)
+    assert (position, len(store), dict(store.items())) == (0, 0, {})
+    store.close()
 
 
 def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(filled: Path) -> None:
@@ -134,55 +134,55 @@ def test_one_of_an_earlier_version_serves_unless_it_holds_rows_out_of_reach(fill
         return judge(seen, topic_id="topic", partition=3, schema=2, start=10, end=120)
 
     later = msgspec.structs.replace(NEW, schema=2)
-    shelf, position = open_rocks(filled, "stage", later, judged, cache=0)
-    assert (position, len(shelf)) == (100, 500)
-    shelf.apply_committed(result({"k0": envelope(2, None, b"new")}), 101)
-    shelf.close()
+    store, position = open_rocks(filled, "stage", later, judged, cache=0)
+    assert (position, len(store)) == (100, 500)
+    store.apply_committed(result({"k0": envelope(2, None, b"new")}), 101)
+    store.close()
     # The version that wrote the rest is a version back: it may not read what the later one wrote.
-    shelf, position = open_rocks(filled, "stage", later, judged, cache=0, oldest=2)
-    assert (position, len(shelf)) == (0, 0)
-    shelf.close()
+    store, position = open_rocks(filled, "stage", later, judged, cache=0, oldest=2)
+    assert (position, len(store)) == (0, 0)
+    store.close()
 
 
 def test_one_whose_restore_was_broken_off_is_made_anew(tmp_path: Path) -> None:
-    shelf, _ = opened(tmp_path)
+    store, _ = opened(tmp_path)
     for number in range(9_000):
-        shelf.restore(f"k{number}".encode(), envelope(1, None, b""), 1)
-        shelf.advance(20 + number % 100)
-    assert len(shelf) > 0
-    shelf.close()
-    shelf, position = opened(tmp_path)
-    assert (position, len(shelf)) == (0, 0)
-    shelf.close()
+        store.restore(f"k{number}".encode(), envelope(1, None, b""), 1)
+        store.advance(20 + number % 100)
+    assert len(store) > 0
+    store.close()
+    store, position = opened(tmp_path)
+    assert (position, len(store)) == (0, 0)
+    store.close()
 
 
-def test_a_shadow_of_the_same_stage_has_shelves_of_its_own(filled: Path) -> None:
+def test_a_shadow_of_the_same_stage_has_stores_of_its_own(filled: Path) -> None:
     another = msgspec.structs.replace(NEW, topic_id="another")
     shadow, position = open_rocks(filled, "shadow.next.changelog", another, usable, cache=0)
     assert (position, len(shadow)) == (0, 0)
     shadow.close()
-    shelf, position = opened(filled)
-    assert (position, len(shelf)) == (100, 500)
-    shelf.close()
+    store, position = opened(filled)
+    assert (position, len(store)) == (100, 500)
+    store.close()
 
 
 @pytest.mark.parametrize("torn", ["CURRENT", "MANIFEST", DISCARD])
 def test_one_that_cannot_be_read_is_made_anew(filled: Path, torn: str) -> None:
-    path = filled / "stage-3.shelf"
+    path = filled / "stage-3.rocksdb"
     found = [each for each in path.iterdir() if each.name.startswith(torn)] or [path / torn]
     for each in found:
         each.write_bytes(b"nothing of the sort")
-    shelf, position = opened(filled)
-    assert (position, len(shelf)) == (0, 0)
-    shelf.close()
+    store, position = opened(filled)
+    assert (position, len(store)) == (0, 0)
+    store.close()
 
 
 @pytest.mark.parametrize("damaged", ["rows", "due times"])
-def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged: str) -> None:
-    shelf, _ = opened(filled)
-    shelf._database.flush()
-    shelf.close()
-    tables = list((filled / "stage-3.shelf").glob("*.sst"))
+def test_a_store_that_cannot_be_read_ends_the_worker_and_is_discarded(filled: Path, damaged: str) -> None:
+    store, _ = opened(filled)
+    store._database.flush()
+    store.close()
+    tables = list((filled / "stage-3.rocksdb").glob("*.sst"))
     assert tables
     for each in tables:
         whole = each.read_bytes()
@@ -191,8 +191,8 @@ def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged
         each.write_bytes(whole[:at] + bytes(byte ^ 0x55 for byte in whole[at : at + 50]) + whole[at + 50 :])
     script = (
         "import sys; from pathlib import Path; from tests.streams.engine.test_rocksdb import opened\n"
-        "shelf, _ = opened(Path(sys.argv[1]))\n"
-        "[shelf.get(f'k{number}') for number in range(500)] if sys.argv[2] == 'rows' else list(shelf.due(9999))\n"
+        "store, _ = opened(Path(sys.argv[1]))\n"
+        "[store.get(f'k{number}') for number in range(500)] if sys.argv[2] == 'rows' else list(store.due(9999))\n"
         "print('all read')"
     )
     ended = subprocess.run(
@@ -205,23 +205,23 @@ def test_what_cannot_be_read_ends_the_worker_and_the_shelf(filled: Path, damaged
     )
     assert ended.returncode == 70, ended.stdout + ended.stderr
     assert "all read" not in ended.stdout
-    shelf, position = opened(filled)
-    assert (position, len(shelf)) == (0, 0)
-    shelf.close()
+    store, position = opened(filled)
+    assert (position, len(store)) == (0, 0)
+    store.close()
 
 
 def test_a_torn_log_of_writes_gives_an_earlier_state_whole(filled: Path) -> None:
-    shelf, _ = opened(filled)
-    shelf._database.flush()
-    shelf.apply_committed(result({"late": envelope(1, 5, b"")}, clock=9), 110)
+    store, _ = opened(filled)
+    store._database.flush()
+    store.apply_committed(result({"late": envelope(1, 5, b"")}, clock=9), 110)
     # As a kill leaves it: not closed.
     copytree(filled, filled / "found")
-    shelf.close()
-    for each in (filled / "found" / "stage-3.shelf").glob("*.log"):
+    store.close()
+    for each in (filled / "found" / "stage-3.rocksdb").glob("*.log"):
         each.write_bytes(each.read_bytes()[:-3])
-    shelf, position = opened(filled / "found")
-    assert (position, shelf.clock, len(shelf), shelf.get("late")) == (100, 7, 500, None)
-    shelf.close()
+    store, position = opened(filled / "found")
+    assert (position, store.clock, len(store), store.get("late")) == (100, 7, 500, None)
+    store.close()
 
 
 def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: Path) -> None:
@@ -232,12 +232,12 @@ def test_one_that_another_holds_is_left_alone_and_the_spare_goes_later(filled: P
     assert len(list(filled.glob("*.spare-*"))) == 1
     third, _ = opened(filled)
     assert len(list(filled.glob("*.spare-*"))) == 2
-    for shelf in (holder, spare, third):
-        shelf.close()
-    shelf, position = opened(filled)
-    assert (position, len(shelf)) == (100, 500)
+    for store in (holder, spare, third):
+        store.close()
+    store, position = opened(filled)
+    assert (position, len(store)) == (100, 500)
     assert list(filled.glob("*.spare-*")) == []
-    shelf.close()
+    store.close()
 
 
 def restored(counted: Counted, local: Local) -> tuple[int, dict[int, dict[str, object]]]:
@@ -261,7 +261,7 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
         options = {"rows": "disk", "checkpoint_folder": str(tmp_path), "max_records": 100}
         assert counted.worker(kill_at=point, **options).wait(60) == -signal.SIGKILL
         # Two transactions were committed and folded; the third was open, or committed and not folded.
-        shelves = {
+        stores = {
             partition: open_rocks(
                 tmp_path,
                 counted.stage.changelog,
@@ -271,10 +271,10 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
             )[0]
             for partition in range(2)
         }
-        counts = [decoded(shelf, counted.stage) for shelf in shelves.values()]
+        counts = [decoded(store, counted.stage) for store in stores.values()]
         assert 0 < sum(row.count for rows in counts for row in rows.values()) <= 200
-        for shelf in shelves.values():
-            shelf.close()
+        for store in stores.values():
+            store.close()
         counted.deaths.append(-signal.SIGKILL)
         slots = {0: counted.worker(**options)}
         counted.finish(slots)
@@ -286,13 +286,13 @@ def test_a_kill_leaves_nothing_on_disk_that_kafka_does_not_hold(
 
 
 @pytest.mark.kafka
-def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: HasBootstrap, tmp_path: Path) -> None:
+def test_a_restart_reads_only_the_tail_and_an_outdated_store_catches_up(kafka: HasBootstrap, tmp_path: Path) -> None:
     with Counted(kafka.bootstrap, partitions=2) as counted:
         counted.produce(1_000)
         slots = {0: counted.worker(rows="disk", checkpoint_folder=str(tmp_path), max_records=50)}
         counted.finish(slots)
         assert slots[0].stop() == 0
-        # Somebody without the shelf goes on, and removes a row.
+        # A worker without the store continues, and removes a row.
         counted.produce(60)
         counted.produce(1, do="remove")
         slots = {0: counted.worker(max_records=50)}
@@ -303,10 +303,10 @@ def test_a_restart_reads_only_the_tail_and_an_outdated_shelf_catches_up(kafka: H
         assert rows == counted.expected()[0]
         ends = ends_of(counted.kafka, counted.stage.changelog, range(2), 20.0)
         assert sum(len(each) for each in rows.values()) < 50
-        # A shelf that is ahead of the log: the log lost what the shelf has.
-        shelf, _ = open_rocks(
+        # A store that is ahead of the log: the log lost what the store has.
+        store, _ = open_rocks(
             tmp_path, counted.stage.changelog, msgspec.structs.replace(NEW, partition=0), lambda _: "", cache=0
         )
-        shelf.apply_committed(result({"k-not-there": envelope(1, None, b"")}), ends.offsets[0][1] + 1)
-        shelf.close()
+        store.apply_committed(result({"k-not-there": envelope(1, None, b"")}), ends.offsets[0][1] + 1)
+        store.close()
         assert restored(counted, Local(stores=tmp_path))[1] == counted.expected()[0]

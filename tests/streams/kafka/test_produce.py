@@ -58,6 +58,10 @@ def test_a_load_is_seen_whole_or_not_at_all(kafka: HasBootstrap, topic_names: To
     assert produce_together(settings, (Emit(name, str(n).encode(), b"v") for n in range(2500)), seen.append) == 2500
     assert seen == [1000, 2000, 2500]
 
+    produce_together(settings, [Emit(name, b"0", b"at", partition=number) for number in range(2)])
+    placed = [record.partition for record in everything(settings, name) if record.value == b"at"]
+    assert sorted(placed) == [0, 1], "a record that names its partition lies there, whatever its key"
+
     def breaks() -> object:
         yield from (Emit(name, str(n).encode(), b"w") for n in range(500))
         raise RuntimeError("the disk of the file went away")
@@ -65,5 +69,5 @@ def test_a_load_is_seen_whole_or_not_at_all(kafka: HasBootstrap, topic_names: To
     with pytest.raises(RuntimeError):
         produce_together(settings, breaks())  # type: ignore[arg-type]
     records = everything(settings, name)
-    assert len(records) == 2500
-    assert {each.value for each in records} == {b"v"}
+    assert len(records) == 2502
+    assert {each.value for each in records} == {b"v", b"at"}

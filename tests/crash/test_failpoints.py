@@ -13,8 +13,8 @@ from tests.crash.rounds import IN_FULL, MANY, rounds
 from tests.support.counted import Counted
 
 ROUNDS = rounds(1, 1 / 8)
-TELLING = ("after-produce", "after-offsets", "after-commit")
-"""Where most is half done: records without their offsets, all without its commit, Kafka's state without ours."""
+IN_SHORT = ("after-produce", "after-offsets", "after-commit")
+"""Where most is incomplete: records without positions, all without the commit, the commit without the rows applied."""
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.mark.parametrize("nth", range(3, 3 + ROUNDS))
 @pytest.mark.parametrize("rows", ["memory", "disk"])
 def test_a_kill_at_the_point(kafka: HasBootstrap, tmp_path: Path, point: str, nth: int, rows: str) -> None:
-    if not MANY and (rows == "disk" or point not in TELLING):
+    if not MANY and (rows == "disk" or point not in IN_SHORT):
         pytest.skip("part of `make crash`; with rows on disk, tests/streams/engine/test_rocksdb.py has two of them")
     options = {"max_records": 150, "rows": rows, "checkpoint_folder": str(tmp_path) if rows == "disk" else None}
     with Counted(kafka.bootstrap, partitions=2) as counted:
