@@ -169,3 +169,22 @@ def test_csv_may_be_separated_by_tabs_and_have_blank_lines_and_nameless_columns(
 def test_what_csv_cannot_hold_is_a_fault_of_its_line() -> None:
     loaded = load_roster(b"member_id,birth_date\nM1,1980-01-01\nM2," + b"x" * 200_000 + b"\n")
     assert [(fault.line, fault.reason) for fault in loaded.faults] == [(3, "not CSV")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "", "9999-12-31", "12/31/9999", "99991231", "9999-12-31T23:59:59", "12/31/9999 00:00:00", "2999-12-31",
+        "99999999", "99/99/9999", "9999-99-99", "00000000", "0000-00-00", "0/0/0", "0001-01-01",
+    ],
+)  # fmt: skip
+def test_an_open_end_however_written(end: str) -> None:
+    loaded = load_roster(f"member_id,birth_date,enrolled_to\n91234567A,1980-01-01,{end}\n".encode())
+    assert loaded.faults == ()
+    assert loaded.documents[0].enrolled_to is None
+
+
+@pytest.mark.parametrize("end", ["0000-00-00-00", "9099-12-32", "00000009", "never", "0" * 100_000 + "x"])
+def test_what_is_neither_a_day_nor_an_open_end_is_a_fault(end: str) -> None:
+    loaded = load_roster(f"member_id,birth_date,enrolled_to\n91234567A,1980-01-01,{end}\n".encode())
+    assert [(fault.line, fault.field) for fault in loaded.faults] == [(2, "enrolled_to")]
