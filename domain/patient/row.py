@@ -220,9 +220,11 @@ def fold_event(row: PatientRow, event: AdtEvent, source: Source, received: int, 
     if event.visit is not None and event.trigger not in OUTSIDE_VISITS:
         changes.update(_fold_visit(row, event, event.visit, source, received))
     for merge in event.merges:
-        row, changes = _fold_merge(row, changes, event, merge)
+        _fold_merge(row, changes, event, merge)
     if event.partner is not None and event.trigger in ("A24", "A37"):
-        row, changes = _fold_partner(row, changes, event, event.partner)
+        linked = fold_link(row, event.partner, claim_of(event, LINKED if event.trigger == "A24" else None))
+        if linked is not row:
+            changes |= {"partners": linked.partners, "survivors": linked.survivors, "grouped": True}
     return replace(row, **changes) if changes else row
 
 
@@ -272,34 +274,31 @@ def _fold_visit(
     if not visit.numbered and visit.key not in row.unnumbered:
         changes["unnumbered"] = tuple(sorted({*row.unnumbered, visit.key}))
     if visit.prior_visit and visit.prior_visit != visit.key:
-        changes.update(_tie(row, {}, visit.prior_visit, claim_of(event, visit.key)))
+        _fold_claim(row, changes, "ties", visit.prior_visit, claim_of(event, visit.key))
     return changes
 
 
-def _tie(row: PatientRow, changes: dict[str, Any], former: str, claim: Claim) -> dict[str, Any]:
-    ties: dict[str, Claim] = changes.get("ties", row.ties)
-    known = ties.get(former)
-    tie = later(known, claim)
-    return {} if tie is known else {"ties": {**ties, former: tie}}
+def _fold_claim(row: PatientRow, changes: dict[str, Any], field: str, key: str, claim: Claim) -> None:
+    """Add the claim on `key` in the field `ties` or `moves` to `changes`, unless a later one is known."""
+    claims: dict[str, Claim] = changes.get(field, getattr(row, field))
+    known = claims.get(key)
+    last = later(known, claim)
+    if last is not known:
+        changes[field] = {**claims, key: last}
 
 
-def _fold_merge(
-    row: PatientRow, changes: dict[str, Any], event: AdtEvent, merge: Merge
-) -> tuple[PatientRow, dict[str, Any]]:
-    """The changes of a merge in the row of its survivor; links carry it to other rows."""
+def _fold_merge(row: PatientRow, changes: dict[str, Any], event: AdtEvent, merge: Merge) -> None:
+    """Add the changes of a merge in the row of its survivor to `changes`; links carry it to other rows."""
     if merge.survivor != row.patient:
-        return row, changes
+        return
     if merge.unit in (ACCOUNT, VISIT):
         if merge.former != merge.now:
-            changes |= _tie(row, changes, merge.former, claim_of(event, merge.now))
-        return row, changes
+            _fold_claim(row, changes, "ties", merge.former, claim_of(event, merge.now))
+        return
     if merge.other != row.patient and not row.grouped:
         changes["grouped"] = True
     if merge.unit in (ACCOUNT_MOVE, VISIT_MOVE):
-        moved = fold_move(row, move_key(merge), claim_of(event, row.patient))
-        if moved is not row:
-            changes["moves"] = {**changes.get("moves", {}), **moved.moves}
-    return row, changes
+        _fold_claim(row, changes, "moves", move_key(merge), claim_of(event, row.patient))
 
 
 def move_key(merge: Merge) -> str:
@@ -312,15 +311,6 @@ def fold_move(row: PatientRow, key: str, claim: Claim) -> PatientRow:
     known = row.moves.get(key)
     tie = later(known, claim)
     return row if tie is known else replace(row, moves={**row.moves, key: tie}, grouped=True)
-
-
-def _fold_partner(
-    row: PatientRow, changes: dict[str, Any], event: AdtEvent, partner: str
-) -> tuple[PatientRow, dict[str, Any]]:
-    linked = fold_link(row, partner, claim_of(event, LINKED if event.trigger == "A24" else None))
-    if linked is not row:
-        changes |= {"partners": linked.partners, "survivors": linked.survivors, "grouped": True}
-    return row, changes
 
 
 def fold_link(row: PatientRow, partner: str, claim: Claim) -> PatientRow:
