@@ -52,7 +52,7 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
     ordered = sorted(visits, key=lambda visit: (visit.arrived, visit.visit))
     stays = [v for v in ordered if v.kind == "inpatient" and not v.cancelled]
     attendances = [v for v in ordered if v.kind == "emergency" and not v.cancelled]
-    nursing: list[list[Visit]] = []
+    episodes = _nursing_episodes(ordered)
     days_taken: set[int] = set()
     out: list[Tally] = []
     for visit in ordered:
@@ -74,10 +74,11 @@ def tally(visits: Iterable[Visit]) -> list[Tally]:
             earlier = [stay for stay in stays if stay.arrived < visit.arrived]
             out.append(Tally(visit, "inpatient", day, _stay_reason(visit, earlier, attendances)))
         elif kind == "snf":
-            if not _first_stay(visit, nursing):
+            episode = next((each for each in episodes if each[0] is visit), None)
+            if episode is None:
                 out.append(Tally(visit, "", day, "continues"))
                 continue
-            ends = [each.departed for each in _episode(visit, ordered)]
+            ends = [each.departed for each in episode]
             short = None not in ends and day_of(max(end or 0 for end in ends)) - day <= SHORT_TERM
             out.append(Tally(visit, "snf", day, "counted", NEVER if short else day + SHORT_TERM + 1))
         else:
@@ -127,26 +128,25 @@ def _stay_reason(visit: Visit, earlier: list[Visit], attendances: list[Visit]) -
     return "counted"
 
 
-def _episode(first: Visit, ordered: list[Visit]) -> list[Visit]:
-    """The nursing-facility stays of the episode that `first` begins."""
+def _nursing_episodes(ordered: list[Visit]) -> list[list[Visit]]:
+    """The nursing-facility stays that are one with each other, in order of arrival."""
     episodes: list[list[Visit]] = []
     for visit in ordered:
-        if visit.kind == "snf" and not visit.cancelled:
-            _first_stay(visit, episodes)
-    return next(episode for episode in episodes if episode[0] is first)
-
-
-def _first_stay(visit: Visit, episodes: list[list[Visit]]) -> bool:
-    """Whether a nursing-facility stay begins an episode; it is added to its episode."""
-    if episodes:
-        last = max(episodes[-1], key=lambda each: (each.departed is None, each.departed or 0))
-        gap = None if last.departed is None else day_of(visit.arrived) - day_of(last.departed)
-        same = last.sender == visit.sender
-        if (gap is None and same) or (gap is not None and gap <= (7 if same else 1)):
+        if visit.kind != "snf" or visit.cancelled:
+            continue
+        if episodes and _continues(episodes[-1], visit):
             episodes[-1].append(visit)
-            return False
-    episodes.append([visit])
-    return True
+        else:
+            episodes.append([visit])
+    return episodes
+
+
+def _continues(episode: list[Visit], visit: Visit) -> bool:
+    last = max(episode, key=lambda each: (each.departed is None, each.departed or 0))
+    same = last.sender == visit.sender
+    if last.departed is None:
+        return same
+    return day_of(visit.arrived) - day_of(last.departed) <= (7 if same else 1)
 
 
 def keys_of(visit: Visit, person: Person) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ being short-term are answered for a window by `reason_in`.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -56,7 +56,7 @@ TRANSFERRED: Final = 1
 READMITTED: Final = 2
 JOINED: Final = 4
 """A nursing-facility stay that continues another, or an ED visit that became a stay: the other tells the moves."""
-_LINK_DAYS: Final = 4
+_LINK_DAYS: Final = 5
 """No setting joins an ED visit with a stay that begins so many days after its end."""
 EVER: Final = 4_000_000
 """A day (ordinal) after all others."""
@@ -95,10 +95,13 @@ class _Scan:
     def __init__(self, visits: list[MemberVisit], duplicates: dict[int, int], book: Rulebook) -> None:
         self.visits, self.duplicates, self.book = visits, duplicates, book
         self.settings = book.settings
-        self.stays = [v for i, v in enumerate(visits) if v.category == STAY and v.asserted and i not in duplicates]
-        self._starts = [stay.start for stay in self.stays]
+        self.became: set[int] = set()
+        """ED visits that became a stay."""
+        self.through_ed: set[int] = set()
+        """Stays that an ED visit became."""
+        self._pair_ed_visits()
         self.nursing = nursing_episodes(visits, duplicates, self.settings)
-        self.ends = _last_ends(visits, self.nursing)
+        self.ends = _episode_ends(visits, self.nursing)
         self.ed_days: set[int] = set()
         self.last: MemberVisit | None = None
         """The earlier stay that ended last."""
@@ -108,13 +111,18 @@ class _Scan:
         """The day from which the visit at hand counts no longer."""
         self.death = -1
 
-    def stays_after(self, visit: MemberVisit) -> Iterator[MemberVisit]:
-        """The stays that begin at or after a visit's start, and not long after its end."""
-        latest = (visit.start if visit.departed is None else visit.departed) + _LINK_DAYS * DAY
-        for index in range(bisect_left(self._starts, visit.start), len(self.stays)):
-            if self._starts[index] > latest:
-                return
-            yield self.stays[index]
+    def _pair_ed_visits(self) -> None:
+        stays = [i for i, v in enumerate(self.visits) if v.category == STAY and v.asserted and i not in self.duplicates]
+        starts = [self.visits[stay].start for stay in stays]
+        for index, visit in enumerate(self.visits if stays else ()):
+            if visit.category != ED or not visit.asserted:
+                continue
+            # Only stays that begin at or after the visit's start, and not long after its end, can be its own.
+            latest = (visit.start if visit.departed is None else visit.departed) + _LINK_DAYS * DAY
+            for stay in stays[bisect_left(starts, visit.start) : bisect_right(starts, latest)]:
+                if admitted_from(visit, self.visits[stay], self.settings):
+                    self.became.add(index)
+                    self.through_ed.add(stay)
 
 
 def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
@@ -129,8 +137,10 @@ def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
         reasons.append(reason)
         if reason == COUNTED:
             counted.append(Counted(visit.start, visit.day, visit.category, index, scan.until))
-    view = [_whole(scan, index, visit) for index, visit in enumerate(visits)] if scan.ends else visits
-    return Ledger(view, reasons, counted, duplicates, scan.links, scan.death, frozenset(scan.ends))
+    for first, (ended, last) in scan.ends.items():
+        group = visits[last].disposition_group
+        visits[first] = msgspec.structs.replace(visits[first], departed=ended, disposition_group=group)
+    return Ledger(visits, reasons, counted, duplicates, scan.links, scan.death, frozenset(scan.ends))
 
 
 def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
@@ -143,7 +153,7 @@ def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
 
 
 def _reason(scan: _Scan, index: int, visit: MemberVisit) -> str:
-    if visit.status not in ("open", "closed") or not visit.day:
+    if not visit.asserted or not visit.day:
         return _REASON_OF_STATUS.get(visit.status, HEARSAY)
     if index in scan.duplicates:
         return DUPLICATE
@@ -154,7 +164,7 @@ def _reason(scan: _Scan, index: int, visit: MemberVisit) -> str:
 
 
 def _of_ed(scan: _Scan, index: int, visit: MemberVisit) -> str:
-    if scan.stays and admitted_from(visit, scan.stays_after(visit), scan.settings):
+    if index in scan.became:
         scan.links[index] = JOINED
         return BECAME_INPATIENT
     if visit.day in scan.ed_days:
@@ -166,7 +176,7 @@ def _of_ed(scan: _Scan, index: int, visit: MemberVisit) -> str:
 def _of_stay(scan: _Scan, index: int, visit: MemberVisit) -> str:
     before, settings = scan.last, scan.settings
     continued = before is not None and continues_stay(before, visit, settings)
-    reason = _stay_reason(scan, visit, continued)
+    reason = _stay_reason(scan, index, visit, continued)
     if continued:
         scan.links[index] = TRANSFERRED
     elif (
@@ -185,7 +195,7 @@ def _of_stay(scan: _Scan, index: int, visit: MemberVisit) -> str:
     return reason
 
 
-def _stay_reason(scan: _Scan, visit: MemberVisit, continued: bool) -> str:
+def _stay_reason(scan: _Scan, index: int, visit: MemberVisit, continued: bool) -> str:
     book, flags = scan.book, visit.flags
     conditions = book.conditions(visit.diagnoses, visit.day) if visit.diagnoses else 0
     if flags & NEWBORN or conditions & book.newborn:
@@ -194,19 +204,16 @@ def _stay_reason(scan: _Scan, visit: MemberVisit, continued: bool) -> str:
         return DELIVERY
     if continued:
         return TRANSFER
-    if _is_planned(scan, visit):
+    if _is_planned(scan, index, visit):
         return PLANNED
     return COUNTED
 
 
-def _is_planned(scan: _Scan, visit: MemberVisit) -> bool:
+def _is_planned(scan: _Scan, index: int, visit: MemberVisit) -> bool:
     """Of elective type and not through an ED; or announced by a planned-readmission status (81-95) and no emergency."""
     announced = visit.day <= scan.planned_until and not visit.flags & EMERGENT
-    if not (visit.flags & ELECTIVE or announced):
-        return False
-    return not visit.flags & THROUGH_ED and not any(
-        ed.category == ED and ed.asserted and admitted_from(ed, (visit,), scan.settings) for ed in scan.visits
-    )
+    through_ed = visit.flags & THROUGH_ED or index in scan.through_ed
+    return not through_ed and (announced or bool(visit.flags & ELECTIVE))
 
 
 def _of_nursing(scan: _Scan, index: int, visit: MemberVisit) -> str:
@@ -215,7 +222,7 @@ def _of_nursing(scan: _Scan, index: int, visit: MemberVisit) -> str:
         return CONTINUES
     if visit.flags & LONG_TERM:
         return NOT_SHORT_TERM
-    departed = scan.ends.get(index, visit.departed)
+    departed = scan.ends[index][0] if index in scan.ends else visit.departed
     short = scan.settings.snf_short_days
     if departed is None or local_day(departed) - visit.day > short:
         scan.until = visit.day + short + 1
@@ -234,21 +241,12 @@ _BY_CATEGORY: Final[dict[str, Callable[[_Scan, int, MemberVisit], str]]] = {
 }
 
 
-def _last_ends(visits: Sequence[MemberVisit], nursing: dict[int, int]) -> dict[int, int | None]:
-    """First stay of a nursing-facility episode -> when the whole episode ended; None: it has not."""
-    ends: dict[int, int | None] = {}
+def _episode_ends(visits: Sequence[MemberVisit], nursing: dict[int, int]) -> dict[int, tuple[int | None, int]]:
+    """First stay of a nursing-facility episode -> (when the whole episode ended, None: it has not; its last stay)."""
+    ends: dict[int, tuple[int | None, int]] = {}
     for index, first in nursing.items():
-        known = ends.get(first, visits[first].departed if first not in ends else None)
+        known = ends[first][0] if first in ends else visits[first].departed
         departed = visits[index].departed
-        ends[first] = None if departed is None else departed if known is None else max(known, departed)
+        ended = None if departed is None else departed if known is None else max(known, departed)
+        ends[first] = (ended, index)
     return ends
-
-
-def _whole(scan: _Scan, index: int, visit: MemberVisit) -> MemberVisit:
-    """The first stay of an episode with the end of the whole."""
-    if index not in scan.ends:
-        return visit
-    last = max((i for i, first in scan.nursing.items() if first == index), default=index)
-    return msgspec.structs.replace(
-        visit, departed=scan.ends[index], disposition_group=scan.visits[last].disposition_group
-    )

@@ -17,14 +17,14 @@ _SENT_ON: Final = frozenset({"ACUTE_TRANSFER", "POST_ACUTE"})
 """Dispositions that send a patient to another hospital: acute transfers, rehabilitation, long-term acute care."""
 
 
-def admitted_from(ed: MemberVisit, stays: Iterable[MemberVisit], settings: CountingSettings) -> bool:
-    """Whether an ED visit became one of `stays`.
+def admitted_from(ed: MemberVisit, stay: MemberVisit, settings: CountingSettings) -> bool:
+    """Whether an ED visit became a stay.
 
     At the same facility a stay that begins between the ED arrival and 24 hours after the ED departure (48 hours after
     arrival without one) is that visit's, whatever its disposition; after home, against advice or custody, only within
     two hours. Elsewhere only if the patient was sent on, and within a day.
     """
-    return any(_same_house(ed, stay, settings) or _sent_elsewhere(ed, stay, settings) for stay in stays)
+    return _same_house(ed, stay, settings) or _sent_elsewhere(ed, stay, settings)
 
 
 def _same_house(ed: MemberVisit, stay: MemberVisit, settings: CountingSettings) -> bool:
