@@ -24,7 +24,14 @@ from agents.runtime.contract import Emit, Record, received_of
 from agents.runtime.rows import row_key
 from agents.topics import IDENTITY_FACTS, ROSTER, UNATTRIBUTED
 from domain.errors import UNDECODABLE, Refusal
-from domain.patient.demographics import demographic_keys, hash_birth, hash_name, plain
+from domain.patient.demographics import (
+    DEMOGRAPHICS_KEY,
+    GUARD_KEY,
+    demographic_keys,
+    hash_birth,
+    hash_name,
+    plain,
+)
 from domain.patient.groups import Groups, Resolution
 from domain.patient.row import Guard, OwnerAnnouncement
 from parsers.records.facts import decode_facts
@@ -32,8 +39,6 @@ from parsers.records.links import Link
 from parsers.records.roster import RosterDocument, read_roster
 
 METHOD: Final = "roster-identifier"
-DEMOGRAPHICS: Final = "demographics|"
-_GUARD: Final = "guard|"
 _UNIT: Final = "\x1f"
 _RECORD: Final = "\x1e"
 
@@ -129,7 +134,7 @@ def listed_in(row: RosterDocument, member: str, key: bytes) -> Listed:
     given, family = _names_of(row)
     demographics = demographic_keys(key, family, given, row.birth_date, row.sex, row.zip, row.phone)
     guard = (hash_birth(key, row.birth_date), hash_name(key, family, given), plain(row.sex)[:1])
-    return Listed((*row.keys, _GUARD + member, *demographics), guard)
+    return Listed((*row.keys, GUARD_KEY + member, *demographics), guard)
 
 
 def _names_of(row: RosterDocument) -> tuple[str, str]:
@@ -238,7 +243,7 @@ class Directory:
         self, identifier: str, before: Claims, since: dict[str, int], rev: int, member: str, guard: tuple[str, str, str]
     ) -> list[Link]:
         owner = max(since, key=lambda each: (since[each], each)) if since else None
-        if identifier.startswith(DEMOGRAPHICS) and len(since) > 1:
+        if identifier.startswith(DEMOGRAPHICS_KEY) and len(since) > 1:
             owner = None  # two people with one name and birth date: no guess
         hashes = guard if owner == member else before.guard if owner == before.owner else self._guard_of(owner)
         changed = owner != before.owner or hashes != before.guard
@@ -247,7 +252,7 @@ class Directory:
         if not changed:
             return []
         patients = self._patients(identifier)
-        if before.rev and identifier not in patients and "|" in identifier and not identifier.startswith(_GUARD):
+        if before.rev and identifier not in patients and "|" in identifier and not identifier.startswith(GUARD_KEY):
             # It had an owner before, so the patient with this key may have been attributed without being unattributed
             # first.
             patients = (*patients, identifier)

@@ -21,7 +21,7 @@ from agents.runtime.contract import Context, Emit, Record, Stage, received_of
 from agents.runtime.rows import check_schema, mark_impaired, row_key
 from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, IDENTITY_FACTS, LINKS, UNATTRIBUTED, VISITS
 from domain.errors import Refusal
-from domain.patient.demographics import demographic_keys, hash_name
+from domain.patient.demographics import GUARD_KEY, demographic_keys, hash_name
 from domain.patient.events import ACCOUNT_MOVE, DELETED, PATIENT, VISIT_MOVE, AdtEvent, Merge
 from domain.patient.row import (
     LINKED,
@@ -56,7 +56,6 @@ TEST_KEY: Final = b"handoff"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(PatientRow)
 _REMEMBERED: Final = 4096
-_GUARD: Final = "guard|"
 
 
 def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) -> Stage:
@@ -65,14 +64,14 @@ def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) 
     With `provisional` each unmatched patient is a member of its own (`~authority|number`): for replays that have no
     roster. `key` is the key of hashes; the directory must have the same.
     """
-    events = _Events(profiles)
+    messages = _Messages(profiles, key)
     identities = Identities(key, provisional)
 
     def lookups(record: Record) -> Iterable[str]:
-        return _lookup_keys(record, events, key)
+        return _lookup_keys(record, messages)
 
     def decide(row: PatientRow | None, record: Record, context: Context) -> tuple[PatientRow | None, list[Emit]]:
-        return _decide(row, record, context, events, identities)
+        return _decide(row, record, context, messages, identities)
 
     return Stage(
         name=RECONCILE.name,
@@ -93,20 +92,30 @@ def stage(profiles: Profiles, provisional: bool = False, key: bytes = TEST_KEY) 
     )
 
 
-class _Events:
-    """Parses each ADT record once, for its look-ups and its decision."""
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    """An ADT record: its event, the hashes of its demographics, and the keys to look up in the directory."""
 
-    def __init__(self, profiles: Profiles) -> None:
-        self._profiles = profiles
-        self._read: dict[tuple[int, int], AdtEvent] = {}
+    event: AdtEvent
+    hashes: Hashes
+    lookups: frozenset[str]
 
-    def of(self, record: Record) -> AdtEvent:
-        """The event of a record of `adt.raw.v1`. Raises Refusal."""
+
+class _Messages:
+    """Parses and hashes each ADT record once, for its look-ups and its decision."""
+
+    def __init__(self, profiles: Profiles, key: bytes) -> None:
+        self._profiles, self._key = profiles, key
+        self._read: dict[tuple[int, int], _Message] = {}
+
+    def of(self, record: Record) -> _Message:
+        """A record of `adt.raw.v1`, read. Raises Refusal."""
         position = (record.partition, record.offset)
         known = self._read.get(position)
         if known is None:
             sender = record.headers.get("sender", b"").decode("utf-8", "replace")
-            known = read_adt(record.value or b"", self._profiles.named(sender))
+            event = read_adt(record.value or b"", self._profiles.named(sender))
+            hashes = _hashes(event, self._key)
+            known = _Message(event, hashes, _keys_of_event(event, hashes))
             if len(self._read) >= _REMEMBERED:
                 self._read.clear()
             self._read[position] = known
@@ -125,24 +134,29 @@ def _never(_: Any) -> None:
     return None
 
 
-def _lookup_keys(record: Record, events: _Events, key: bytes) -> Iterable[str]:
-    """The keys to look up in the directory: the guard of a record's CIN, else its identifiers and demographics."""
-    if record.topic == ADT_RAW:
-        try:
-            event = events.of(record)
-        except Refusal:
-            return ()
-        if event.cin is not None:
-            return (_GUARD + event.cin,)
-        own = {event.patient, *(f"{i.authority}|{i.number}" for i in event.identifiers if i.authority)}
-        return own | set(_hashes(event, key).demographics)
-    if record.topic == CUSTODY_RAW and record.value:
-        try:
-            custody = read_custody(record.value)
-        except Refusal:
-            return ()
-        return () if custody.cin else {row_key(record), *custody.identifiers}
+def _lookup_keys(record: Record, messages: _Messages) -> Iterable[str]:
+    """The keys to look up in the directory; none for a record that cannot be read."""
+    try:
+        if record.topic == ADT_RAW:
+            return messages.of(record).lookups
+        if record.topic == CUSTODY_RAW and record.value:
+            return _keys_of_custody(record, read_custody(record.value))
+    except Refusal:
+        pass
     return ()
+
+
+def _keys_of_event(event: AdtEvent, hashes: Hashes) -> frozenset[str]:
+    """The guard of a message's CIN, else its identifiers and demographics."""
+    if event.cin is not None:
+        return frozenset((GUARD_KEY + event.cin,))
+    numbers = (f"{i.authority}|{i.number}" for i in event.identifiers if i.authority)
+    return frozenset((event.patient, *numbers, *hashes.demographics))
+
+
+def _keys_of_custody(record: Record, custody: CustodyRecord) -> frozenset[str]:
+    """The identifiers of a custody record that has no CIN."""
+    return frozenset() if custody.cin else frozenset((row_key(record), *custody.identifiers))
 
 
 def _hashes(event: AdtEvent, key: bytes) -> Hashes:
@@ -153,25 +167,27 @@ def _hashes(event: AdtEvent, key: bytes) -> Hashes:
 
 
 def _decide(
-    row: PatientRow | None, record: Record, context: Context, events: _Events, identities: Identities
+    row: PatientRow | None, record: Record, context: Context, messages: _Messages, identities: Identities
 ) -> tuple[PatientRow | None, list[Emit]]:
     received = received_of(record)
     patient = row_key(record)
     before = row if row is not None else new_row(patient, received)
     emits: list[Emit] = []
     if record.topic == ADT_RAW:
-        event = events.of(record)
+        message = messages.of(record)
+        event = message.event
         if not event.patient:  # about a bed: accepted, and nothing follows
             return row, []
         if event.patient != patient:
             raise Refusal("key-mismatch", "PID-3")
         source = Source(event.sender, event.control_id, record.coordinates)
-        after = fold_event(before, event, source, received, _hashes(event, identities.key))
+        after = fold_event(before, event, source, received, message.hashes)
         emits += _links_of(event, patient, received)
-        after = _fold_answers(after, _lookup_keys(record, events, identities.key), context)
+        after = _fold_answers(after, message.lookups, context)
     elif record.topic == CUSTODY_RAW:
-        after = _fold_custody(before, record, received)
-        after = _fold_answers(after, _lookup_keys(record, events, identities.key), context)
+        custody = read_custody(record.value or b"")
+        after = _fold_custody(before, custody, record, received)
+        after = _fold_answers(after, _keys_of_custody(record, custody), context)
     elif record.topic == LINKS:
         after = _fold_link(before, decode_link(record.value or b""), row is None)
     else:
@@ -222,15 +238,14 @@ def _fold_answers(row: PatientRow, questions: Iterable[str], context: Context) -
 
 
 def _fold_answer(row: PatientRow, identifier: str, member: str | None, guard: Guard) -> PatientRow:
-    if not identifier.startswith(_GUARD):
+    if not identifier.startswith(GUARD_KEY):
         row = fold_roster(row, identifier, member, guard.rev)
     else:
-        member = identifier.removeprefix(_GUARD)
+        member = identifier.removeprefix(GUARD_KEY)
     return row if member is None else fold_guard(row, member, guard)
 
 
-def _fold_custody(row: PatientRow, record: Record, received: int) -> PatientRow:
-    custody: CustodyRecord = read_custody(record.value or b"")
+def _fold_custody(row: PatientRow, custody: CustodyRecord, record: Record, received: int) -> PatientRow:
     statement = CustodyStatement(
         kind=custody.kind,
         received=received,
@@ -256,9 +271,7 @@ def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
         return fold_link(row, link.survivor, link.claim)
     if link.kind == "move" and link.identifier and link.claim is not None:
         return fold_move(row, link.identifier, link.claim)
-    if link.kind == "group":
-        return row if row.grouped else replace(row, grouped=True)
-    if link.kind == "absorb":
+    if link.kind in ("group", "absorb"):  # `absorb` is of earlier versions
         return row if row.grouped else replace(row, grouped=True)
     if link.kind == "owner" and link.survivor and link.owner is not None:
         return _fold_owner(row, link)

@@ -12,6 +12,7 @@ import msgspec
 
 from agents.runtime.contract import Emit
 from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
+from domain.patient.demographics import GUARD_KEY
 from domain.patient.ownership import Owner, facts_of, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, replace
@@ -73,7 +74,7 @@ def _emit_unattributed(
         reason = "directory-unavailable" if away and now.method == "no-match" else now.method
     identifiers = {row.patient, *row.identifiers, *row.demographics}
     if row.cin is not None and row.cin.value is not None:
-        identifiers.add(f"guard|{row.cin.value}")
+        identifiers.add(GUARD_KEY + row.cin.value)
     # Identifiers are only added, so a new number means that the directory has to get the new list.
     current = None if reason is None else f"{reason}:{len(identifiers)}"
     if current == row.unattributed:

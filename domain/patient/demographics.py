@@ -21,6 +21,10 @@ UNCHECKED: Final = "unchecked"
 TYPO: Final = "typo"
 CONFLICT: Final = "conflict"
 
+DEMOGRAPHICS_KEY: Final = "demographics|"
+"""Begins the key under which the directory has a person without a number."""
+GUARD_KEY: Final = "guard|"
+"""Begins the key under which the directory has the hashes of a CIN's member."""
 _NOT_LETTERS: Final = re.compile(r"[^A-Z0-9]+")
 _BYTES: Final = 12
 
@@ -58,14 +62,14 @@ def demographic_keys(
 ) -> tuple[str, ...]:
     """The keys under which a person is found without a number: name, birth date and one of sex, ZIP and phone.
 
-    Both name and birth date are needed, else there are none. A key begins with `demographics|`.
+    Both name and birth date are needed, else there are none. A key begins with `DEMOGRAPHICS_KEY`.
     """
     name, birth = hash_name(key, family, given), hash_birth(key, birth_date)
     if not name or not birth:
         return ()
     more = (("sex", plain(sex)[:1]), ("zip", plain(zip_code)[:5]), ("phone", plain(phone)[-10:]))
     return tuple(
-        f"demographics|{keyed(key, f'{name}:{birth}:{what}:{value}')}"
+        f"{DEMOGRAPHICS_KEY}{keyed(key, f'{name}:{birth}:{what}:{value}')}"
         for what, value in more
         if value and not (what == "sex" and value not in "FM")
     )

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.patient.demographics import CONFLICT, compare
+from domain.patient.demographics import CONFLICT, DEMOGRAPHICS_KEY, compare
 from domain.patient.groups import CIN, OPERATOR, Evidence, PatientFacts
 from domain.patient.row import Claim, PatientRow
 
@@ -41,8 +41,8 @@ def own_evidence(row: PatientRow, key: bytes) -> tuple[Claim | None, str]:
         if not refused:
             return row.cin, CIN
     for method, named in (
-        (ROSTER, [claim for name, claim in row.roster.items() if not name.startswith("demographics|")]),
-        (DEMOGRAPHICS, [claim for name, claim in row.roster.items() if name.startswith("demographics|")]),
+        (ROSTER, [claim for name, claim in row.roster.items() if not name.startswith(DEMOGRAPHICS_KEY)]),
+        (DEMOGRAPHICS, [claim for name, claim in row.roster.items() if name.startswith(DEMOGRAPHICS_KEY)]),
     ):
         members = {claim.value for claim in named if claim.value is not None}
         if len(members) == 1:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from agents.links import link_record
@@ -13,6 +14,7 @@ from agents.reconcile.decide import stage
 from agents.runtime.store import CLOCK_KEY, row_of
 from agents.topics import RECONCILE_CHANGELOG
 from domain.identity import read_cin
+from domain.patient.demographics import DEMOGRAPHICS_KEY
 from domain.patient.ownership import own_evidence, owner
 from domain.patient.row import Claim, PatientRow
 from domain.times import rfc3339
@@ -59,7 +61,7 @@ def _describe(row: PatientRow, key: bytes) -> dict[str, Any]:
             "roster": {
                 identifier: claim.value
                 for identifier, claim in sorted(row.roster.items())
-                if not identifier.startswith("demographics|")
+                if not identifier.startswith(DEMOGRAPHICS_KEY)
             },
         },
         "visits": sorted(row.visits),
@@ -125,15 +127,7 @@ def unmerge(
 
 def _send_link(link: Link) -> None:
     now = int(time.time() * 1000)
-    stamped = Link(
-        kind=link.kind,
-        patient=link.patient,
-        received=now,
-        member=link.member,
-        method=link.method,
-        rev=now,
-        actor=link.actor,
-    )
+    stamped = msgspec.structs.replace(link, received=now, rev=now)
     try:
         produce_together(target.kafka(), [link_record(stamped)])
     except NotConfirmed as error:
