@@ -13,7 +13,16 @@ from streams.kafka.settings import KafkaSettings
 
 SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 0.1
-_NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_LEADER_CHANGES: Final = frozenset(
+    (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    )
+)
+"""Answers to ListOffsets while a partition's leader is being elected or is new (Kafka protocol: retriable)."""
 Place = tuple[str, int]
 """Topic (as the cluster calls it) and partition."""
 
@@ -77,7 +86,7 @@ def topic_id(admin: AdminClient, topic: str, *, seconds: float = SECONDS) -> str
 def _offsets(
     admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, level: IsolationLevel, seconds: float
 ) -> dict[Place, int]:
-    """Offset of each partition. One whose leader is not elected yet, as after a topic was created, is asked again."""
+    """Offset of each partition. One whose leader changes, as after its topic was created, is asked again."""
     found: dict[Place, int] = {}
     asked = [TopicPartition(*place) for place in places]
     deadline = time.monotonic() + seconds
@@ -88,7 +97,7 @@ def _offsets(
             try:
                 found[part.topic, part.partition] = int(answer.result(seconds).offset)
             except KafkaException as error:
-                if error.args[0].code() not in _NO_LEADER or time.monotonic() >= deadline:
+                if error.args[0].code() not in _LEADER_CHANGES or time.monotonic() >= deadline:
                     raise
                 asked.append(part)
         if asked:
