@@ -156,7 +156,7 @@ class EmbeddedKafka:
     def pause(self, broker: int | None = None) -> None:
         """SIGSTOP: connections stay open, nothing is answered."""
         for number in self._chosen(broker):
-            self._children[number].signal(signal.SIGSTOP)
+            self._children[number].pause()
 
     def resume(self, broker: int | None = None) -> None:
         """SIGCONT after `pause`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -143,6 +144,12 @@ class Child:
         """Send a signal to it, if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
+
+    def pause(self) -> None:
+        """SIGSTOP; returns when all its threads have stopped (or it has ended): they go on for a while after `kill`."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def stop(self, grace: float = 15.0) -> None:
         """SIGTERM, wait at most `grace` seconds, SIGKILL. Returns when it is gone."""

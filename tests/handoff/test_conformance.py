@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+
 import pytest
 
 from handoff.conformance import _without_values, conformance
@@ -65,6 +68,27 @@ def test_a_message_that_takes_too_long_is_a_finding() -> None:
         "hl7apy needs more than 0.02 s for it",
     )
     assert findings(HEADER, EVN, PID, PV1) == ()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_time_limit_holds_although_a_collector_callback_drops_it() -> None:
+    waited: list[float] = []
+
+    def outlast_the_limit(*_: object) -> None:
+        if not waited:
+            begun = time.monotonic()
+            waited.append(begun)
+            while time.monotonic() < begun + 0.04:
+                pass
+
+    many = [f"NK1|{n}|Sample^Person^A|||555-0100" for n in range(300)]
+    gc.callbacks.append(outlast_the_limit)
+    try:
+        found = conformance("\r".join((HEADER, EVN, PID, PV1, *many)).encode(), seconds=0.02)
+    finally:
+        gc.callbacks.remove(outlast_the_limit)
+    assert waited
+    assert found == ("hl7apy needs more than 0.02 s for it",)
 
 
 def test_a_huge_message_is_not_given_to_it() -> None:
