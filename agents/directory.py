@@ -36,7 +36,8 @@ from domain.patient.groups import Groups, Resolution
 from domain.patient.row import Guard, OwnerAnnouncement
 from parsers.records.facts import decode_facts
 from parsers.records.links import Link
-from parsers.records.roster import RosterDocument, read_roster
+from parsers.records.roster import read_roster
+from parsers.records.roster_documents import RosterDocument
 
 METHOD: Final = "roster-identifier"
 _UNIT: Final = "\x1f"

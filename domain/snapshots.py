@@ -114,6 +114,16 @@ class EcmStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     provider: str = ""
 
 
+class Enrollment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One span of enrollment in a plan. Days as in `Program`."""
+
+    plan: str = ""
+    county: str = ""
+    start: str | None = None
+    end: str | None = None
+    delegate: str = ""
+
+
 class RosterFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The fields of a roster row that the member stage uses: no name, phone or address."""
 
@@ -126,3 +136,6 @@ class RosterFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     programmes: tuple[Program, ...] = ()
     ecm: EcmStatus | None = None
     delegate: str = ""
+    enrolment: tuple[Enrollment, ...] = ()
+    """All spans of enrollment in the order of time, where there are several; none overlap. `plan`, `county`,
+    `enrolled_from`, `enrolled_to` and `delegate` are those of the last one."""

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, ROSTER
+from domain.rules.vocabulary import OPEN, Vocabulary
 from streams.health import DEFAULT_PORT as HEALTH_PORT
 from streams.tls import Tls
 
@@ -75,6 +76,8 @@ class HttpConfig(msgspec.Struct, frozen=True):
     port: int = 8575
     limit: int = MESSAGE_BYTES
     tls: Tls | None = None
+    words: Vocabulary = OPEN
+    """The words that a roster row may use."""
 
 
 class FolderConfig(msgspec.Struct, frozen=True):

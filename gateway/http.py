@@ -17,11 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.errors import Refusal
+from domain.rules.vocabulary import OPEN, Vocabulary
 from gateway.config import HttpConfig
 from gateway.ingress import Ingress
 from parsers.hl7.frames import split_frame
 from parsers.records.custody import encode_custody, load_custody
-from parsers.records.roster import encode_roster, read_roster
+from parsers.records.roster import read_roster
+from parsers.records.roster_documents import encode_roster
 from streams.http_server import Server, bearer_of, http_server, same_secret
 from streams.kafka.produce import NotConfirmed
 
@@ -33,8 +35,9 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
-def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) -> Starlette:
-    """The listener as an ASGI application. `certified`: the TLS layer has verified a client certificate.
+def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False, words: Vocabulary = OPEN) -> Starlette:
+    """The listener as an ASGI application. `certified`: the TLS layer has verified a client certificate. `words`: those
+    that a roster row may use.
 
     Raises ValueError when neither a token nor a certificate is required. `limit` bounds a body, in bytes.
     """
@@ -77,7 +80,7 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) 
         try:
             given = _decode(body)
             given.setdefault("member_id", member)
-            document = read_roster(msgspec.json.encode(given))
+            document = read_roster(msgspec.json.encode(given), words)
         except msgspec.MsgspecError:
             return _detail(422, "not a JSON object")
         except Refusal as refusal:
@@ -113,5 +116,5 @@ def _detail(status: int, what: str, headers: dict[str, str] | None = None) -> JS
 def ingress_server(ingress: Ingress, config: HttpConfig) -> Server:
     """A server whose `serve()` runs in the caller's loop until `should_exit`. Raises ValueError as `http_app` does."""
     certified = config.tls is not None and config.tls.client_ca is not None
-    app = http_app(ingress, config.token, config.limit, certified)
+    app = http_app(ingress, config.token, config.limit, certified, config.words)
     return http_server(app, config.tls, host=config.host, port=config.port)

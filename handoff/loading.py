@@ -18,7 +18,7 @@ def write_documents(
     topic: str,
     documents: Iterable[T],
     key: Callable[[T], str],
-    value: Callable[[T], bytes],
+    value: Callable[[T], bytes | None],
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write all in one transaction, received now; returns how many. `on_progress` gets the count so far.

@@ -18,6 +18,7 @@ import msgspec
 from agents.runtime.contract import Emit, Record
 from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, VISITS
 from domain.errors import Refusal
+from domain.rules.vocabulary import OPEN, Vocabulary
 from handoff.dead_letters import REDRIVEN, LetterState, chosen, header, marker
 from parsers.hl7.adt import raw_key, read_adt
 from parsers.hl7.envelope import read_envelope
@@ -72,10 +73,10 @@ _READERS: Final[dict[str, Callable[[bytes], str]]] = {
     CUSTODY_RAW: _read_custody,
     LINKS: lambda value: decode_link(value).patient,
     VISITS: lambda value: decode_snapshot(value)[0],
-    ROSTER: lambda value: read_roster(value).member_id,
     DISPOSITIONS: _read_disposition,
 }
-"""For each topic, the reader of its stage: returns the key ("" when the value has none), or raises Refusal."""
+"""For each topic but the roster, the reader of its stage: returns the key ("" when the value has none), or raises
+Refusal."""
 
 
 def source_of(letter: Record) -> Place | None:
@@ -88,15 +89,20 @@ def source_of(letter: Record) -> Place | None:
 
 
 class Redrive:
-    """Decides letters with today's profiles. `declared` gives a topic's declared name, `rosters` the latest roster row
-    of each member (called only when there is a letter of the roster)."""
+    """Decides letters with today's profiles and roster words. `declared` gives a topic's declared name, `rosters` the
+    latest roster row of each member (called only when there is a letter of the roster)."""
 
     def __init__(
         self,
         profiles: Profiles,
         declared: Callable[[str], str] = lambda topic: topic,
         rosters: Callable[[], Mapping[bytes, Record]] = dict,
+        words: Vocabulary = OPEN,
     ) -> None:
+        self._readers: dict[str, Callable[[bytes], str]] = {
+            **_READERS,
+            ROSTER: lambda value: read_roster(value, words).member_id,
+        }
         self._profiles = profiles
         self._named = {profile.name for profile in profiles}
         self._declared, self._rosters = declared, rosters
@@ -122,9 +128,9 @@ class Redrive:
         topic = ADT_RAW if place is None else self._declared(place[0])
         if topic == ADT_RAW:
             return self._message(letter, whole)
-        if topic not in _READERS:
+        if topic not in self._readers:
             raise _Impossible(UNKNOWN)
-        stated = "" if whole.value is None else _READERS[topic](whole.value)
+        stated = "" if whole.value is None else self._readers[topic](whole.value)
         key = whole.key if source is not None else stated.encode()
         if not key:
             raise _Impossible(GONE)
@@ -177,7 +183,7 @@ def _note(letter: Record) -> tuple[str, bytes]:
 
 
 def redrive(
-    kafka: KafkaSettings, profiles: Profiles, state: LetterState, *, dry_run: bool = False
+    kafka: KafkaSettings, profiles: Profiles, words: Vocabulary, state: LetterState, *, dry_run: bool = False
 ) -> Iterator[Verdict]:
     """Drive the letters of `state` again, a few hundred in one transaction, and yield the outcome of each.
 
@@ -186,7 +192,7 @@ def redrive(
     """
     for at in sorted(state.letters & state.redriven):
         yield Verdict(at, ALREADY)
-    judging = Redrive(profiles, kafka.declared, lambda: latest(kafka, ROSTER))
+    judging = Redrive(profiles, kafka.declared, lambda: latest(kafka, ROSTER), words)
     letters = chosen(kafka, state.letters - state.redriven)
     while batch := list(islice(letters, TOGETHER)):
         sources = _sources(kafka, batch)

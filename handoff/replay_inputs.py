@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents.runtime.contract import Record, received_of
 from agents.topics import ADT_RAW, CUSTODY_RAW, DISPOSITIONS, LINKS, ROSTER, TICKS
 from domain.errors import Refusal
+from domain.rules.vocabulary import Vocabulary
 from domain.times import instant
 from handoff.inputs import BadInput, Message, messages
 from handoff.output import err
@@ -20,7 +21,8 @@ from parsers.hl7.adt import patient_key_of, raw_key, read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
-from parsers.records.roster import encode_roster, load_roster
+from parsers.records.roster_documents import encode_roster
+from parsers.records.roster_file import load_roster
 from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings
 
@@ -53,7 +55,9 @@ def feed(run: Replay, source: Iterator[Input]) -> tuple[int, int, float]:
     return count, last, time.perf_counter() - started
 
 
-def from_files(inputs: list[str], roster: Path | None, custody: Path | None, profiles: Profiles) -> Iterator[Input]:
+def from_files(
+    inputs: list[str], roster: Path | None, custody: Path | None, profiles: Profiles, words: Vocabulary
+) -> Iterator[Input]:
     """Roster first, then custody records and messages by time of receipt. Raises BadInput."""
     dated: list[tuple[int, int, Input]] = []
     for number, message in enumerate(messages(inputs)):
@@ -72,7 +76,7 @@ def from_files(inputs: list[str], roster: Path | None, custody: Path | None, pro
     dated.sort(key=lambda entry: entry[:2])
     start = dated[0][0] if dated else 0
     if roster is not None:
-        members = load_roster(_bytes(roster))
+        members = load_roster(_bytes(roster), words=words)
         _no_faults(roster, members.faults)
         for document in members.documents:
             yield ROSTER, document.member_id, encode_roster(document), start, ""

@@ -198,6 +198,13 @@ class DirectorySettings(_Section):
         return self.hash_key.get_secret_value().encode() if self.hash_key is not None else DEVELOPMENT_KEY
 
 
+class RosterSettings(_Section):
+    """`handoff roster load` (`HANDOFF_ROSTER__*`). `removal_alarm`: the share of the roster, 0 to 1, above which a full
+    replacement removes nobody unless it is told to."""
+
+    removal_alarm: float = Field(default=0.05, ge=0, le=1)
+
+
 def data_folder() -> Path:
     """The folder of rules, senders and topics.yaml: the repository in a checkout, else beside the installed package."""
     package = Path(__file__).resolve().parent
@@ -228,6 +235,7 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     work: WorkSettings = WorkSettings()
     directory: DirectorySettings = DirectorySettings()
+    roster: RosterSettings = RosterSettings()
     paths: PathSettings = Field(default_factory=PathSettings)
 
     @classmethod

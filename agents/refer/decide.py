@@ -49,6 +49,7 @@ from domain.member.row import (
 )
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import RuleSet
+from domain.rules.vocabulary import Vocabulary
 from domain.snapshots import PersonSnapshot, VisitSnapshot
 from parsers.records.dispositions import read_disposition
 from parsers.records.roster import read_facts
@@ -105,7 +106,7 @@ def _decide(
             return row, []
         return derive_outputs(row, row, Emission(member, now, now, complete_since(row), source), book)
     before = row if row is not None else new_row()
-    after, received = _fold(before, record)
+    after, received = _fold(before, record, book.rules.vocabulary)
     if after is before:
         return row, []
     emission = Emission(member, now, received, complete_since(after), source)
@@ -114,7 +115,7 @@ def _decide(
     return None if is_empty(after) else after, [*emits, *archived]
 
 
-def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
+def _fold(row: MemberRow, record: Record, words: Vocabulary) -> tuple[MemberRow, int]:
     """(the row with the record folded in, when its content was received: ms UTC). Raises Refusal."""
     received = received_of(record)
     if record.topic == VISITS:
@@ -127,7 +128,7 @@ def _fold(row: MemberRow, record: Record) -> tuple[MemberRow, int]:
             return fold_person(row, snapshot), snapshot.received
         return fold_custody(row, snapshot), snapshot.received
     if record.topic == ROSTER:
-        return fold_roster(row, None if not record.value else read_facts(record.value), received), received
+        return fold_roster(row, None if not record.value else read_facts(record.value, words), received), received
     if record.topic == DISPOSITIONS:
         candidate, answer = read_disposition(record.value or b"")
         return fold_response(row, candidate, answer), received

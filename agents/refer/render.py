@@ -10,13 +10,14 @@ import msgspec
 from agents.refer.events import Emission, Subject
 from domain.identity import digest
 from domain.member.eligibility import Eligibility
+from domain.member.enrollment import on_day
 from domain.member.evidence import CandidateFacts, EvidenceLine
 from domain.member.row import EmittedDocument, EmittedTransition, MemberRow
 from domain.member.transitions import Transition, transition_id
 from domain.member.utilization import CLASSES, WINDOWS, VisitCounts
 from domain.rules.rulebook import Rulebook
-from domain.snapshots import Source
-from domain.times import iso_day, rfc3339, rfc3339_or_none
+from domain.snapshots import RosterFacts, Source
+from domain.times import iso_day, local_day, rfc3339, rfc3339_or_none
 from parsers.records import documents
 from parsers.records.visits import MessageDocument
 
@@ -37,7 +38,8 @@ def candidate_digest(
 
     Rows keep these bytes: another content or order would amend every candidate once after an upgrade.
     """
-    roster, verdict = row.roster, facts.verdict
+    verdict = facts.verdict
+    roster = _roster_at(row, verdict.at)
     eligibility = eligibility or _NOBODY
     return digest(
         (
@@ -152,7 +154,7 @@ def utilization(counts: VisitCounts, keys: list[str], emission: Emission, revisi
 
 def _common(facts: CandidateFacts, row: MemberRow, emission: Emission, book: Rulebook) -> dict[str, Any]:
     """The fields that candidates and watches share."""
-    roster, criterion = row.roster, facts.criterion
+    roster, criterion = _roster_at(row, facts.verdict.at), facts.criterion
     ed, inpatient, snf, release = facts.counts
     since = _day(emission.since)
     return {
@@ -171,6 +173,10 @@ def _common(facts: CandidateFacts, row: MemberRow, emission: Emission, book: Rul
         "as_of": rfc3339(emission.now),
         "received": rfc3339(emission.received),
     }
+
+
+def _roster_at(row: MemberRow, at: int) -> RosterFacts | None:
+    return None if row.roster is None else on_day(row.roster, local_day(at))
 
 
 def _evidence(line: EvidenceLine) -> documents.Evidence:

@@ -14,6 +14,11 @@ def _from_2(body: bytes) -> bytes:
     return renumbered(3)(unpack(body))
 
 
-UPCASTERS: Final[tuple[Upcaster, ...]] = (renumbered(2), _from_2)
+def _from_3(body: bytes) -> bytes:
+    """Version 4 has several spans of enrollment; a roster row of version 3 has one."""
+    return renumbered(4)(unpack(body))
+
+
+UPCASTERS: Final[tuple[Upcaster, ...]] = (renumbered(2), _from_2, _from_3)
 """One step for each row version before `domain.member.row.SCHEMA`, oldest first. Version 2 may compress a row and empty
 the messages of a visit; version 1 did neither."""

@@ -8,6 +8,7 @@ import msgspec
 
 from domain.member.ages import Ages, ages_of
 from domain.member.counting import Counted, Ledger
+from domain.member.enrollment import counties
 from domain.member.releases import Release, entitled, release_spans
 from domain.member.spans import CATEGORIES_OF, Span, clip, count_spans, join, leaving
 from domain.rules.rulebook import FOREVER, Rulebook, RuleLine, Validity
@@ -69,22 +70,25 @@ def _spans(
     """(where the line's criterion is met, where it is met or nearly so), over all its versions."""
     met: list[Span] = []
     near: list[Span] = []
-    live_from = book.go_live(line.population, roster.county)
+    served = [(max(start, book.go_live(line.population, county)), end) for county, start, end in counties(roster)]
     counts = _Counts(ledger)
     for version in line.periods:
-        start, end = max(version.start, live_from), version.end
+        periods = [(max(version.start, start), min(version.end, end)) for start, end in served]
         if line.kind == "release":
             spans = _of_age(_release_spans(version, ledger, found, roster, ages, book), line, ages)
-            met += clip(spans, start, end) if spans else ()
+            met += _within(spans, periods)
             continue
         nearly = _of_age(counts.spans(version.criterion, near=True), line, ages)
         if not nearly:
             continue
-        near += clip(nearly, start, end)
-        reached = _of_age(counts.spans(version.criterion, near=False), line, ages)
-        if reached:
-            met += clip(reached, start, end)
+        near += _within(nearly, periods)
+        met += _within(_of_age(counts.spans(version.criterion, near=False), line, ages), periods)
     return met, near
+
+
+def _within(spans: list[Span], periods: list[tuple[int, int]]) -> list[Span]:
+    """The parts of the spans that lie in one of the periods."""
+    return [part for start, end in periods for part in clip(spans, start, end)] if spans else []
 
 
 class _Counts:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.member.counting import Ledger
+from domain.member.enrollment import enrollment_edges, on_day
 from domain.member.row import CareResponse, MemberRow
 from domain.member.spans import Chain
 from domain.rules.rulebook import Rulebook
@@ -77,6 +78,7 @@ def _findings(
 
 def not_a_member(roster: RosterFacts, day: int) -> str | None:
     """The reason if the member was in no managed care plan on `day`, else None."""
+    roster = on_day(roster, day)
     if not roster.plan:
         return "no_plan"
     return None if _holds(_day(roster.enrolled_from), _day(roster.enrolled_to), day) else "not_enrolled"
@@ -136,6 +138,7 @@ def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], b
         dues += _edges(roster.ecm.start, roster.ecm.end)
         if roster.ecm.end is not None:
             dues.append(day_start(day_of(roster.ecm.end) + 1 + rest))
+    dues += enrollment_edges(roster)
     dues += book.exclusion_edges
     return dues
 

@@ -15,6 +15,7 @@ import msgspec
 from domain.member.ages import ages_of
 from domain.member.candidates import LIVE, Judgment, Verdict
 from domain.member.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
+from domain.member.enrollment import on_day
 from domain.member.releases import RELEASE, SURE, Release, entitled
 from domain.member.row import MemberRow
 from domain.member.spans import Span, leaving
@@ -115,7 +116,7 @@ def candidate_facts(
         else _working_days_after(local_day(opener.start), book.settings.decision_working_days),
         followup_by=None if discharged is None else local_day(discharged) + book.settings.followup_days,
         supports=book.supports(line.population, conditions, event),
-        route=_route(row, line.kind, book),
+        route=_route(row, line.kind, at, book),
         impaired=row.impaired or _impaired(ledger),
     )
 
@@ -248,11 +249,11 @@ def _facility(opener: Span | None, visit: MemberVisit | None, found: list[Releas
     return next((release.facility for release in found if release.key == opener.key), "")
 
 
-def _route(row: MemberRow, kind: str, book: Rulebook) -> Route:
-    """How the member's plan takes a referral after a hospital visit or a release: the first route that fits."""
-    roster = row.roster
-    if roster is None:
+def _route(row: MemberRow, kind: str, at: int, book: Rulebook) -> Route:
+    """How the member's plan at `at` takes a referral after a hospital visit or a release: the first route that fits."""
+    if row.roster is None:
         return _NO_ROUTE
+    roster = on_day(row.roster, local_day(at))
     trigger = "custody" if kind == "release" else "hospital"
     for route in book.rules.routes:
         fits = route.plan == roster.plan and route.trigger in ("any", trigger)

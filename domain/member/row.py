@@ -14,7 +14,7 @@ import msgspec
 from domain.member.visits import MemberCustody, MemberPerson, MemberVisit, from_custody_snapshot, from_snapshot
 from domain.snapshots import CustodySnapshot, PersonSnapshot, RosterFacts, VisitSnapshot
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 PERSON: Final = "person"
 """The key of transitions that belong to the person, not to a visit."""
 

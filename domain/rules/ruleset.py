@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from domain.rules.vocabulary import OPEN, Vocabulary
 from domain.times import iso_day
 
 ANY_COUNTY: Final = "*"
@@ -166,6 +167,7 @@ class RuleSet(msgspec.Struct, frozen=True, gc=False):
     exclusions: tuple[Exclusion, ...]
     routes: tuple[Route, ...] = ()
     supports: tuple[Support, ...] = ()
+    vocabulary: Vocabulary = OPEN
 
 
 def check(rules: RuleSet) -> list[str]:
@@ -176,6 +178,7 @@ def check(rules: RuleSet) -> list[str]:
         *_exclusion_faults(rules.exclusions),
         *_dangling(rules),
         *_unsourced(rules),
+        *_unspoken(rules),
     ]
 
 
@@ -255,3 +258,17 @@ def _unsourced(rules: RuleSet) -> Iterable[str]:
     named += [(f"route {r.plan} {r.channel}", r.source) for r in rules.routes]
     named += [(f"support {s.id}", s.source) for s in rules.supports]
     return [f"{what}: no source" for what, source in named if not source.strip()]
+
+
+def _unspoken(rules: RuleSet) -> Iterable[str]:
+    """Names in the rules that no roster could state, and words that stand for two things."""
+    words = rules.vocabulary
+    yield from words.doubled()
+    counties = {line.county for line in rules.go_live} - {ANY_COUNTY}
+    used = (
+        ("go-live: no county", words.counties, counties),
+        ("exclusions: no program", words.programs, {exclusion.id for exclusion in rules.exclusions}),
+        ("routes: no plan", words.plans, {route.plan for route in rules.routes}),
+    )
+    for what, known, names in used:
+        yield from (f"{what} {name}" for name in sorted(names) if known.find(name) != name)

@@ -64,8 +64,9 @@ def what_if(
         for folder in rules:
             with tempfile.TemporaryDirectory(prefix="handoff-what-if-") as scratch:
                 with Outputs(Path(scratch)) as outputs:
-                    run = Replay(profiles, load_rules(folder), outputs.take, provisional=provisional)
-                    _, last, _ = feed(run, from_files(inputs, roster, custody, profiles))
+                    ruleset = load_rules(folder)
+                    run = Replay(profiles, ruleset, outputs.take, provisional=provisional)
+                    _, last, _ = feed(run, from_files(inputs, roster, custody, profiles, ruleset.vocabulary))
                     run.finish(instant_of(as_of) if as_of else last)
                 sides.append(of_file(Path(scratch)) if outputs.counts.get(CANDIDATES) else {})
     report(compare_documents(*sides), str(rules[0]), str(rules[1]), json_)

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from agents.topics import CUSTODY_RAW
-from handoff.commands.loading import DryRun, File, Json, Mapping, content, mapping_of, write
+from handoff.commands.loading import (
+    DryRun,
+    File,
+    Json,
+    MappingFile,
+    account_of,
+    content,
+    mapping_of,
+    print_account,
+    stop_at_faults,
+    write_all,
+)
 from handoff.output import needs_kafka
 from parsers.records.custody import FIELDS, encode_custody, load_custody
 
@@ -23,7 +34,7 @@ def _group() -> None:
 @needs_kafka
 def load(
     file: File,
-    mapping: Mapping = None,
+    mapping: MappingFile = None,
     source: Annotated[str, typer.Option(help="Source of records that name none.")] = "file",
     dry_run: DryRun = False,
     json_: Json = False,
@@ -32,8 +43,14 @@ def load(
 
     A row needs kind (booked, scheduled, released, transferred, deleted), its time, and a cin or identifiers.
     """
-    loaded = load_custody(content(file), mapping_of(mapping, FIELDS), source)
-    write(
-        loaded, "custody records", CUSTODY_RAW, lambda each: each.key, encode_custody,
-        file=file, dry_run=dry_run, json_=json_,
-    )  # fmt: skip
+    columns = mapping_of(mapping, FIELDS)
+    loaded = load_custody(content(file), columns, source)
+    account = account_of(loaded, file, columns)
+    stop_at_faults(loaded, account, json_)
+    done = "no fault, nothing written (--dry-run)"
+    if not dry_run:
+        account["written"] = write_all(
+            CUSTODY_RAW, loaded.documents, lambda each: each.key, encode_custody, "custody records"
+        )
+        done = f"written to {CUSTODY_RAW}"
+    print_account(account, f"{len(loaded.documents)} custody records, {done}", json_)

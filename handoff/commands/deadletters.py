@@ -9,10 +9,12 @@ import typer
 from rich.progress import Progress
 
 from agents.topics import DEAD_LETTERS
+from domain.rules.vocabulary import Vocabulary
 from handoff import dead_letters as letters
 from handoff import target
 from handoff.conformance import conformance
 from handoff.dead_letters import OPEN, REDRIVEN, LetterChoice, entries, is_marker, lookup
+from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.output import as_json, day, err, needs_kafka, out, table
@@ -111,7 +113,7 @@ def redrive_(
         err.print("Which? Name letters as `handoff deadletters list` prints them, or give --code, --sender or --all.")
         raise typer.Exit(2)
     kafka = target.kafka()
-    profiles = _profiles()
+    declared = _declared()
     state = lookup(kafka, LetterChoice(named, code, sender))
     if unknown := sorted(named - state.letters):
         for each in unknown:
@@ -121,7 +123,7 @@ def redrive_(
     try:
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
             task = bar.add_task("driving again", total=len(state.letters))
-            for verdict in redrive(kafka, profiles, state, dry_run=dry_run):
+            for verdict in redrive(kafka, *declared, state, dry_run=dry_run):
                 verdicts.append(verdict)
                 bar.update(task, completed=len(verdicts))
     except NotConfirmed as error:
@@ -134,11 +136,15 @@ def redrive_(
         raise typer.Exit(1)
 
 
-def _profiles() -> Profiles:
-    """The sender profiles, with the listener's policy for unknown senders. Exits with 2 and every fault."""
+def _declared() -> tuple[Profiles, Vocabulary]:
+    """The sender profiles, with the listener's policy for unknown senders, and the words of a roster.
+
+    Exits with 2 and every fault.
+    """
     settings = target.settings()
     with faults_exit_2():
-        return load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
+        profiles = load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
+        return profiles, load_rules(settings.paths.rules).vocabulary
 
 
 def _report(verdicts: list[Verdict], dry_run: bool, json_: bool) -> None:

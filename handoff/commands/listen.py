@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from domain.rules.vocabulary import OPEN, Vocabulary
 from gateway.config import FolderConfig, GatewayConfig, HttpConfig, Keepalive, MllpConfig, Timeouts, Topics
 from gateway.serve import serve
 from handoff import target
+from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
@@ -37,6 +39,7 @@ def listen(
     configure()
     with faults_exit_2():
         profiles = load_senders(settings.paths.senders, settings.mllp.unknown_senders == "refuse")
+        words = load_rules(settings.paths.rules).vocabulary
     if settings.folder.sender and settings.folder.sender not in {profile.name for profile in profiles}:
         typer.echo(f"HANDOFF_FOLDER__SENDER: no profile is named {settings.folder.sender}", err=True)
         raise typer.Exit(2)
@@ -44,7 +47,7 @@ def listen(
         typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set", err=True)
         raise typer.Exit(2)
     try:
-        code = asyncio.run(serve(gateway(settings), settings.kafka, profiles, _announce))
+        code = asyncio.run(serve(gateway(settings, words), settings.kafka, profiles, _announce))
     except OSError as error:
         typer.echo(f"the listener cannot start: {error.strerror or error}", err=True)
         raise typer.Exit(2) from error
@@ -55,8 +58,10 @@ def _announce(addresses: dict[str, Any]) -> None:
     print(json.dumps(addresses), flush=True)  # noqa: T201
 
 
-def gateway(settings: Settings) -> GatewayConfig:
-    """The gateway that the settings describe. Without a token or client certificates it does not listen for HTTP."""
+def gateway(settings: Settings, words: Vocabulary = OPEN) -> GatewayConfig:
+    """The gateway that the settings describe; `words` are those of roster rows. Without a token or client certificates
+    it does not listen for HTTP.
+    """
     mllp = settings.mllp
     return GatewayConfig(
         topics=settings.kafka.actual_all(Topics()),
@@ -77,7 +82,7 @@ def gateway(settings: Settings) -> GatewayConfig:
             keepalive=Keepalive(mllp.keepalive_idle_seconds, mllp.keepalive_interval_seconds, mllp.keepalive_probes),
             tls=mllp.tls,
         ),
-        http=_http(settings.http),
+        http=_http(settings.http, words),
         folder=_folder(settings.folder, mllp.max_message_bytes),
         health_host=settings.health.host,
         health_port=settings.health.port,
@@ -85,11 +90,13 @@ def gateway(settings: Settings) -> GatewayConfig:
     )
 
 
-def _http(given: HttpSettings) -> HttpConfig | None:
+def _http(given: HttpSettings, words: Vocabulary) -> HttpConfig | None:
     token = given.token.get_secret_value() if given.token is not None else ""
     if not token and given.tls_client_ca is None:
         return None
-    return HttpConfig(token=token, host=given.host, port=given.port, limit=given.max_body_bytes, tls=given.tls)
+    return HttpConfig(
+        token=token, host=given.host, port=given.port, limit=given.max_body_bytes, tls=given.tls, words=words
+    )
 
 
 def _folder(given: FolderSettings, message_limit: int) -> FolderConfig | None:

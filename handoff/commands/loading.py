@@ -1,9 +1,9 @@
-"""Shared by `roster load` and `custody load`: the file, its faults by line, and writing all of it or nothing."""
+"""Shared by `roster load` and `custody load`: the file, the account of it, its faults by line, and the write."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +15,7 @@ from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.loading import write_documents
 from handoff.output import as_json, err, out
-from parsers.records.files import Fault, Loaded
+from parsers.records.files import UTF_8, Fault, Loaded
 from streams.kafka.produce import NotConfirmed
 from streams.yaml_lines import read_declaration
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 _SHOWN = 50
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - is standard input.")]
-Mapping = Annotated[
+MappingFile = Annotated[
     Path | None, typer.Option("--mapping", help="YAML: handoff's field -> the file's column, where names differ.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check only; write nothing.")]
@@ -58,58 +58,94 @@ def mapping_of(path: Path | None, fields: frozenset[str]) -> dict[str, str]:
     return dict(document.data)
 
 
-def write(
-    loaded: Loaded[T],
-    what: str,
-    topic: str,
-    key: Callable[[T], str],
-    value: Callable[[T], bytes],
-    *,
-    file: str,
-    dry_run: bool,
-    json_: bool,
-) -> None:
-    """Write all documents in one transaction, or none if the file has faults.
-
-    Exits with 2 and every fault by its line; with 1 when Kafka does not confirm.
-    """
-    account: dict[str, Any] = {
+def account_of(loaded: Loaded[Any], file: str, mapping: Mapping[str, str]) -> dict[str, Any]:
+    """The account of a file as `--json` prints it. `sums`: equal faults counted, with their first line."""
+    faults = [
+        {"line": each.line, "field": each.field, "column": _column(each, mapping), "reason": each.reason}
+        for each in loaded.faults
+    ]
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in loaded.faults:
+        key = (_column(each, mapping), each.reason)
+        known = sums.setdefault(key, {"column": key[0], "reason": key[1], "faults": 0, "first": each.line})
+        known["faults"] += 1
+    return {
         "file": file,
+        "encoding": loaded.encoding,
         "rows": len(loaded.documents),
         "written": 0,
         "ignored": list(loaded.ignored),
-        "faults": [{"line": each.line, "field": each.field, "reason": each.reason} for each in loaded.faults],
+        "faults": faults,
+        "sums": sorted(sums.values(), key=lambda each: (-each["faults"], each["first"], each["column"])),
     }
-    if loaded.faults:
-        _print_faults(account, loaded.faults, file, json_)
+
+
+def stop_at_faults(loaded: Loaded[Any], account: dict[str, Any], json_: bool, skip_bad: bool = False) -> None:
+    """Print the faults, if any. Exits with 2, unless they are to be skipped and are of single rows."""
+    if not loaded.faults:
+        return
+    stops = loaded.broken or not skip_bad
+    if json_ and stops:
+        as_json(account)
+    if not json_:
+        _print_faults(account)
+        if stops:
+            err.print("Nothing was written.")
+    if stops:
         raise typer.Exit(2)
-    if not dry_run:
-        try:
-            with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-                task = bar.add_task(f"writing {what}", total=len(loaded.documents))
-                account["written"] = write_documents(
-                    target.kafka(), topic, loaded.documents, key, value, lambda count: bar.update(task, completed=count)
-                )
-        except NotConfirmed as error:
-            err.print(
-                f"Kafka did not take it ({error.why}): nothing was written. `handoff doctor` checks the settings."
+
+
+def write_all(
+    topic: str,
+    documents: Collection[T],
+    key: Callable[[T], str],
+    value: Callable[[T], bytes | None],
+    what: str,
+) -> int:
+    """Write all documents in one transaction; returns how many. Exits with 1 when Kafka does not confirm."""
+    try:
+        with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+            task = bar.add_task(f"writing {what}", total=len(documents))
+            return write_documents(
+                target.kafka(), topic, documents, key, value, lambda count: bar.update(task, completed=count)
             )
-            raise typer.Exit(1) from error
+    except NotConfirmed as error:
+        err.print(f"Kafka did not take it ({error.why}): nothing was written. `handoff doctor` checks the settings.")
+        raise typer.Exit(1) from error
+
+
+def print_account(account: dict[str, Any], text: str, json_: bool) -> None:
+    """Print the account, or `text` and what is unusual about the file."""
     if json_:
         as_json(account)
         return
-    done = "no fault, nothing written (--dry-run)" if dry_run else f"written to {topic}"
-    out.print(f"{file}: {len(loaded.documents)} {what}, {done}", markup=False)
-    if loaded.ignored:
-        out.print(f"Ignored columns: {', '.join(loaded.ignored)}", style="dim", markup=False)
+    out.print(f"{account['file']}: {text}", markup=False)
+    if account["encoding"] != UTF_8:
+        out.print(f"Read as {account['encoding']}: the file is not {UTF_8}.", markup=False)
+    if account["ignored"]:
+        out.print(f"Ignored columns: {', '.join(account['ignored'])}", style="dim", markup=False)
 
 
-def _print_faults(account: dict[str, Any], faults: Sequence[Fault], file: str, json_: bool) -> None:
-    if json_:
-        as_json(account)
-        return
+def _column(fault: Fault, mapping: Mapping[str, str]) -> str:
+    """The file's name for the field of a fault."""
+    field, dot, part = fault.field.partition(".")
+    return mapping.get(field, field) + dot + part
+
+
+def _print_faults(account: dict[str, Any]) -> None:
+    faults, sums = account["faults"], account["sums"]
     for fault in faults[:_SHOWN]:
-        typer.echo(f"{file}: {fault}", err=True)  # never wrapped: a line is a fault
+        column = f"{fault['column']}: " if fault["column"] else ""
+        typer.echo(f"{account['file']}: line {fault['line']}: {column}{fault['reason']}", err=True)  # a line is a fault
     if len(faults) > _SHOWN:
         err.print(f"and {len(faults) - _SHOWN} more (--json lists all)")
-    err.print(f"Nothing was written. Faults: {len(faults)}, bad lines: {len({fault.line for fault in faults})}.")
+    if len(sums) < len(faults):
+        _print_sums(sums)
+    err.print(f"Faults: {len(faults)}, bad lines: {len({fault['line'] for fault in faults})}.")
+
+
+def _print_sums(sums: Iterable[Mapping[str, Any]]) -> None:
+    for each in list(sums)[:_SHOWN]:
+        column = f"{each['column']}: " if each["column"] else ""
+        times = f"{each['faults']} times, first on line {each['first']}"
+        typer.echo(f"{column}{each['reason']}: {times}", err=True)

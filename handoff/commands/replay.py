@@ -37,7 +37,11 @@ def replay(
     with faults_exit_2():
         profiles = load_senders(senders or settings.paths.senders)
         ruleset = load_rules(rules or settings.paths.rules)
-        source = from_topics(target.kafka()) if inputs == ["topics"] else from_files(inputs, roster, custody, profiles)
+        source = (
+            from_topics(target.kafka())
+            if inputs == ["topics"]
+            else from_files(inputs, roster, custody, profiles, ruleset.vocabulary)
+        )
         with Outputs(out_folder) as outputs:
             run = Replay(profiles, ruleset, outputs.take, provisional=provisional)
             count, last, seconds = feed(run, source)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
@@ -26,9 +24,12 @@ from domain.rules.ruleset import (
     ValueSet,
     check,
 )
+from handoff.declarations.tables import csv_rows
+from handoff.declarations.words import COUNTIES, WORDS, vocabulary_in
 from streams.yaml_lines import parse_declaration
 
-_YAML: Final = ("criteria.yaml", "exclusions.yaml", "routes.yaml", "supports.yaml")
+_YAML: Final = ("criteria.yaml", "exclusions.yaml", "routes.yaml", "supports.yaml", WORDS)
+_CSV: Final = ("go_live.csv", COUNTIES)
 _CODE_COLUMNS: Final = ("code", "system", "display", "from", "to")
 _GO_LIVE_COLUMNS: Final = ("county", "population", "date", "source")
 _M = TypeVar("_M", bound=BaseModel)
@@ -147,13 +148,14 @@ def load_rules(directory: Path) -> RuleSet:
     exclusions = _model(_ExclusionsFile, files, "exclusions.yaml", faults)
     routes = _model(_RoutesFile, files, "routes.yaml", faults)
     supports = _model(_SupportsFile, files, "supports.yaml", faults)
+    vocabulary = vocabulary_in(files, faults)
     go_live = tuple(_go_live(files.get("go_live.csv", b""), faults))
     value_sets = tuple(
         ValueSet(Path(name).stem, tuple(_codes(name, content, faults)))
         for name, content in files.items()
         if name.startswith("value_sets/")
     )
-    if criteria is None or exclusions is None or routes is None or supports is None:
+    if criteria is None or exclusions is None or routes is None or supports is None or vocabulary is None:
         raise BadDeclaration(tuple(faults))
     rules = RuleSet(
         version=criteria.version,
@@ -168,6 +170,7 @@ def load_rules(directory: Path) -> RuleSet:
         ),
         routes=tuple(Route(**route.model_dump()) for route in routes.routes),
         supports=tuple(Support(**support.model_dump()) for support in supports.supports),
+        vocabulary=vocabulary,
     )
     faults += check(rules)
     if faults:
@@ -187,7 +190,7 @@ def content_hash(files: dict[str, bytes]) -> str:
 
 def _read_files(directory: Path, faults: list[str]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for name in (*_YAML, "go_live.csv"):
+    for name in (*_YAML, *_CSV):
         path = directory / name
         if path.is_file():
             files[name] = path.read_bytes()
@@ -225,28 +228,9 @@ def _versions(criteria: tuple[_Criterion, ...]) -> Iterator[Criterion]:
             )
 
 
-def _rows(name: str, content: bytes, columns: tuple[str, ...], faults: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """(place, trimmed cells) of each line of a CSV file whose heading is `columns`."""
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8"))))
-    except (UnicodeDecodeError, csv.Error):
-        faults.append(f"{name}: not CSV in UTF-8")
-        return
-    if not lines or tuple(lines[0]) != columns:
-        faults.append(f"{name}:1: the heading must be {','.join(columns)}")
-        return
-    for number, line in enumerate(lines[1:], start=2):
-        if not line:
-            continue
-        if len(line) != len(columns):
-            faults.append(f"{name}:{number}: {len(line)} columns in place of {len(columns)}")
-            continue
-        yield f"{name}:{number}", [cell.strip() for cell in line]
-
-
 def _codes(name: str, content: bytes, faults: list[str]) -> Iterator[Code]:
     seen: set[tuple[str, str, str]] = set()
-    for place, (code, system, display, start, end) in _rows(name, content, _CODE_COLUMNS, faults):
+    for place, (code, system, display, start, end) in csv_rows(name, content, _CODE_COLUMNS, faults):
         if not code or not code.isalnum() or code != code.upper():
             faults.append(f"{place}: a code is upper case, without dots")
             continue
@@ -259,7 +243,7 @@ def _codes(name: str, content: bytes, faults: list[str]) -> Iterator[Code]:
 def _go_live(content: bytes, faults: list[str]) -> Iterator[GoLive]:
     if not content:
         return
-    for place, (county, population, start, source) in _rows("go_live.csv", content, _GO_LIVE_COLUMNS, faults):
+    for place, (county, population, start, source) in csv_rows("go_live.csv", content, _GO_LIVE_COLUMNS, faults):
         day = _read_day(start, place, faults)
         if day is None:
             if not start:

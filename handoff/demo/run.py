@@ -24,7 +24,8 @@ from handoff.loading import write_documents
 from handoff.system import System
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.files import Loaded
-from parsers.records.roster import encode_roster, load_roster
+from parsers.records.roster_documents import encode_roster
+from parsers.records.roster_file import load_roster
 from parsers.records.ticks import Tick, write_tick
 from streams.kafka.lag import LagReader
 from streams.kafka.produce import produce_together

@@ -16,7 +16,8 @@ import msgspec
 from domain.errors import Refusal
 from domain.identity import patient_key
 from domain.times import rfc3339
-from parsers.records.files import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
+from parsers.records.files import NOT_AN_OBJECT, Loaded, Row, json_object
+from parsers.records.tables import loaded, rows_of
 
 FIELDS: Final = frozenset(
     ("record_id", "kind", "facility", "facility_type", "occurred", "scheduled", "cin", "identifiers", "source")
@@ -80,20 +81,17 @@ def read_custody(value: bytes) -> CustodyRecord:
 
 
 def load_custody(data: bytes, mapping: Mapping[str, str] | None = None, source: str = "file") -> Loaded[CustodyRecord]:
-    """The records of a custody file, and its faults (`parsers.records.files.rows_of` describes the formats).
+    """The records of a custody file, and its faults (`parsers.records.tables.rows_of` describes the formats).
 
     `source` is the source of records without one.
     """
-    rows, faults, ignored = rows_of(data, FIELDS, mapping)
+    table = rows_of(data, FIELDS, mapping)
     records: list[CustodyRecord] = []
-    for row in rows:
+    for row in table.rows:
         record = _record(row, source)
         if record is not None:
             records.append(record)
-        faults += row.faults
-    if not records and not faults:
-        faults.append(Fault(1, "", "no rows"))
-    return Loaded(tuple(records), tuple(sorted(faults, key=lambda fault: fault.line)), ignored)
+    return loaded(table, records, rejected=frozenset())
 
 
 def _record(row: Row, source: str = "") -> CustodyRecord | None:

@@ -5,11 +5,10 @@ A fault has the field and the reason and never the value, since faults are print
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -17,16 +16,25 @@ import msgspec
 from domain.errors import UNDECODABLE
 from domain.identity import read_cin
 from domain.patient.events import Identifier
+from domain.rules.vocabulary import Words
 from domain.times import CALIFORNIA, FIRST_YEAR, LAST_YEAR, instant
 
 T = TypeVar("T")
 LIST_SEPARATOR: Final = ";"
+UTF_8: Final = "UTF-8"
+WINDOWS: Final = "Windows-1252"
 NOT_AN_OBJECT: Final = "not a JSON object"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
-_DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
+_DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y", "%d-%b-%Y")
+_ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _TIME_OF_DAY: Final = re.compile(r"[T ][0-9:.]+(?:Z|[+-][0-9:]+)?$", re.ASCII)
 # Digits are in one group only, whatever the text: a match takes time proportional to its length.
 _NO_DAY: Final = re.compile(r"0+(?:[-/]0+){0,2}[-/]?|9+(?:[-/]9+){0,2}[-/]?", re.ASCII)
+_OPEN_WORDS: Final = frozenset(
+    ("open", "none", "null", "nil", "n/a", "na", "-", "--", "present", "current", "ongoing", "indefinite")
+)
+_LAST_SERIAL: Final = "2958465"
+"""9999-12-31 as spreadsheets count days."""
 _LOCAL_FORMS: Final = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M")
 
 
@@ -42,12 +50,17 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, Generic[T], frozen=True):
-    """The content of a file. Its documents are valid only if `faults` is empty: no file is loaded in part."""
+    """The content of a file: the documents of its good rows, and all faults of the others."""
 
     documents: tuple[T, ...]
     faults: tuple[Fault, ...]
     ignored: tuple[str, ...] = ()
     """Unknown columns or keys, each once."""
+    encoding: str = UTF_8
+    rejected: frozenset[str] = frozenset()
+    """The keys that faulty rows name; "" for a row whose key cannot be read."""
+    broken: bool = False
+    """The file as a whole is at fault, so that no row of it can be trusted."""
 
 
 class Row:
@@ -55,6 +68,8 @@ class Row:
 
     A value is a text (CSV, lists separated by `;`) or any JSON value.
     """
+
+    __slots__ = ("faults", "line", "values")
 
     def __init__(self, line: int, values: Mapping[str, Any]) -> None:
         self.line = line
@@ -68,7 +83,7 @@ class Row:
     def text(self, field: str) -> str:
         """A text, trimmed; "" without one."""
         value = self.values.get(field)
-        if value is None:
+        if not value and (value is None or value == ""):
             return ""
         if not isinstance(value, str):
             self.fault(field, "not a text")
@@ -87,15 +102,25 @@ class Row:
             return ""
         return value
 
+    def term(self, field: str, words: Words) -> str:
+        """A term of a closed set, in any of its spellings; "" without one."""
+        value = self.text(field)
+        found = words.find(value) if value else ""
+        if found is None:
+            self.fault(field, f"not one of {words.allowed}")
+            return ""
+        return found
+
     def day(self, field: str) -> str | None:
-        """A day as YYYY-MM-DD; YYYYMMDD and MM/DD/YYYY are accepted."""
+        """A day as YYYY-MM-DD; YYYYMMDD, MM/DD/YYYY and DD-MON-YYYY are accepted."""
         return self._day(field, self.text(field))
 
     def span(self, start: str, end: str) -> tuple[str | None, str | None]:
         """The first and the last day of a span; None: it is open on that side.
 
         Files write an open side as blank, as a day out of all calendars (9999-12-31, 12/31/9999, 0001-01-01, from the
-        year 2200 or before 1880) or as zeros or nines alone (00000000, 99/99/9999). A time after the day is dropped.
+        year 2200 or before 1880), as zeros or nines alone (00000000, 99/99/9999), as the last day of spreadsheets
+        (2958465) or as a word (open, none, null, n/a, present ...). A time after the day is dropped.
         """
         first, last = (self._open_day(field) for field in (start, end))
         if first and last and last < first:
@@ -103,24 +128,23 @@ class Row:
         return first, last
 
     def _open_day(self, field: str) -> str | None:
-        value = _TIME_OF_DAY.sub("", self.text(field))
-        if _NO_DAY.fullmatch(value):
+        value = self.text(field)
+        if not value:
+            return None
+        value = _TIME_OF_DAY.sub("", value)
+        if _NO_DAY.fullmatch(value) or value == _LAST_SERIAL or value.lower() in _OPEN_WORDS:
             return None
         return self._day(field, value, open_ended=True)
 
     def _day(self, field: str, value: str, *, open_ended: bool = False) -> str | None:
         if not value:
             return None
-        for form in _DAY_FORMS:
-            try:
-                day = datetime.strptime(value, form).date()  # noqa: DTZ007 - a day, not a time
-            except ValueError:
-                continue
+        day = _calendar_day(value)
+        if day is not None:
             if FIRST_YEAR <= day.year <= LAST_YEAR:
                 return day.isoformat()
             if open_ended:
                 return None
-            break
         self.fault(field, "not a day (YYYY-MM-DD)")
         return None
 
@@ -156,7 +180,7 @@ class Row:
     def items(self, field: str) -> list[Any]:
         """A list: of JSON as it is, of CSV the parts between semicolons, blank ones left out."""
         value = self.values.get(field)
-        if value is None:
+        if value is None or value == "":
             return []
         if isinstance(value, str):
             return [part.strip() for part in value.split(LIST_SEPARATOR) if part.strip()]
@@ -193,87 +217,25 @@ class Row:
         return tuple(found.values())
 
 
+@lru_cache(maxsize=65_536)
+def _calendar_day(value: str) -> date | None:
+    """The day that a text writes; None for no day. A file repeats its days, so they are remembered."""
+    if _ISO_DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return None
+    for form in _DAY_FORMS:
+        try:
+            return datetime.strptime(value, form).date()  # noqa: DTZ007 - a day, not a time
+        except ValueError:
+            continue
+    return None
+
+
 def json_object(text: bytes | str) -> dict[str, Any] | None:
     """The JSON object in `text`; None for anything else, and for nesting beyond the recursion limit."""
     try:
         return _OBJECT.decode(text)
     except UNDECODABLE:
         return None
-
-
-def rows_of(
-    data: bytes, fields: frozenset[str], mapping: Mapping[str, str] | None = None
-) -> tuple[list[Row], list[Fault], tuple[str, ...]]:
-    """(rows of a file, faults of invalid lines, columns that are not in `fields`).
-
-    JSON lines when the first character is a brace, else CSV with a header. `mapping`: field -> column of the
-    file; a field without an entry is the column of its own name.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return [], [Fault(data.count(b"\n", 0, error.start) + 1, "", "not UTF-8")], ()
-    source = _json_rows(text) if text.lstrip()[:1] == "{" else _csv_rows(text)
-    ours = {theirs.strip().lower(): name for name, theirs in (mapping or {}).items()}
-    rows: list[Row] = []
-    faults: list[Fault] = []
-    ignored: dict[str, None] = {}
-    for found in source:
-        if isinstance(found, Fault):
-            faults.append(found)
-            continue
-        line, raw = found
-        values: dict[str, Any] = {}
-        for name, value in raw.items():
-            key = ours.get(name.strip().lower(), name.strip().lower())
-            if key in fields:
-                values[key] = value
-            else:
-                ignored[name.strip()] = None
-        rows.append(Row(line, values))
-    if mapping and rows:
-        faults += [
-            Fault(1, name, "the mapping names a column that the file does not have")
-            for name in mapping
-            if not any(name in row.values for row in rows)
-        ]
-    return rows, faults, tuple(ignored)
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first and "," not in first else ",")
-    try:
-        header = [name.strip() for name in next(reader)]
-    except StopIteration:
-        yield Fault(1, "", "empty file")
-        return
-    except csv.Error:
-        yield Fault(1, "", "not CSV")
-        return
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        yield Fault(1, "", f"columns given twice: {', '.join(twice)}")
-        return
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield Fault(line, "", "not CSV")
-            return
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            yield Fault(line, "", f"{len(cells)} cells where the header has {len(header)}")
-            continue
-        yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
-
-
-def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Any]] | Fault]:
-    for line, row in enumerate(text.split("\n"), 1):
-        if row.strip():
-            values = json_object(row)
-            yield Fault(line, "", NOT_AN_OBJECT) if values is None else (line, values)

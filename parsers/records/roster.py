@@ -1,176 +1,113 @@
-"""The plan's roster: rows of CSV or JSON lines, or one document of `members.roster.v1`, checked and made whole."""
+"""The validator of roster rows, from files and from `members.roster.v1` alike: checked, and made whole documents."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from domain.errors import Refusal
-from domain.identity import patient_key, read_cin
+from domain.identity import read_cin
 from domain.patient.events import Identifier
-from domain.snapshots import EcmStatus, Program, RosterFacts
-from parsers.records.files import NOT_AN_OBJECT, Fault, Loaded, Row, json_object, rows_of
+from domain.rules.vocabulary import OPEN, Vocabulary
+from domain.snapshots import RosterFacts
+from parsers.records.files import NOT_AN_OBJECT, Row, json_object
+from parsers.records.roster_documents import (
+    EcmDocument,
+    NumberDocument,
+    ProgramDocument,
+    RosterDocument,
+    SpanDocument,
+    facts_of,
+    with_spans,
+)
 
 _OF_ECM: Final = ("ecm_status", "ecm_from", "ecm_to", "ecm_provider")
 FIELDS: Final = frozenset(
     (
         *("member_id", "cin", "birth_date", "plan", "county", "enrolled_from", "enrolled_to", "identifiers"),
-        *("aid_codes", "name", "sex", "zip", "phone", "programmes", "ecm", "delegate", *_OF_ECM),
+        *("aid_codes", "name", "sex", "zip", "phone", "programmes", "ecm", "delegate", "enrolment", *_OF_ECM),
     )
 )
 """The columns and keys that are read. `ecm_*` are the columns of CSV for the object `ecm`."""
 _LIKE_A_CIN: Final = re.compile(r"9[0-9]{7}[A-Za-z](?:[0-9]{5})?", re.ASCII)
 
 
-class NumberDocument(msgspec.Struct, frozen=True):
-    """A hospital's number for the member."""
+def read_roster(value: bytes, words: Vocabulary = OPEN) -> RosterDocument:
+    """A roster document from its JSON, read by the rules of the loader.
 
-    authority: str
-    number: str
-
-
-class ProgramDocument(msgspec.Struct, frozen=True):
-    """A program of the member; days, both included, null: open."""
-
-    id: str
-    start: str | None = msgspec.field(name="from", default=None)
-    end: str | None = msgspec.field(name="to", default=None)
-    verified: bool = True
-
-
-class EcmDocument(msgspec.Struct, frozen=True):
-    """The member's ECM enrollment as the plan states it; days, both included."""
-
-    status: str
-    start: str | None = msgspec.field(name="from", default=None)
-    end: str | None = msgspec.field(name="to", default=None)
-    provider: str = ""
-
-
-class RosterDocument(msgspec.Struct, frozen=True):
-    """One record of `members.roster.v1`, keyed by `member_id`. Days are YYYY-MM-DD."""
-
-    member_id: str
-    birth_date: str
-    cin: str | None = None
-    plan: str = ""
-    county: str = ""
-    enrolled_from: str | None = None
-    enrolled_to: str | None = None
-    identifiers: tuple[NumberDocument, ...] = ()
-    aid_codes: tuple[str, ...] = ()
-    name: str = ""
-    sex: str = ""
-    zip: str = ""
-    phone: str = ""
-    programmes: tuple[ProgramDocument, ...] = ()
-    ecm: EcmDocument | None = None
-    delegate: str | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The identifiers as patient keys, `authority|number`."""
-        return tuple(patient_key(each.authority, each.number) for each in self.identifiers)
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-
-
-def encode_roster(document: RosterDocument) -> bytes:
-    """The JSON of a roster document."""
-    return _ENCODER.encode(document)
-
-
-def read_roster(value: bytes) -> RosterDocument:
-    """A roster document from its JSON. Raises Refusal `bad-roster`; its place is the first invalid field."""
+    Raises Refusal `bad-roster`; its place is the first invalid field.
+    """
     values = json_object(value)
     if values is None:
         raise Refusal("bad-roster", "", NOT_AN_OBJECT)
     row = Row(1, values)
-    document = _document(row)
+    document = document_of(row, words)
     if document is None:
         raise Refusal("bad-roster", row.faults[0].field, row.faults[0].reason)
     return document
 
 
-def read_facts(value: bytes) -> RosterFacts:
-    """What the member stage needs of a roster record, read by the rules of the loader. Raises Refusal `bad-roster`."""
-    return facts_of(read_roster(value))
+def read_facts(value: bytes, words: Vocabulary = OPEN) -> RosterFacts:
+    """What the member stage needs of a roster record. Raises Refusal `bad-roster`."""
+    return facts_of(read_roster(value, words))
 
 
-def facts_of(document: RosterDocument) -> RosterFacts:
-    """The facts of a document that the member stage uses."""
-    ecm = document.ecm
-    return RosterFacts(
-        birth_date=document.birth_date,
-        plan=document.plan,
-        county=document.county,
-        enrolled_from=document.enrolled_from,
-        enrolled_to=document.enrolled_to,
-        aid_codes=document.aid_codes,
-        programmes=tuple(Program(each.id, each.start, each.end, each.verified) for each in document.programmes),
-        ecm=None if ecm is None else EcmStatus(ecm.status, ecm.start, ecm.end, ecm.provider),
-        delegate=document.delegate or "",
-    )
-
-
-def load_roster(data: bytes, mapping: Mapping[str, str] | None = None) -> Loaded[RosterDocument]:
-    """The members of a roster file, and all that is wrong with it (`parsers.records.files.rows_of` describes the
-    formats).
-
-    A member ID or a hospital's number on two lines is a fault of the later line.
-    """
-    rows, faults, ignored = rows_of(data, FIELDS, mapping)
-    documents: list[RosterDocument] = []
-    members: dict[str, int] = {}
-    numbers: dict[str, int] = {}
-    for row in rows:
-        document = _document(row)
-        if document is not None:
-            _once(row, "member_id", document.member_id, members)
-            for key in document.keys:
-                _once(row, "identifiers", key, numbers)
-            documents.append(document)
-        faults += row.faults
-    if not documents and not faults:
-        faults.append(Fault(1, "", "no rows"))
-    return Loaded(tuple(documents), tuple(sorted(faults, key=lambda fault: fault.line)), ignored)
-
-
-def _once(row: Row, field: str, value: str, seen: dict[str, int]) -> None:
-    line = seen.setdefault(value, row.line)
-    if line != row.line:
-        row.fault(field, f"already on line {line}")
-
-
-def _document(row: Row) -> RosterDocument | None:
+def document_of(row: Row, words: Vocabulary = OPEN) -> RosterDocument | None:
+    """The document that a row states; None, and faults in the row, for an invalid one."""
     member, cin = _member(row)
     birth_date = row.day("birth_date")
     if birth_date is None and not row.text("birth_date"):
         row.fault("birth_date", "missing")
-    enrolled = row.span("enrolled_from", "enrolled_to")
     document = RosterDocument(
         member_id=member,
         birth_date=birth_date or "",
         cin=cin,
-        plan=row.text("plan"),
-        county=row.text("county"),
-        enrolled_from=enrolled[0],
-        enrolled_to=enrolled[1],
         identifiers=tuple(_number(each) for each in row.identifiers("identifiers")),
         aid_codes=row.words("aid_codes"),
         name=row.text("name"),
         sex=row.text("sex").upper(),
         zip=row.text("zip"),
         phone=row.text("phone"),
-        programmes=_programmes(row),
-        ecm=_ecm(row),
-        delegate=row.text("delegate") or None,
+        programmes=_programmes(row, words),
+        ecm=_ecm(row, words),
     )
-    return None if row.faults else document
+    spans = _enrolment(row, words)
+    flat = _span(row, "enrolled_from", "enrolled_to", words)
+    if spans and flat != SpanDocument() and flat not in spans:
+        row.fault("enrolment", "no span of it is that of plan, county, enrolled_from, enrolled_to and delegate")
+    return None if row.faults else with_spans(document, spans or [flat])
+
+
+def member_of(row: Row) -> str:
+    """The member that a row is about, valid or not; "" if it names none."""
+    copy = Row(row.line, row.values)
+    return _member(copy)[0]
+
+
+def overlap(one: SpanDocument, other: SpanDocument) -> bool:
+    """Whether two spans of one member have a day in common."""
+    return one.order[0] <= other.order[1] and other.order[0] <= one.order[1]
+
+
+def _enrolment(row: Row, words: Vocabulary) -> list[SpanDocument]:
+    """The spans of `enrolment`: objects with plan, county, from, to and delegate."""
+    found: list[SpanDocument] = []
+    for item in row.items("enrolment"):
+        if not isinstance(item, dict):
+            row.fault("enrolment", "an item that is no object")
+            continue
+        part = Row(row.line, item)
+        span = _span(part, "from", "to", words)
+        _adopt(row, "enrolment", part)
+        if any(overlap(span, other) for other in found):
+            row.fault("enrolment", "two spans have days in common")
+        found.append(span)
+    return found
+
+
+def _span(row: Row, start: str, end: str, words: Vocabulary) -> SpanDocument:
+    plan, county = row.term("plan", words.plans), row.term("county", words.counties)
+    return SpanDocument(plan, county, *row.span(start, end), row.text("delegate") or None)
 
 
 def _number(identifier: Identifier) -> NumberDocument:
@@ -195,7 +132,7 @@ def _member(row: Row) -> tuple[str, str | None]:
     return given or cin or "", cin
 
 
-def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
+def _programmes(row: Row, words: Vocabulary) -> tuple[ProgramDocument, ...]:
     """`id:from:to:unverified` in CSV (all but the first may be left out), objects in JSON."""
     found: list[ProgramDocument] = []
     for item in row.items("programmes"):
@@ -210,9 +147,9 @@ def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
             row.fault("programmes", "an item that is no object")
             continue
         part = Row(row.line, item)
-        name = part.text("id").lower()
-        if not name:
+        if not part.text("id"):
             part.fault("id", "missing")
+        name = part.term("id", words.programs)
         days = part.span("from", "to")
         verified = item.get("verified", True)
         if not isinstance(verified, bool):
@@ -222,7 +159,7 @@ def _programmes(row: Row) -> tuple[ProgramDocument, ...]:
     return tuple(found)
 
 
-def _ecm(row: Row) -> EcmDocument | None:
+def _ecm(row: Row, words: Vocabulary) -> EcmDocument | None:
     given = row.values.get("ecm")
     if given is None or given == "":
         flat = {name.removeprefix("ecm_"): row.values.get(name) for name in _OF_ECM}
@@ -233,9 +170,9 @@ def _ecm(row: Row) -> EcmDocument | None:
         row.fault("ecm", "not an object")
         return None
     part = Row(row.line, given)
-    status = part.text("status").lower()
-    if not status:
+    if not part.text("status"):
         part.fault("status", "missing")
+    status = part.term("status", words.ecm_statuses)
     days = part.span("from", "to")
     document = EcmDocument(status, *days, part.text("provider"))
     _adopt(row, "ecm", part)

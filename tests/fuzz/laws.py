@@ -31,7 +31,9 @@ from parsers.hl7.profiles import Facility, Place, SenderProfile, place_of
 from parsers.hl7.timestamps import birth_date, built, instant, moment
 from parsers.records.custody import encode_custody, load_custody, read_custody
 from parsers.records.files import Loaded
-from parsers.records.roster import encode_roster, load_roster, read_roster
+from parsers.records.roster import read_roster
+from parsers.records.roster_documents import encode_roster
+from parsers.records.roster_file import load_roster
 
 PROFILES: Final = (
     SenderProfile("default"),

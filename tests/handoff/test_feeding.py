@@ -18,10 +18,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents.graph import DIRECTORY, GATEWAY
+from agents.runtime.contract import Emit
 from handoff.cli import app
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.redis import EmbeddedRedis
 from parsers.hl7.mllp import frame
+from streams.kafka.produce import produce_together
+from streams.kafka.read import documents
 from streams.kafka.settings import KafkaSettings
 from tests.gateway.running import admission, everything
 from tests.support.kafka import make_topics, wait_for
@@ -36,6 +39,14 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSetting
     with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), quick=True) as cluster:
         make_topics(cluster.bootstrap, {name: (2, {}) for name in TOPICS})
         yield KafkaSettings(bootstrap=cluster.bootstrap)
+
+
+@pytest.fixture
+def own_roster(environment: dict[str, str], own_kafka: KafkaSettings) -> KafkaSettings:
+    """The Kafka of commands, with a roster that has no members."""
+    gone = [Emit("members.roster.v1", key.encode(), None, ()) for key in documents(own_kafka, "members.roster.v1")]
+    produce_together(own_kafka, gone)
+    return own_kafka
 
 
 @pytest.fixture
@@ -168,6 +179,98 @@ def test_a_roster_is_loaded_whole_or_not_at_all(
     mapping.write_text("sin: CIN\n")
     assert call("roster", "load", str(file), "--mapping", str(mapping)).exit_code == 2
     assert call("roster", "load", str(tmp_path / "none.csv")).exit_code == 2
+
+
+def roster_file(path: Path, *members: str, header: str = "cin,birth_date,plan") -> str:
+    path.write_text("\n".join((header, *members)) + "\n")
+    return str(path)
+
+
+def told(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = call("roster", "load", *arguments, "--json")
+    return done.exit_code, json.loads(done.stdout)
+
+
+def counts(account: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(account[name] for name in ("added", "changed", "unchanged", "removed", "rejected", "written"))
+
+
+def roster_now(kafka: KafkaSettings) -> dict[str, str]:
+    """Member -> plan."""
+    return {key: document["plan"] for key, document in documents(kafka, "members.roster.v1").items()}
+
+
+def members(count: int, plan: str = "lacare") -> list[str]:
+    return [f"9{number:07d}A,1980-01-01,{plan}" for number in range(count)]
+
+
+def test_a_load_writes_and_counts_what_changed(own_roster: KafkaSettings, tmp_path: Path) -> None:
+    file = roster_file(tmp_path / "r.csv", *members(4))
+    assert told(file)[0] == 0
+    file = roster_file(tmp_path / "r.csv", *members(2), *members(4, "L.A. Care")[2:3], *members(5, "Health Net")[3:])
+    code, account = told(file)
+    assert (code, counts(account)) == (0, (1, 1, 3, 0, 0, 2))
+    code, account = told(file)
+    assert (code, counts(account)) == (0, (0, 0, 5, 0, 0, 0))
+    assert counts(told(file, "--again")[1]) == (0, 0, 5, 0, 0, 5)
+    assert "0 added, 0 changed, 5 unchanged, 0 removed, 0 rejected" in call("roster", "load", file).stdout
+    assert list(roster_now(own_roster).values()) == ["lacare"] * 3 + ["healthnet"] * 2
+
+
+def test_good_rows_are_loaded_though_others_are_bad_and_equal_faults_are_summed(
+    own_roster: KafkaSettings, tmp_path: Path
+) -> None:
+    bad = [row.replace("lacare", "LaCrae") for row in members(9)[5:]]
+    file = roster_file(tmp_path / "r.csv", *members(5), *bad, header="cin,birth_date,Health Plan")
+    mapping = tmp_path / "m.yaml"
+    mapping.write_text("plan: Health Plan\n")
+    code, account = told(file, "--mapping", str(mapping))
+    assert (code, account["written"], roster_now(own_roster)) == (2, 0, {})
+    (summed,) = account["sums"]
+    assert (summed["column"], summed["faults"], summed["first"]) == ("Health Plan", 4, 7)
+    assert "lacare" in summed["reason"]
+    assert "LaCrae" not in json.dumps(account)
+    skipped = call("roster", "load", file, "--mapping", str(mapping), "--skip-bad")
+    assert skipped.exit_code == 1
+    assert "line 7: Health Plan: not one of aah" in skipped.stderr
+    assert "4 times, first on line 7" in skipped.stderr
+    assert "5 added, 0 changed, 0 unchanged, 0 removed, 4 rejected" in skipped.stdout
+    assert len(roster_now(own_roster)) == 5
+
+
+def test_a_full_file_removes_who_is_not_in_it_but_not_many_at_once(own_roster: KafkaSettings, tmp_path: Path) -> None:
+    told(roster_file(tmp_path / "r.csv", *members(100)))
+    code, account = told(roster_file(tmp_path / "delta.csv", *members(5)))
+    assert (code, counts(account)) == (0, (0, 0, 5, 0, 0, 0)), "a delta removes nobody"
+    file = roster_file(tmp_path / "r.csv", *members(95))
+    code, account = told(file, "--full")
+    assert (code, counts(account)) == (0, (0, 0, 95, 5, 0, 5))
+    file = roster_file(tmp_path / "r.csv", *members(90))
+    code, account = told(file, "--full")
+    assert (code, account["removed"], account["written"], account["alarm"]) == (2, 5, 0, 0.05)
+    stopped = call("roster", "load", file, "--full")
+    assert "5 of 95 members would be removed" in stopped.stderr
+    assert len(roster_now(own_roster)) == 95
+    code, account = told(file, "--full", "--accept-removals")
+    assert (code, account["removed"]) == (0, 5)
+    assert len(roster_now(own_roster)) == 90
+
+
+def test_a_full_file_removes_no_member_of_a_rejected_line(own_roster: KafkaSettings, tmp_path: Path) -> None:
+    told(roster_file(tmp_path / "r.csv", *members(100)))
+    bad = members(99)[98].replace("1980-01-01", "1980-13-01")
+    code, account = told(roster_file(tmp_path / "r.csv", *members(98), bad), "--full", "--skip-bad")
+    assert (code, counts(account)) == (1, (0, 0, 98, 1, 1, 1)), "the 99th stays, the 100th goes"
+    code, account = told(roster_file(tmp_path / "r.csv", *members(98), ",1980-01-01,"), "--full", "--skip-bad")
+    assert (code, account["removed"], account["kept"]) == (1, 0, 1)
+    assert len(roster_now(own_roster)) == 99
+
+
+def test_what_is_not_utf_8_is_said(own_roster: KafkaSettings, tmp_path: Path) -> None:
+    file = tmp_path / "r.csv"
+    file.write_bytes("cin,birth_date,name\n91234567A,1980-01-01,PEÑA\n".encode("cp1252"))
+    loaded = call("roster", "load", str(file))
+    assert (loaded.exit_code, "Windows-1252" in loaded.stdout) == (0, True)
 
 
 def test_custody_records_are_loaded_under_their_person(environment: dict[str, str], own_kafka: KafkaSettings) -> None:

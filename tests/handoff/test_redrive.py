@@ -33,7 +33,8 @@ from parsers.hl7.profiles import Profiles, SenderProfile
 from parsers.records.dead_letters import LIMIT as RECORD_LIMIT
 from parsers.records.documents import comparable
 from parsers.records.links import Link, encode_link
-from parsers.records.roster import encode_roster, load_roster
+from parsers.records.roster_documents import encode_roster
+from parsers.records.roster_file import load_roster
 from streams.kafka.produce import ConfirmedProducer, produce_together
 from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings

@@ -19,7 +19,7 @@ from handoff.declarations.senders import load_senders
 from parsers.hl7.adt import read_adt
 from parsers.hl7.envelope import read_envelope
 from parsers.records.custody import load_custody
-from parsers.records.roster import load_roster
+from parsers.records.roster_file import load_roster
 from simulator.county import County, simulate, write
 from simulator.places import DIALECTS, SENDERS
 

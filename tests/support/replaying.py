@@ -18,7 +18,8 @@ from parsers.hl7.adt import patient_key_of
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import encode_custody, load_custody
 from parsers.records.documents import LIVE_STATUSES
-from parsers.records.roster import encode_roster, load_roster
+from parsers.records.roster_documents import encode_roster
+from parsers.records.roster_file import load_roster
 from simulator.county import County
 from simulator.places import SENDERS
 from tests.support.scenarios import Scenario

@@ -511,8 +511,8 @@ def test_where_a_release_goes_another_way_than_a_hospital_visit() -> None:
     assert [c["route"]["channel"] for c in custody.live()] == ["fax"]
     assert [c["route"]["channel"] for c in five_visits(plan="hpsj").live()] == ["concurrent-review"]
     assert [c["route"]["channel"] for c in five_visits(plan="hpsj", delegate="kaiser").live()] == ["provider-portal"]
-    (unknown,) = five_visits(plan="some-plan").live()
-    assert (unknown["route"]["plan"], unknown["route"]["channel"]) == ("some-plan", "plan-of-record")
+    (unknown,) = five_visits(plan="kaiser").live()
+    assert (unknown["route"]["plan"], unknown["route"]["channel"]) == ("kaiser", "plan-of-record")
 
 
 # What a candidate shows
