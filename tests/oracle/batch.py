@@ -37,10 +37,11 @@ TABLES: dict[str, dict[str, str]] = {
     "numbers": {"patient": TEXT, "member": TEXT},
     "alike": {"patient": TEXT, "member": TEXT},
     "roster": {
-        **dict.fromkeys(("member", "county", "plan", "ecm"), TEXT),
-        **dict.fromkeys(("born", "enrolled_from", "enrolled_to", "ecm_from", "ecm_to"), NUMBER),
+        **dict.fromkeys(("member", "ecm"), TEXT),
+        **dict.fromkeys(("born", "ecm_from", "ecm_to"), NUMBER),
         "aid_codes": TEXTS,
     },
+    "enrolled": {"member": TEXT, "plan": TEXT, "county": TEXT, "begins": NUMBER, "ends": NUMBER},
     "programmes": {"member": TEXT, "id": TEXT, "begins": NUMBER, "ends": NUMBER, "verified": FLAG},
     "excludes": {"id": TEXT, "begins": NUMBER, "ends": NUMBER},
     "served": {"county": TEXT, "population": TEXT, "day": NUMBER},
@@ -99,6 +100,17 @@ def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
         ],
         "alike": _alike(county, PROFILES),
         "roster": [_member(row) for row in county.roster],
+        "enrolled": [
+            {
+                "member": row["member_id"],
+                "plan": span["plan"],
+                "county": span["county"],
+                "begins": _day(span["from"]),
+                "ends": _day(span["to"]),
+            }
+            for row in county.roster
+            for span in spans_of(row)
+        ],
         "programmes": [
             {
                 "member": row["member_id"],
@@ -114,7 +126,7 @@ def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
             {"id": each.id, "begins": _epoch(each.valid_from), "ends": _epoch(each.valid_to)}
             for each in RULES.exclusions
         ],
-        "served": _served({row["county"] for row in county.roster}),
+        "served": _served({span["county"] for row in county.roster for span in spans_of(row)}),
         "released": [
             {
                 "member": row["cin"],
@@ -190,16 +202,18 @@ def _alike(county: County, profiles: Profiles) -> list[dict[str, Any]]:
     return [{"patient": patient, "member": min(known)} for patient, known in found.items() if len(known) == 1]
 
 
+def spans_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The spans of enrollment of a roster row."""
+    one = {"plan": row["plan"], "county": row["county"], "from": row["enrolled_from"], "to": row["enrolled_to"]}
+    return row.get("enrolment") or [one]
+
+
 def _member(row: dict[str, Any]) -> dict[str, Any]:
     ecm = row["ecm"] or {}
     return {
         "member": row["member_id"],
-        "county": row["county"],
-        "plan": row["plan"],
         "born": _day(row["birth_date"]),
         "aid_codes": row["aid_codes"],
-        "enrolled_from": _day(row["enrolled_from"]),
-        "enrolled_to": _day(row["enrolled_to"]),
         "ecm": ecm.get("status", ""),
         "ecm_from": _day(ecm.get("from")),
         "ecm_to": _day(ecm.get("to")),

@@ -277,13 +277,19 @@ where (f.day < back(p.born, -252) or (list_contains(p.aid_codes, '4M') and f.day
   and (f.facility_type = 'youth-facility' or back(f.day, -12) >= date '2026-01-01' - date '1970-01-01');
 
 -- 7. Candidates: chains of spans with gaps of up to thirty days, cut to age and go-live, live today.
+-- A county is the member's until the next span of enrollment begins; the first one is before that, too.
+create table resided as
+select member, county, if(n = 1, -1000000, begins) as begins, coalesce(next, 4000000) - 1 as ends
+from (select *, row_number() over one as n, lead(begins) over one as next from enrolled
+      window one as (partition by member order by coalesce(begins, -1000000)));
+
 create table chains as
 with cut as (
-  select s.member, s.population, s.openers, s.last,
-    greatest(s.first, g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) as first,
-    s.opened, greatest(g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) <= s.first as arrives
-  from spans s join roster p using (member)
-  join served g on g.population = s.population and g.county = p.county
+  select s.member, s.population, s.openers, least(s.last, r.ends) as last,
+    greatest(s.first, r.begins, g.day, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) as first,
+    s.opened, greatest(g.day, r.begins, if(s.population in ('2a', '4a'), back(p.born, -252), 0)) <= s.first as arrives
+  from spans s join roster p using (member) join resided r using (member)
+  join served g on g.population = s.population and g.county = r.county
   where s.population <> '2c' or s.opened < back(p.born, -252)),
 kept as (select *, max(last) over (partition by member, population order by first, opened
            rows between unbounded preceding and 1 preceding) as before from cut where first <= last),
@@ -296,7 +302,9 @@ from grouped, end_at group by member, population, chain;
 
 create table candidates as
 select c.member, c.population, c.openers from chains c join roster p using (member), end_at
-where c.live and p.plan <> '' and coalesce(p.enrolled_from, -1) <= c.first and c.first <= coalesce(p.enrolled_to, 4000000)
+where c.live
+  and exists (select 1 from enrolled e where e.member = c.member and e.plan <> ''
+    and coalesce(e.begins, -1) <= c.first and c.first <= coalesce(e.ends, 4000000))
   and not exists (select 1 from programmes g join excludes x using (id) where g.member = c.member and g.verified
     and coalesce(g.begins, -1) <= today and today <= coalesce(g.ends, 4000000)
     and coalesce(x.begins, -1) <= today and today <= coalesce(x.ends, 4000000))

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
 from domain.patient.publish import current_snapshots
 from domain.snapshots import VisitSnapshot
-from simulator.county import simulate
+from simulator.county import County, simulate
 from simulator.world import ZONE
 from tests.oracle.batch import Batch
 from tests.support.replaying import LIVE, Played, play_county
 
+COUNTIES = ("Los Angeles", "Inyo", "San Joaquin")
+
 
 def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
-    noon = int(datetime.fromisoformat(f"{end} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
-    county = simulate(members, days, seed, noon)
+    compare_county(simulate(members, days, seed, noon_of(end)), folder)
+
+
+def noon_of(day: str) -> int:
+    return int(datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
+
+
+def moved(county: County, end: str, seed: int) -> County:
+    """The county with people who changed plan, moved to another county, or were without a plan for a while."""
+    random, last = Random(seed), date.fromisoformat(end).toordinal()
+
+    def day(ordinal: int) -> str:
+        return date.fromordinal(ordinal).isoformat()
+
+    def row_of(row: dict[str, Any]) -> dict[str, Any]:
+        change = last - random.randint(5, 400)
+        gap = random.choice((0, 0, 20, 90))
+        there = {"plan": row["plan"], "county": row["county"], "delegate": None}
+        here = {"plan": random.choice((row["plan"], "kaiser")), "county": random.choice(COUNTIES), "delegate": None}
+        first = {**there, "from": "2020-01-01", "to": day(change - 1 - gap)}
+        second = {**here, "from": day(change), "to": random.choice((None, None, day(change + 60)))}
+        none = dict.fromkeys(("plan", "county"), "") | dict.fromkeys(("enrolled_from", "enrolled_to"))
+        return {**row, **none, "enrolment": [first, second]}
+
+    rows = [row_of(row) if random.random() < 0.6 else row for row in county.roster]
+    return msgspec.structs.replace(county, roster=rows)
+
+
+def compare_county(county: County, folder: Path) -> None:
     batch, played = Batch(county, folder), play_county(county)
     assert visits_of(played) == {
         key: (each["member"], each["status"], *_times(each)) for key, each in batch.visits().items()
@@ -61,6 +92,11 @@ def _times(each: dict[str, object]) -> tuple[object, ...]:
 @pytest.mark.parametrize(("seed", "end"), [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")])
 def test_the_stream_answers_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
     compare(members=120, days=420, seed=seed, end=end, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("seed", "end"), [(54, "2026-06-30"), (55, "2022-09-30"), (56, "2023-11-15")])
+def test_people_who_change_plan_and_county_are_judged_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
+    compare_county(moved(simulate(120, 420, seed, noon_of(end)), end, seed), tmp_path)
 
 
 @pytest.mark.large

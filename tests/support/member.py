@@ -102,8 +102,8 @@ def a_release(key: str, when: str, kind: str = "released", **fields: Any) -> Cus
 
 
 def a_roster(**fields: Any) -> dict[str, Any]:
-    """A roster row of an adult in Los Angeles."""
-    return {
+    """A roster row of an adult in Los Angeles. `enrolment` replaces the fields of the one span."""
+    row = {
         "member_id": MEMBER,
         "cin": MEMBER,
         "birth_date": "1980-01-01",
@@ -115,6 +115,8 @@ def a_roster(**fields: Any) -> dict[str, Any]:
         "phone": "213-555-0101",
         **fields,
     }
+    of_one_span = ("plan", "county", "enrolled_from", "enrolled_to") if fields.get("enrolment") else ()
+    return {name: value for name, value in row.items() if name not in of_one_span}
 
 
 class Member:

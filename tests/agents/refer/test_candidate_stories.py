@@ -256,6 +256,42 @@ def test_a_member_of_no_plan_is_no_candidate() -> None:
     assert len(five_visits(enrolled_to="2026-05-10").live()) == 1
 
 
+def spans(*lines: str) -> list[dict[str, str]]:
+    """Spans of enrollment, each `plan county from to`."""
+    return [dict(zip(("plan", "county", "from", "to"), line.split(), strict=False)) for line in lines]
+
+
+def test_the_span_of_the_opening_day_makes_a_member() -> None:
+    gap = spans("lacare 19 2020-01-01 2026-05-09", "healthnet 19 2026-05-11")
+    assert five_visits(enrolment=gap).candidates() == []
+    joined = spans("lacare 19 2020-01-01 2026-05-09", "healthnet 19 2026-05-10")
+    (candidate,) = five_visits(enrolment=joined).live()
+    assert candidate["plan"] == "healthnet"
+
+
+def test_a_change_of_plan_amends_the_candidate_on_its_day() -> None:
+    member = five_visits(enrolment=spans("lacare 19 2020-01-01 2026-06-30", "hpsj 39 2026-07-01"))
+    assert [(c["plan"], c["county"], c["revision"]) for c in member.live()] == [("lacare", "Los Angeles", 1)]
+    assert member.row is not None
+    member.tick("2026-06-30 23:00")
+    assert [c["revision"] for c in member.live()] == [1]
+    member.tick("2026-07-01 00:00")
+    (candidate,) = member.live()
+    assert (candidate["status"], candidate["plan"], candidate["county"]) == ("amended", "hpsj", "San Joaquin")
+    assert candidate["route"]["plan"] == "hpsj"
+
+
+def test_a_county_holds_until_the_next_span_and_its_go_live_counts() -> None:
+    late = ("2022-02-10", "2022-03-10", "2022-04-10", "2022-05-10", "2022-06-10")
+    member = Member()
+    member.roster(enrolment=spans("lacare 19 2020-01-01 2022-05-31", "healthnet Inyo 2022-06-01"))
+    for number, day in enumerate(late, 1):
+        member.tell(a_visit(f"e{number}", day))
+    assert member.candidates() == [], "Inyo goes live in July"
+    member.tick("2022-07-01 00:00")
+    assert [c["county"] for c in member.live()] == ["Inyo"]
+
+
 def test_a_corrected_enrolment_withdraws_it() -> None:
     member = five_visits()
     member.roster("2026-05-20", enrolled_to="2026-04-30")

@@ -89,6 +89,14 @@ def a_history(draw: st.DrawFn) -> list[Snapshot]:
     return [snapshot for i in range(number) for snapshot in draw(a_snapshot(i))]
 
 
+MOVED = [
+    {"plan": "lacare", "county": "Los Angeles", "from": "2022-01-01", "to": "2026-02-28"},
+    {"plan": "healthnet", "county": "Inyo", "from": "2026-03-01"},
+]
+LEFT = [
+    {"plan": "lacare", "county": "Los Angeles", "to": "2025-12-31"},
+    {"plan": "hpsj", "county": "San Joaquin", "from": "2026-04-01", "to": "2026-05-31"},
+]
 a_roster_row = st.fixed_dictionaries(
     {
         "birth_date": st.sampled_from(("1980-01-01", "1980-01-01", "2010-01-01", "2005-03-01")),
@@ -98,6 +106,7 @@ a_roster_row = st.fixed_dictionaries(
             ([], [], [{"id": "pace", "verified": False}], [{"id": "pace", "from": "2026-01-01", "to": "2026-05-01"}])
         ),
         "enrolled_to": st.sampled_from((None, None, "2026-06-01")),
+        "enrolment": st.sampled_from((None, None, MOVED, LEFT)),
     }
 )
 LAWFUL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
