@@ -14,30 +14,18 @@ resolution was sent last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
-from agents.links import link_record
-from agents.runtime.contract import Emit, Record, received_of
-from agents.runtime.rows import row_key
-from agents.topics import IDENTITY_FACTS, ROSTER, UNATTRIBUTED
-from domain.errors import UNDECODABLE, Refusal
 from domain.patient.demographics import (
     DEMOGRAPHICS_KEY,
     GUARD_KEY,
-    demographic_keys,
-    hash_birth,
-    hash_name,
-    plain,
 )
 from domain.patient.groups import Groups, Resolution
 from domain.patient.row import Guard, OwnerAnnouncement
-from parsers.records.facts import decode_facts
 from parsers.records.links import Link
-from parsers.records.roster import read_roster
-from parsers.records.roster_documents import RosterDocument
 
 METHOD: Final = "roster-identifier"
 _UNIT: Final = "\x1f"
@@ -79,21 +67,11 @@ class Claims(msgspec.Struct, frozen=True):
     """Hashes of the owner's birth date and name, and the sex."""
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """The fields of a record of `adt.unattributed.v1` that the directory uses."""
-
-    patient: str
-    identifiers: tuple[str, ...] = ()
-
-
 class Listed(msgspec.Struct, frozen=True):
     """What the directory keeps of a roster row: the identifiers that it lists, and hashes that guard them."""
 
     identifiers: tuple[str, ...] = ()
     guard: tuple[str, str, str] = ("", "", "")
-
-
-_decode_waiting = msgspec.json.Decoder(Waiting).decode
 
 
 def member_key(member: str) -> str:
@@ -107,7 +85,7 @@ def identifier_key(identifier: str) -> str:
 
 
 def patients_key(identifier: str) -> str:
-    """The key of the source patients that have an identifier and were unattributed at some time."""
+    """The key of the source patients that depend on the owner of an identifier."""
     return f"patients:{identifier}"
 
 
@@ -128,24 +106,6 @@ def answer_in(text: str | None) -> str | None:
     if text is None or text.startswith(_UNIT):
         return None
     return text.partition(_RECORD)[0]
-
-
-def listed_in(row: RosterDocument, member: str, key: bytes) -> Listed:
-    """What a roster row lists: its numbers, the guard of its own CIN, and the demographic keys of its person."""
-    given, family = _names_of(row)
-    demographics = demographic_keys(key, family, given, row.birth_date, row.sex, row.zip, row.phone)
-    guard = (hash_birth(key, row.birth_date), hash_name(key, family, given), plain(row.sex)[:1])
-    return Listed((*row.keys, GUARD_KEY + member, *demographics), guard)
-
-
-def _names_of(row: RosterDocument) -> tuple[str, str]:
-    """(given, family) of a roster's `name`: "FAMILY, GIVEN", "FAMILY^GIVEN" or "GIVEN FAMILY"."""
-    name = (row.name or "").replace("^", ",")
-    family, comma, given = name.partition(",")
-    if comma:
-        return given.strip().split(" ")[0].split(",")[0], family
-    words = name.split()
-    return (words[0], words[-1]) if len(words) > 1 else ("", name)
 
 
 class Directory:
@@ -192,11 +152,23 @@ class Directory:
         self.store.put(waiting_key(patient), _UNIT.join(listed))
         links = []
         for identifier in listed:
-            patients = self._patients(identifier)
-            if patient not in patients:
-                self.store.put(patients_key(identifier), _UNIT.join((*patients, patient)))
+            self._listen(patient, identifier)
             claims = self._claims(identifier)
             if claims.owner is not None:
+                links.append(_link(patient, identifier, claims, received))
+        return links
+
+    def asked(self, patient: str, asks: Mapping[str, int], received: int) -> list[Link]:
+        """Take the identifiers on whose owners an attributed source patient depends, with the revision that its row had
+        of each (0: none); a link for each of which the directory has a later one.
+
+        From then on it gets a link whenever the owner, or the owner's hashes, change. `received` is ms UTC.
+        """
+        links = []
+        for identifier, rev in asks.items():
+            self._listen(patient, identifier)
+            claims = self._claims(identifier)
+            if claims.rev > rev and (claims.owner is not None or rev):
                 links.append(_link(patient, identifier, claims, received))
         return links
 
@@ -269,6 +241,11 @@ class Directory:
         rev, birth, name, sex, *identifiers = text.split(_UNIT)
         return int(rev), Listed(tuple(identifiers), (birth, name, sex))
 
+    def _listen(self, patient: str, identifier: str) -> None:
+        patients = self._patients(identifier)
+        if patient not in patients:
+            self.store.put(patients_key(identifier), _UNIT.join((*patients, patient)))
+
     def _patients(self, identifier: str) -> tuple[str, ...]:
         text = self.store.get(patients_key(identifier))
         return tuple(text.split(_UNIT)) if text else ()
@@ -299,64 +276,3 @@ def _link(patient: str, identifier: str, claims: Claims, received: int) -> Link:
         rev=claims.rev,
         guard=Guard(claims.rev, *claims.guard),
     )
-
-
-def keys_of(record: Record, key: bytes) -> list[str]:
-    """The keys of the store that `take` probably reads for a record, so that a chunk fetches them together."""
-    try:
-        if record.topic == ROSTER:
-            member = row_key(record)
-            keys = [member_key(member)]
-            if record.value:
-                for identifier in listed_in(read_roster(record.value), member, key).identifiers:
-                    keys += [identifier_key(identifier), patients_key(identifier)]
-            return keys
-        if record.topic == UNATTRIBUTED and record.value:
-            waiting = _waiting(record.value)
-            listed = (waiting.patient, *waiting.identifiers)
-            return [name for each in listed for name in (identifier_key(each), patients_key(each))]
-        if record.topic == IDENTITY_FACTS:
-            patient = row_key(record)
-            return [resolution_key(patient, patient)]
-    except Refusal:
-        pass
-    return []
-
-
-def take(directory: Directory, record: Record) -> list[Emit]:
-    """Take a record of the roster, of unattributed patients, or of identity facts; the links that follow.
-
-    What identity facts lead to is emitted by `Directory.resolve_groups`, once for a batch. Raises Refusal when the
-    record cannot be read (the directory stays as it was).
-    """
-    received = received_of(record)
-    key = row_key(record)
-    links: list[Link] = []
-    if record.topic == ROSTER:
-        listed = listed_in(read_roster(record.value), key, directory.key) if record.value else Listed()
-        links = directory.roster(key, listed, received)
-    elif record.topic == UNATTRIBUTED:
-        if record.value:
-            waiting = _waiting(record.value)
-            links = directory.waiting(waiting.patient, waiting.identifiers, received)
-        else:
-            directory.attributed(key)
-    elif record.topic == IDENTITY_FACTS and record.value:
-        facts = decode_facts(record.value)
-        if facts.patient != key:
-            raise Refusal("key-mismatch", "patient")
-        directory.groups.update(facts)
-        links = directory.announce_followed(key, received)
-    return [link_record(link) for link in links]
-
-
-def resolved(directory: Directory, received: int) -> list[Emit]:
-    """The links that the facts taken since the last call lead to; `received` is ms UTC."""
-    return [link_record(link) for link in directory.resolve_groups(received)]
-
-
-def _waiting(value: bytes) -> Waiting:
-    try:
-        return _decode_waiting(value)
-    except UNDECODABLE as error:
-        raise Refusal("bad-unattributed") from error

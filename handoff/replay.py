@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents import reconcile, refer
-from agents.directory import Directory, MemoryTexts, resolved, take
+from agents.directory import Directory, MemoryTexts
+from agents.directory_records import read_entry, resolved, take
 from agents.reconcile.decide import TEST_KEY
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.contract import Emit, Record, Stage
@@ -34,6 +35,7 @@ class Replay:
         self._sink = sink
         self._patient = _Runner(reconcile.stage(profiles, provisional))
         self._member = _Runner(refer.stage(rules))
+        self._words = rules.vocabulary
         self._directory = Directory(MemoryTexts(), TEST_KEY)
         self._offsets: dict[str, int] = {}
         self._waiting: list[Record] = []
@@ -120,7 +122,8 @@ class Replay:
     def _directory_takes(self, record: Record) -> list[Record]:
         """The links that the directory emits once it has taken a record."""
         try:
-            return [self._emitted(emit) for emit in take(self._directory, record)]
+            entry = read_entry(record, self._directory.key, self._words)
+            return [self._emitted(emit) for emit in take(self._directory, entry)]
         except Refusal as refusal:
             self.faults[refusal.code] = self.faults.get(refusal.code, 0) + 1
             return []

@@ -1,16 +1,18 @@
-"""The member directory in Redis: the process that keeps it, and the look-up for workers.
+"""The process that keeps the member directory in Redis.
 
-One process reads the roster and the unattributed patients, works out what changes (`agents.directory`), and writes that
-to Redis together with how far it has read, in one transaction. Links are stored beside them first and produced second,
-so a crash in between repeats them and loses none; they are statements with revisions, so a repeat changes nothing.
-Redis must be written before a link is produced: a look-up after the link was read must get the new answer.
+It reads the roster, the unattributed patients and the facts of patients, works out what changes (`agents.directory`),
+and writes that to Redis together with how far it has read, in one transaction. Links are stored beside them first and
+produced second, so a crash in between repeats them and loses none; they are statements with revisions, so a repeat
+changes nothing. Redis must be written before a link is produced: a look-up after the link was read must get the new
+answer.
+
+Any number of these processes may run: the holder of a lease works, the others wait to take over (`streams.lease`).
 
 Redis holds nothing that Kafka does not: when it is empty, or belongs to another cluster, all topics are read again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterable
@@ -18,72 +20,38 @@ from typing import Any, Final
 
 import msgspec
 import redis
-import redis.asyncio
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from agents.directory import Directory, answer_in, identifier_key, keys_of, resolved, take
+from agents.directory import Directory
+from agents.directory_records import Entry, keys_of, read_entry, resolved, take
 from agents.runtime.contract import Emit, Record
 from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
 from domain.errors import Refusal
 from domain.patient.groups import Groups
+from domain.rules.vocabulary import OPEN, Vocabulary
+from streams.directory_lookup import CAUGHT_UP, PREFIX
 from streams.health import Detail
 from streams.kafka.consumers import reader
 from streams.kafka.offsets import Place, admin_client, ends, places_of
-from streams.kafka.produce import produce_blocking
+from streams.kafka.produce import TransactionalWriter
 from streams.kafka.read import record_of, tail
-from streams.kafka.settings import KafkaSettings, producer_config
+from streams.kafka.settings import KafkaSettings
+from streams.lease import Lease, LeaseLost
 
-PREFIX: Final = "handoff:directory:"
-"""Of every key. Redis must not evict any (`maxmemory-policy noeviction`, its default)."""
 POSITIONS: Final = PREFIX + "positions"
 """Hash: `topic/partition` -> next offset, and `cluster` -> the Kafka cluster's ID."""
 PENDING: Final = PREFIX + "pending"
-CAUGHT_UP: Final = PREFIX + "caught-up"
-"""When (ms UTC) the directory had read its topics to the end. Until then a missing entry proves nothing."""
+LEASE: Final = PREFIX + "lease"
+LEASE_SECONDS: Final = 10.0
 GROUP: Final = "handoff.directory"
 _BATCH: Final = 1000
 _WAIT_SECONDS: Final = 0.2
 _AGAIN_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 1.0
+_HANGS_SECONDS: Final = 60.0
 _log = structlog.get_logger("directory")
 _emits = msgspec.msgpack.Decoder(list[Emit])
-
-
-class RedisLookup:
-    """Looks up the member of an identifier: `member`, a unit separator, the revision; or None.
-
-    `ask` returns None in place of all answers when Redis does not answer within `seconds`, or does not hold the whole
-    roster yet.
-    """
-
-    def __init__(self, url: str, seconds: float = 1.0) -> None:
-        self._seconds = seconds
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=seconds,
-            socket_connect_timeout=seconds,
-            retry=Retry(NoBackoff(), 1),  # one: for a connection that Redis closed while it was idle
-        )
-
-    async def ask(self, questions: list[str]) -> dict[str, str | None] | None:
-        """The answers to `authority|number` questions, in one round trip."""
-        keys = [CAUGHT_UP, *(PREFIX + identifier_key(question) for question in questions)]
-        try:
-            async with asyncio.timeout(self._seconds):
-                found: Any = await self._redis.mget(keys)
-        except (redis.RedisError, OSError, TimeoutError):
-            return None
-        if found[0] is None:
-            return None
-        return {question: answer_in(text) for question, text in zip(questions, found[1:], strict=True)}
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._redis.aclose()
 
 
 class _RedisStore:
@@ -109,7 +77,7 @@ class _RedisStore:
 
 
 class DirectoryKeeper:
-    """Keeps the directory. `run` works until `stop`, through outages of Redis and Kafka."""
+    """Keeps the directory while it holds the lease. `run` works until `stop`, through outages of Redis and Kafka."""
 
     def __init__(
         self,
@@ -117,15 +85,17 @@ class DirectoryKeeper:
         url: str,
         *,
         key: bytes,
+        words: Vocabulary = OPEN,
         roster: str = ROSTER,
         unattributed: str = UNATTRIBUTED,
         facts: str = IDENTITY_FACTS,
         links: str = LINKS,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`key` is the key of hashes, the same as the workers'. The other names are the topics' as the cluster calls
-        them.
+        """`key` is the key of hashes, the same as the workers'; `words` are those that a roster row may use. The other
+        names are the topics' as the cluster calls them.
         """
-        self._kafka, self._key = kafka, key
+        self._kafka, self._key, self._words = kafka, key, words
         self._topics = {roster: ROSTER, unattributed: UNATTRIBUTED, facts: IDENTITY_FACTS}
         self._facts = facts
         self._groups = Groups()
@@ -134,8 +104,11 @@ class DirectoryKeeper:
             url, decode_responses=True, socket_timeout=10, socket_connect_timeout=3
         )
         self._raw: redis.Redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=3)
+        self._lease = Lease(url, LEASE, lease_seconds, lambda: self.alive()[0])
         self._unread_facts: set[Place] = set()
         """Partitions of the facts topic whose end was not reached yet since the start."""
+        self._known_facts: dict[Place, int] = {}
+        """Where facts begin whose questions Redis does not have yet."""
         self._stopping = threading.Event()
         self._beat = time.monotonic()
         self._state = "starting"
@@ -148,17 +121,23 @@ class DirectoryKeeper:
 
     def alive(self) -> Detail:
         """Whether the loop makes progress."""
-        return time.monotonic() - self._beat < 60, {"state": self._state}
+        return time.monotonic() - self._beat < _HANGS_SECONDS, {"state": self._state}
 
     def ready(self) -> Detail:
-        """Whether the topics have been read to their ends and Redis answers."""
+        """Whether this process holds the lease, the topics have been read to their ends, and Redis answers."""
         return self._state == "caught up", {"state": self._state, "taken": self.taken}
 
     def run(self) -> None:
         """Work until `stop`."""
         while not self._stopping.is_set():
             try:
-                self._serve()
+                if self._lease.acquire():
+                    self._serve()
+                else:
+                    self._state = "standby"
+            except LeaseLost:
+                self._state = "standby"
+                _log.warning("lease lost")
             except redis.RedisError as error:
                 self._state = "redis away"
                 _log.warning("redis away", error=type(error).__name__)
@@ -167,18 +146,20 @@ class DirectoryKeeper:
                 _log.warning("kafka away", error=error.args[0].name())
             self._beat = time.monotonic()
             self._stopping.wait(_AGAIN_SECONDS)
+        self._lease.release()
 
     def _serve(self) -> None:
         """Read from the positions in Redis to the end of the topics, and on; returns when Redis has lost its data."""
+        self._state = "reading"
+        _log.info("lease held")
+        writer = TransactionalWriter(self._kafka, f"{GROUP}.{self._links}")
         # Never joined: positions are in Redis; what is committed is for `handoff lag`.
         consumer = reader(self._kafka, GROUP)
-        producer = Producer(producer_config(self._kafka, **{"log_level": 0, "message.timeout.ms": 30_000}))
         try:
-            self._state = "reading"
             places = places_of(consumer, list(self._topics))
             self._start_where_redis_is(consumer, places)
-            self._produce_pending(producer)
-            self._follow(consumer, producer, set(places))
+            self._produce_pending(writer)
+            self._follow(consumer, writer, set(places))
         finally:
             consumer.close()
 
@@ -191,25 +172,35 @@ class DirectoryKeeper:
             _log.info("reading all again", known=bool(known))
             self._forget_all()
             begin = dict.fromkeys(places, 0)
-            self._redis.hset(POSITIONS, "cluster", cluster)
-        # Groups are in memory: their facts are read whole at every start. Redis knows which resolutions were sent.
+            self._write(lambda pipeline: pipeline.hset(POSITIONS, "cluster", cluster))
+        # Groups are in memory: their facts are read whole at every start. Redis knows which resolutions were sent, and
+        # what each patient asks.
         self._groups = Groups()
-        begin |= {place: 0 for place in places if place[0] == self._facts}
-        self._unread_facts = {place for place in places if place[0] == self._facts and last[place] > 0}
+        self._known_facts = {place: begin[place] for place in places if place[0] == self._facts}
+        begin |= dict.fromkeys(self._known_facts, 0)
+        self._unread_facts = {place for place in self._known_facts if last[place] > 0}
         consumer.assign([TopicPartition(*place, begin[place]) for place in places])
 
     def _forget_all(self) -> None:
-        self._redis.delete(CAUGHT_UP)
+        self._write(lambda pipeline: pipeline.delete(CAUGHT_UP))
         batch: list[str] = []
         for key in self._redis.scan_iter(PREFIX + "*", count=1000):
-            batch.append(key)
+            if key != LEASE:
+                batch.append(key)
             if len(batch) >= _BATCH:
-                self._redis.delete(*batch)
-                batch.clear()
+                self._delete(batch)
+                batch = []
         if batch:
-            self._redis.delete(*batch)
+            self._delete(batch)
 
-    def _follow(self, consumer: Consumer, producer: Producer, behind: set[tuple[str, int]]) -> None:
+    def _delete(self, keys: list[str]) -> None:
+        self._beat = time.monotonic()
+        self._write(lambda pipeline: pipeline.delete(*keys))
+
+    def _write(self, commands: Any) -> None:
+        self._lease.write(self._raw, commands)
+
+    def _follow(self, consumer: Consumer, writer: TransactionalWriter, behind: set[Place]) -> None:
         looked = time.monotonic()
         for batch in tail(consumer, size=_BATCH, wait=_WAIT_SECONDS):
             if self._stopping.is_set():
@@ -218,77 +209,83 @@ class DirectoryKeeper:
             records = [record_of(message) for message in batch.messages]
             behind -= batch.ends.keys()
             self._unread_facts -= batch.ends.keys()
-            positions = {f"{topic}/{number}": at for (topic, number), at in batch.positions.items()} if records else {}
+            positions = self._advance(batch.positions) if records else {}
             if records or now - looked > _LOOK_SECONDS:
                 looked = now
                 if not self._redis.hexists(POSITIONS, "cluster"):
                     _log.warning("redis came back empty")
                     return
             if records or (batch.ends and not self._unread_facts):
-                self._take(records, positions, producer)
+                self._take(records, positions, writer)
                 if positions:
                     self._commit_positions(consumer, positions)
             if not behind and self._state != "caught up":
-                self._redis.set(CAUGHT_UP, str(time.time_ns() // 1_000_000))
+                moment = str(time.time_ns() // 1_000_000)
+                self._write(lambda pipeline, moment=moment: pipeline.set(CAUGHT_UP, moment))
                 self._state = "caught up"
                 _log.info("caught up", taken=self.taken)
 
-    def _take(self, records: list[Record], positions: dict[str, int], producer: Producer) -> None:
-        known = [msgspec.structs.replace(record, topic=self._topics[record.topic]) for record in records]
-        store = _RedisStore(self._redis, (key for record in known for key in keys_of(record, self._key)))
+    def _advance(self, read: dict[Place, int]) -> dict[Place, int]:
+        """The positions to keep: facts that are read again at a start do not set theirs back."""
+        return {place: max(at, self._known_facts.get(place, 0)) for place, at in read.items()}
+
+    def _take(self, records: list[Record], positions: dict[Place, int], writer: TransactionalWriter) -> None:
+        entries = [entry for record in records if (entry := self._entry(record)) is not None]
+        store = _RedisStore(self._redis, (key for entry in entries for key in keys_of(entry)))
         directory = Directory(store, self._key, self._groups)
         links: list[Emit] = []
-        for record in known:
-            try:
-                links += take(directory, record)
-            except Refusal as refusal:
-                # The stage that reads the same record makes the dead letter.
-                _log.warning("not taken", at=record.coordinates, code=refusal.code, place=refusal.place)
+        for entry in entries:
+            links += take(directory, entry)
         if not self._unread_facts:
             # A group that is known in part would be resolved, and announced, wrongly.
             links += resolved(directory, time.time_ns() // 1_000_000)
         if not records and not links:
             return
-        pipeline = self._raw.pipeline(transaction=True)
-        for key, value in store.changed.items():
-            if value is None:
-                pipeline.delete(PREFIX + key)
-            else:
-                pipeline.set(PREFIX + key, value)
-        if positions:
-            pipeline.hset(POSITIONS, mapping={where: str(offset) for where, offset in positions.items()})
-        if links:
-            pipeline.set(PENDING, msgspec.msgpack.encode(links))
-        pipeline.execute()
+
+        def commands(pipeline: Any) -> None:
+            for key, value in store.changed.items():
+                if value is None:
+                    pipeline.delete(PREFIX + key)
+                else:
+                    pipeline.set(PREFIX + key, value)
+            if positions:
+                named = {f"{topic}/{number}": str(offset) for (topic, number), offset in positions.items()}
+                pipeline.hset(POSITIONS, mapping=named)
+            if links:
+                pipeline.set(PENDING, msgspec.msgpack.encode(links))
+
+        self._write(commands)
         self.taken += len(records)
         if links:
-            self._produce(producer, links)
+            self._produce(writer, links)
 
-    def _produce_pending(self, producer: Producer) -> None:
+    def _entry(self, record: Record) -> Entry | None:
+        """The record, read; None for one of which nothing is new, and for one that cannot be read (the stage that reads
+        it makes the dead letter).
+        """
+        known = msgspec.structs.replace(record, topic=self._topics[record.topic])
+        try:
+            entry = read_entry(known, self._key, self._words)
+        except Refusal as refusal:
+            _log.warning("not taken", at=known.coordinates, code=refusal.code, place=refusal.place)
+            return None
+        if entry.facts is None or record.offset >= self._known_facts[record.topic, record.partition]:
+            return entry
+        if entry.facts.only_asks:
+            return None
+        return msgspec.structs.replace(entry, facts=msgspec.structs.replace(entry.facts, asks={}))
+
+    def _produce_pending(self, writer: TransactionalWriter) -> None:
         """Produce the links that an earlier run stored and may not have produced."""
         stored: Any = self._raw.get(PENDING)
         if stored:
-            self._produce(producer, _emits.decode(stored))
+            self._produce(writer, _emits.decode(stored))
 
-    def _produce(self, producer: Producer, links: list[Emit]) -> None:
-        failed: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, _: object) -> None:
-            if error is not None:
-                failed.append(error)
-
-        for link in links:
-            produce_blocking(
-                producer, self._links, link.value, link.key, headers=list(link.headers), on_delivery=delivered
-            )
-        if producer.flush(60) or failed:
-            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
-        self._raw.delete(PENDING)
+    def _produce(self, writer: TransactionalWriter, links: list[Emit]) -> None:
+        writer.write([msgspec.structs.replace(link, topic=self._links) for link in links])
+        self._write(lambda pipeline: pipeline.delete(PENDING))
 
     @staticmethod
-    def _commit_positions(consumer: Consumer, positions: dict[str, int]) -> None:
-        offsets = []
-        for where, offset in positions.items():
-            topic, _, number = where.rpartition("/")
-            offsets.append(TopicPartition(topic, int(number), offset))
+    def _commit_positions(consumer: Consumer, positions: dict[Place, int]) -> None:
+        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
         consumer.commit(offsets=offsets, asynchronous=True)

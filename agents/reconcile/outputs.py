@@ -13,6 +13,7 @@ import msgspec
 from agents.runtime.contract import Emit
 from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
 from domain.patient.demographics import GUARD_KEY
+from domain.patient.groups import PatientFacts
 from domain.patient.ownership import Owner, facts_of, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, replace
@@ -54,14 +55,19 @@ def derive_outputs(
 
 
 def _emit_facts(row: PatientRow, identities: Identities, stamp: tuple[str, bytes], emits: list[Emit]) -> PatientRow:
-    """Publish the row's edges and evidence when they changed and a group has use for them."""
+    """Publish the row's edges and evidence when they changed and a group has use for them, and what it asks the
+    directory. The revisions of the answers that it has are no change: answers lead to no facts.
+    """
+    facts = facts_of(row, identities.key)
     if not row.grouped:
-        return row
-    value = encode_facts(facts_of(row, identities.key))
-    digest = blake2b(value, digest_size=8).digest()
+        if not facts.asks:
+            return row
+        facts = PatientFacts(row.patient, asks=facts.asks)
+    content = encode_facts(msgspec.structs.replace(facts, asks=dict.fromkeys(facts.asks, 0)))
+    digest = blake2b(content, digest_size=8).digest()
     if digest == row.facts:
         return row
-    emits.append(Emit(IDENTITY_FACTS, row.patient.encode(), value, (stamp,)))
+    emits.append(Emit(IDENTITY_FACTS, row.patient.encode(), encode_facts(facts), (stamp,)))
     return replace(row, facts=digest)
 
 

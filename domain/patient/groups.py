@@ -45,6 +45,14 @@ class PatientFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     operator: Evidence | None = None
     follows: tuple[str, ...] = ()
     """Patients that visits of this row were moved to; the row needs their members."""
+    asks: dict[str, int] = {}
+    """Identifiers on whose owners, by the roster, the evidence depends -> the revision of the answer that the row has
+    (0: none). Nothing to the group: the directory announces later answers."""
+
+    @property
+    def only_asks(self) -> bool:
+        """Whether the row is in no group: it asks, and states neither evidence nor edges."""
+        return bool(self.asks) and not (self.parent or self.partners or self.evidence or self.operator or self.follows)
 
 
 class Resolution(msgspec.Struct, frozen=True, array_like=True, gc=False):

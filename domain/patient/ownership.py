@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from domain.patient.demographics import CONFLICT, DEMOGRAPHICS_KEY, compare
+from domain.patient.demographics import CONFLICT, DEMOGRAPHICS_KEY, GUARD_KEY, compare
 from domain.patient.groups import CIN, OPERATOR, Evidence, PatientFacts
 from domain.patient.row import Claim, PatientRow
 
@@ -97,4 +97,20 @@ def facts_of(row: PatientRow, key: bytes) -> PatientFacts:
         evidence=None if claim is None else Evidence(claim, method),
         operator=None if operator is None else Evidence(operator, OPERATOR),
         follows=tuple(sorted(follows)),
+        asks={} if claim is None else asks_of(row),
     )
+
+
+def asks_of(row: PatientRow) -> dict[str, int]:
+    """The identifiers whose owners decide about this row, with the revision of the answer that it has (0: none).
+
+    With a CIN, only the guard of its member does, which needs a birth date to compare; else all identifiers do. Which
+    ones it asks depends on statements alone, so no answer leads to another question.
+    """
+    if row.cin is not None and row.cin.value is not None:
+        if row.birth is None or row.birth.value is None:
+            return {}
+        guard = row.guards.get(row.cin.value)
+        return {GUARD_KEY + row.cin.value: 0 if guard is None else guard.rev}
+    asked = (row.patient, *row.identifiers, *row.demographics)
+    return {name: row.roster[name].recorded if name in row.roster else 0 for name in asked if name.isprintable()}

@@ -9,13 +9,18 @@ import typer
 
 from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
 from handoff import target
+from handoff.declarations.rules import load_rules
+from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from streams.directory import DirectoryKeeper
 from streams.health import HealthServer
 
 
 def directory() -> None:
-    """Keep the member directory until SIGTERM. Exactly one should run. Exit 0 stopped, 2 settings are wrong."""
+    """Keep the member directory until SIGTERM. Of several, one works and the others take over when it ends.
+
+    Exit 0 stopped, 2 settings or rules are wrong.
+    """
     settings = target.settings()
     configure()
     url = settings.redis.url.get_secret_value()
@@ -23,11 +28,14 @@ def directory() -> None:
         if not value:
             typer.echo(f"HANDOFF_{name}: not set", err=True)
             raise typer.Exit(2)
+    with faults_exit_2():
+        words = load_rules(settings.paths.rules).vocabulary
     named = settings.kafka.actual
     keeper = DirectoryKeeper(
         settings.kafka,
         url,
         key=settings.directory.key(),
+        words=words,
         roster=named(ROSTER),
         unattributed=named(UNATTRIBUTED),
         facts=named(IDENTITY_FACTS),

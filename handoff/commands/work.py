@@ -11,7 +11,7 @@ from handoff import target
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.stages import StageName, as_shadow, build, options
-from streams.directory import RedisLookup
+from streams.directory_lookup import RedisLookup
 from streams.shadow import APP, group_prefix
 from streams.worker import run_worker
 

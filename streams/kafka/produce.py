@@ -23,6 +23,7 @@ from streams.kafka.settings import KafkaSettings, producer_config
 _log = structlog.get_logger("produce")
 _POLL_SECONDS: Final = 0.2
 _LOAD_SECONDS: Final = 300
+_WRITE_SECONDS: Final = 15.0
 _FULL_SECONDS: Final = 0.05
 TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
@@ -189,6 +190,32 @@ def produce_together(kafka: KafkaSettings, emits: Iterable[Emit], progress: Call
     if progress is not None:
         progress(count)
     return count
+
+
+class TransactionalWriter:
+    """Writes batches, each in a transaction, under one transactional ID: a later writer of that ID fences this one, and
+    what this one had begun is aborted. Topics are named as the cluster calls them.
+    """
+
+    def __init__(self, kafka: KafkaSettings, name: str) -> None:
+        """Fences earlier writers of the transactional ID `name`. Raises KafkaException."""
+        milliseconds = int(_WRITE_SECONDS * 1000)
+        limits = {"transaction.timeout.ms": milliseconds, "message.timeout.ms": milliseconds, "log_level": 0}
+        self._producer = Producer(producer_config(kafka, **{"transactional.id": name, **limits}))
+        self._producer.init_transactions(_WRITE_SECONDS)
+
+    def write(self, emits: Iterable[Emit]) -> None:
+        """Write all records or none. Raises KafkaException; the writer is of no use then, and what it wrote may have
+        been committed if the answer to the commit was lost.
+        """
+        try:
+            self._producer.begin_transaction()
+            for emit in emits:
+                produce_blocking(self._producer, emit.topic, emit.value, emit.key, headers=list(emit.headers))
+            self._producer.commit_transaction(_WRITE_SECONDS)
+        except KafkaException:
+            _abort(self._producer)
+            raise
 
 
 def produce_blocking(

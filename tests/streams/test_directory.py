@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,96 +11,21 @@ import redis
 
 from agents.runtime.contract import Emit
 from handoff.embedded.redis import EmbeddedRedis
-from parsers.records.links import Link, decode_link
-from streams.directory import CAUGHT_UP, PENDING, DirectoryKeeper, RedisLookup
-from streams.kafka.produce import produce_together
-from streams.kafka.settings import KafkaSettings
+from streams.directory import PENDING
+from streams.directory_lookup import CAUGHT_UP
 from tests.conftest import HasBootstrap
 from tests.gateway.running import everything
-from tests.support.kafka import TopicNames, make_topics, wait_for
+from tests.support.directories import County, asked
+from tests.support.kafka import TopicNames, wait_for
 
 pytestmark = [pytest.mark.kafka]
 ANN, BEA = "91234567A", "91234567C"
-
-
-class County:
-    """Topics of one test, a Redis of its own, and a directory that can be started and stopped."""
-
-    def __init__(self, bootstrap: str, names: TopicNames, server: EmbeddedRedis) -> None:
-        self.kafka = KafkaSettings(bootstrap=bootstrap)
-        self.roster, self.waiting = names("roster"), names("unattributed")
-        self.facts, self.links = names("facts"), names("links")
-        self.server = server
-        make_topics(bootstrap, {name: (2, {}) for name in (self.roster, self.waiting, self.facts, self.links)})
-
-    def keeper(self) -> DirectoryKeeper:
-        return DirectoryKeeper(
-            self.kafka,
-            self.server.url,
-            key=b"a key of tests",
-            roster=self.roster,
-            unattributed=self.waiting,
-            facts=self.facts,
-            links=self.links,
-        )
-
-    @contextmanager
-    def keeping(self) -> Iterator[DirectoryKeeper]:
-        """A directory that has caught up."""
-        keeper = self.keeper()
-        thread = threading.Thread(target=keeper.run, daemon=True)
-        thread.start()
-        try:
-            wait_for(lambda: keeper.ready()[0], what="catching up")
-            assert keeper.alive()[0]
-            yield keeper
-        finally:
-            keeper.stop()
-            thread.join(15)
-            assert not thread.is_alive()
-
-    def row(self, member: str, *numbers: str, received: int) -> None:
-        identifiers = [dict(zip(("authority", "number"), number.split("|"), strict=True)) for number in numbers]
-        document = {"member_id": member, "birth_date": "1980-01-01", "identifiers": identifiers}
-        self._put(self.roster, member, document, received)
-
-    def gone(self, member: str, received: int) -> None:
-        self._put(self.roster, member, None, received)
-
-    def waits(self, patient: str, *identifiers: str, received: int = 1) -> None:
-        document = {"patient": patient, "identifiers": identifiers, "reason": "no-match", "since": 1}
-        self._put(self.waiting, patient, document, received)
-
-    def _put(self, topic: str, key: str, document: object, received: int) -> None:
-        value = None if document is None else json.dumps(document).encode()
-        stamp = (("received", str(received).encode()),)
-        produce_together(self.kafka, [Emit(topic, key.encode(), value, stamp)])
-
-    def said(self) -> list[Link]:
-        return [decode_link(each.value or b"") for each in everything(self.kafka, self.links)]
-
-    def belief(self) -> dict[str, str | None]:
-        """Patient -> member, as rows fold links: the greater revision holds."""
-        held: dict[str, tuple[int, str]] = {}
-        for link in self.said():
-            held[link.patient] = max(held.get(link.patient, (0, "")), (link.rev, link.member or ""))
-        return {patient: member or None for patient, (_, member) in held.items()}
 
 
 @pytest.fixture
 def county(kafka: HasBootstrap, topic_names: TopicNames, tmp_path: Path) -> Iterator[County]:
     with EmbeddedRedis(tmp_path / "redis") as server:
         yield County(kafka.bootstrap, topic_names, server)
-
-
-async def asked(county: County, *questions: str) -> dict[str, str | None] | None:
-    """Question -> member and revision; the hashes that guard the answer are left out."""
-    lookup = RedisLookup(county.server.url)
-    try:
-        told = await lookup.ask(list(questions))
-    finally:
-        await lookup.close()
-    return told and {name: text and "\x1f".join(text.split("\x1f")[:2]) for name, text in told.items()}
 
 
 async def test_rows_answer_questions_and_name_those_who_wait(county: County) -> None:

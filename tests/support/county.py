@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agents.directory import Directory, MemoryTexts, resolved, take
+from agents.directory import Directory, MemoryTexts
+from agents.directory_records import read_entry, resolved, take
 from agents.reconcile.decide import LINKS, TEST_KEY, stage
 from agents.runtime.chunk import decide_chunk
 from agents.runtime.contract import Emit, Record, Stage
@@ -53,7 +54,7 @@ class PatientStage:
                 out += self.take(LINKS, emit.key.decode(), emit.value, received)
             elif emit.topic == IDENTITY_FACTS:
                 facts = Record(emit.topic, 0, 0, emit.key, emit.value, received, dict(emit.headers))
-                for link in [*take(self.directory, facts), *resolved(self.directory, received)]:
+                for link in [*take(self.directory, read_entry(facts, TEST_KEY)), *resolved(self.directory, received)]:
                     self.emits.append(link)
                     out += self.take(LINKS, (link.key or b"").decode(), link.value or b"", received)
         return out
