@@ -46,7 +46,7 @@ $(PEERS): requirements/peers.txt | $(STAMP)
 	  VIRTUAL_ENV=$(VENV)-peers $$UV pip sync --quiet --require-hashes requirements/peers.txt
 	@touch $@
 
-bench: setup $(if $(filter peers,$(NAME)),$(PEERS)) ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|memory|update|refer|soak|peers
+bench: setup $(if $(filter peers,$(NAME)),$(PEERS)) ## one measurement: make bench NAME=parse|mllp|stage|pipeline|latency|restore|memory|update|refer|roster|soak|peers
 	@$(BIN)/python -m bench.$(NAME)
 
 SOAK_MESSAGES ?= 10000000
