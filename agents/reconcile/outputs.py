@@ -14,7 +14,7 @@ from agents.runtime.contract import Emit
 from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
 from domain.patient.demographics import GUARD_KEY
 from domain.patient.groups import PatientFacts
-from domain.patient.ownership import Owner, facts_of, owner
+from domain.patient.ownership import Owner, asks_of, facts_of, own_evidence, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, replace
 from parsers.records.facts import encode_facts
@@ -58,11 +58,13 @@ def _emit_facts(row: PatientRow, identities: Identities, stamp: tuple[str, bytes
     """Publish the row's edges and evidence when they changed and a group has use for them, and what it asks the
     directory. The revisions of the answers that it has are no change: answers lead to no facts.
     """
-    facts = facts_of(row, identities.key)
-    if not row.grouped:
-        if not facts.asks:
+    if row.grouped:
+        facts = facts_of(row, identities.key)
+    else:
+        asks = asks_of(row) if own_evidence(row, identities.key)[0] is not None else {}
+        if not asks:
             return row
-        facts = PatientFacts(row.patient, asks=facts.asks)
+        facts = PatientFacts(row.patient, asks=asks)
     content = encode_facts(msgspec.structs.replace(facts, asks=dict.fromkeys(facts.asks, 0)))
     digest = blake2b(content, digest_size=8).digest()
     if digest == row.facts:
