@@ -100,3 +100,18 @@ def test_a_row_that_cannot_be_read_stops_nothing(county: County) -> None:
     county.waits("G|2")
     with county.keeping():
         wait_for(lambda: county.belief() == {"G|2": BEA}, what="the match")
+
+
+def test_a_corrected_row_reaches_an_attributed_patient_also_after_a_restart(county: County) -> None:
+    county.asks("G|1", f"guard|{ANN}")
+    with county.keeping():
+        county.row(ANN, received=10, birth_date="1980-01-01")
+        wait_for(lambda: [(link.patient, link.rev) for link in county.said()] == [("G|1", 10)], what="the guard")
+    with county.keeping() as keeper:
+        assert keeper.taken == 0 or len(county.said()) == 1, "what was asked is not answered again"
+        county.row(ANN, received=20, birth_date="1980-01-02")
+        wait_for(lambda: [link.rev for link in county.said()] == [10, 20], what="the corrected guard")
+    first, second = county.said()
+    assert first.guard is not None
+    assert second.guard is not None
+    assert first.guard.birth != second.guard.birth

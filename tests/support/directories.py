@@ -78,10 +78,14 @@ class County:
             thread.join(15)
             assert not thread.is_alive()
 
-    def row(self, member: str, *numbers: str, received: int) -> None:
+    def row(self, member: str, *numbers: str, received: int, birth_date: str = "1980-01-01") -> None:
         identifiers = [dict(zip(("authority", "number"), number.split("|"), strict=True)) for number in numbers]
-        document = {"member_id": member, "birth_date": "1980-01-01", "identifiers": identifiers}
+        document = {"member_id": member, "birth_date": birth_date, "identifiers": identifiers}
         self._put(self.roster, member, document, received)
+
+    def asks(self, patient: str, *questions: str) -> None:
+        """A patient in no group that depends on the owners of identifiers."""
+        self._put(self.facts, patient, [patient, None, {}, None, None, [], dict.fromkeys(questions, 0)], 1)
 
     def gone(self, member: str, received: int) -> None:
         self._put(self.roster, member, None, received)

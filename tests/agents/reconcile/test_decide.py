@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.reconcile.decide import LINKS, UNATTRIBUTED
-from agents.topics import CUSTODY_RAW
+from agents.topics import CUSTODY_RAW, IDENTITY_FACTS
 from domain.snapshots import CustodySnapshot, VisitSnapshot
+from parsers.records.facts import decode_facts
 from parsers.records.links import Link, encode_link
 from tests.support.county import PatientStage
 
@@ -74,6 +75,22 @@ def test_an_update_that_changes_nothing_a_member_could_see_is_not_published() ->
     stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1", cin=ANN))
     assert stage.message(key("100"), adt("A08", "100", "20260301110000", visit="V1", cin=ANN)) == []
     assert stage.message(key("100"), adt("A31", "100", "20260301120000", cin=ANN)) == []
+
+
+def test_an_attributed_patient_says_once_what_it_asks() -> None:
+    stage = PatientStage()
+
+    def asked(trigger: str, minute: int, born: str, cin: str) -> list[dict[str, int]]:
+        text = adt(trigger, "100", f"202603011{minute:02d}000", visit="V1", cin=cin)
+        emits = stage.message(key("100"), text.replace("|19800101|", f"|{born}|"))
+        facts = [decode_facts(emit.value or b"") for emit in emits if emit.topic == IDENTITY_FACTS]
+        assert all(each.only_asks for each in facts)
+        return [each.asks for each in facts]
+
+    assert asked("A04", 0, "", ANN) == [], "without a birth date there is nothing to compare"
+    assert asked("A08", 1, "19800101", ANN) == [{f"guard|{ANN}": 0}]
+    assert asked("A08", 2, "19800101", ANN) == []
+    assert asked("A08", 3, "19800101", BOB) == [{f"guard|{BOB}": 0}]
 
 
 def test_nobody_yet_is_said_with_the_reason_and_taken_back_when_the_roster_knows() -> None:
