@@ -144,6 +144,7 @@ class DirectoryKeeper:
             except KafkaException as error:
                 self._state = "kafka away"
                 _log.warning("kafka away", error=error.args[0].name())
+                self._lease.give_up()  # to a process that may reach Kafka
             self._beat = time.monotonic()
             self._stopping.wait(_AGAIN_SECONDS)
         self._lease.release()

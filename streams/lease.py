@@ -74,6 +74,10 @@ class Lease:
     def release(self) -> None:
         """Let another process have it at once, if this one holds it, and renew it no more. Raises nothing."""
         self._stopping.set()
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Let another process have it at once, if this one holds it. Raises nothing."""
         with suppress(redis.RedisError):
             self._redis.eval(_RELEASE, 1, self._key, self._token)
 

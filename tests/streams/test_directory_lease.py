@@ -103,6 +103,10 @@ def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
         second.release()
         first.release()
         assert client.get(LEASE) == b"another"
+        client.delete(LEASE)
+        assert first.acquire()
+        first.give_up()
+        assert second.acquire()
         client.close()
 
 
