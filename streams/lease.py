@@ -44,8 +44,8 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     def acquire(self) -> bool:
-        """Whether this process holds the lease now. Raises RedisError."""
-        if not self._thread.is_alive():
+        """Whether this process holds the lease now; not to be called after `release`. Raises RedisError."""
+        if self._thread.ident is None:
             self._thread.start()
         if self._redis.set(self._key, self._token, nx=True, px=self._milliseconds):
             return True

@@ -100,13 +100,15 @@ def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
         with pytest.raises(LeaseLost):
             second.write(client, taken_in_between)
         assert client.get("a") == b"1"
-        second.release()
-        first.release()
+        second.give_up()
         assert client.get(LEASE) == b"another"
         client.delete(LEASE)
-        assert first.acquire()
+        assert (first.acquire(), second.acquire()) == (True, False)
         first.give_up()
         assert second.acquire()
+        second.release()
+        assert not client.exists(LEASE)
+        first.release()
         client.close()
 
 
