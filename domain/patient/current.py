@@ -68,6 +68,12 @@ def _member_of(
     return None if known is None else known.member
 
 
+def _end_of_custody(group: str) -> str:
+    if group == "EXPIRED":
+        return "died"
+    return "transferred" if group in NOT_RELEASED else "released"
+
+
 def person_of(row: PatientRow, owner: str | None, received: int) -> Iterator[tuple[str, Snapshot | None, str | None]]:
     """The death of the patient, or None for one that was taken back."""
     if row.death is None:
@@ -117,8 +123,8 @@ def _of_visit(
 ) -> Iterator[tuple[str, Snapshot | None]]:
     """A visit as itself; a stay in a jail, prison or youth facility as a booking and a release.
 
-    Such a stay's end is a release unless the person went to a hospital or to other custody (disposition groups
-    ACUTE_TRANSFER, INTO_CUSTODY). Its confidence is "high"; "confirmed" is kept for a plan's own file.
+    Such a stay's end is a release unless the person died or went to a hospital or to other custody (disposition groups
+    EXPIRED, ACUTE_TRANSFER, INTO_CUSTODY). Its confidence is "high"; "confirmed" is kept for a plan's own file.
     """
     visit = read_visit(statements, numbered)
     if visit is not None and row.impaired:
@@ -133,7 +139,6 @@ def _of_visit(
                 yield name, None
             continue
         at = visit.arrived if kind == "booked" else visit.departed
-        elsewhere = kind == "released" and visit.disposition_group in NOT_RELEASED
         asserted = visit.status in ("open", "closed") and at is not None
         yield (
             name,
@@ -142,7 +147,7 @@ def _of_visit(
                 record_id=name,
                 revision=0,
                 status="asserted",
-                kind="transferred" if elsewhere else kind,
+                kind=_end_of_custody(visit.disposition_group) if kind == "released" else kind,
                 received=received,
                 occurred=at,
                 facility=visit.facility,

@@ -12,7 +12,10 @@
 `at` (California time) is MSH-7, EVN-2 and EVN-6; `occurred` replaces EVN-6 and is left out where it is "". `who` gives
 name, birth date and sex of a member, and its CIN unless `cin` is false. PV1-44 is the time of the visit's first message
 unless `arrived` has another; PV1-45 is `departed`, or `at` of an A03. `pid`, `pv1` and `evn` set fields by number;
-`mrg` has MRG segments, `more` further ones. `from` is MSH-4. Messages without `who` have no name.
+`mrg` has MRG segments, `more` further ones. `from` is MSH-4, `sender` the profile. Messages without `who` have no name.
+
+`visits` are whole visits: an A04 (A01 for classes I and B), and an A03 where there is a `to`; the other keys are those
+of messages. `custody` has records of custody.raw.v1 for a member.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from domain.patient.publish import current_snapshots
 from domain.snapshots import VisitSnapshot
-from domain.times import CALIFORNIA, MINUTE
+from domain.times import CALIFORNIA, MINUTE, rfc3339
 from handoff.declarations.senders import load_senders
 from parsers.hl7.profiles import Profiles
 from tests.support.replaying import LIVE, Heard, Played
@@ -41,6 +44,8 @@ def _moment(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+Sent = tuple[str, bytes]
+"""(sender profile, message)."""
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
@@ -58,31 +63,69 @@ class MemberLine(_Written):
     identifiers: tuple[str, ...] = ()
     roster_cin: bool = True
     on_roster: bool = True
+    row: dict[str, Any] = {}
+    """Further fields of the roster row."""
 
 
-class MessageLine(_Written):
-    """One message."""
+class _Stated(_Written):
+    """What messages and visits have in common."""
 
-    at: Moment
-    event: str
-    patient: str
+    patient: str = "100"
     who: str = ""
     cin: bool = True
     visit: str = ""
     account: str = ""
     class_: str = Field(default="E", alias="class")
     type: str = ""
+    disposition: str = ""
+    pid: dict[int, str] = {}
+    pv1: dict[int, str] | None = {}
+    more: tuple[str, ...] = ()
+    hospital: str = Field(default="GENHOSP", alias="from")
+    sender: str = "default"
+
+
+class MessageLine(_Stated):
+    """One message."""
+
+    at: Moment
+    event: str
     occurred: Moment | str | None = None
     arrived: Moment | str | None = None
     departed: Moment | str | None = None
-    disposition: str = ""
     evn: dict[int, str] = {}
-    pid: dict[int, str] = {}
-    pv1: dict[int, str] | None = {}
     mrg: tuple[str, ...] = ()
-    more: tuple[str, ...] = ()
-    from_: str = Field(default="GENHOSP", alias="from")
     ends: str = "\r"
+
+
+class VisitLine(_Stated):
+    """A whole visit, or an open one."""
+
+    begin: Moment
+    to: Moment | None = None
+
+    def messages(self) -> list[MessageLine]:
+        """Its arrival and its departure."""
+        shared = self.model_dump(exclude={"begin", "to", "disposition"}, by_alias=True)
+        event = "A01" if self.class_ in ("I", "B") else "A04"
+        found = [MessageLine(at=self.begin, event=event, **shared)]
+        if self.to is not None:
+            shared["disposition"] = self.disposition or "01"
+            found.append(MessageLine(at=self.to, event="A03", **shared))
+        return found
+
+
+class CustodyLine(_Written):
+    """A record of custody.raw.v1 about a member."""
+
+    who: str
+    kind: str
+    record: str
+    at: Moment | None = None
+    scheduled: Moment | None = None
+    heard: Moment | None = None
+    facility: str = "County Jail"
+    facility_type: str = "jail"
 
 
 class AdtScenario(_Written):
@@ -94,15 +137,24 @@ class AdtScenario(_Written):
     end: Moment | None = None
     members: dict[str, MemberLine]
     profile: dict[str, Any] = {}
-    messages: tuple[MessageLine, ...]
+    visits: tuple[VisitLine, ...] = ()
+    messages: tuple[MessageLine, ...] = ()
+    custody: tuple[CustodyLine, ...] = ()
     expect: dict[str, Any]
 
-    def as_is(self) -> list[bytes]:
+    def lines(self) -> list[MessageLine]:
+        """Every message, in the order of the file."""
+        return [*(line for visit in self.visits for line in visit.messages()), *self.messages]
+
+    def as_is(self) -> list[Sent]:
         """The messages in the order of the file."""
         began: dict[str, datetime] = {}
-        return [_hl7(number, line, self.members.get(line.who), began) for number, line in enumerate(self.messages)]
+        return [
+            (line.sender, _hl7(number, line, self.members.get(line.who), began))
+            for number, line in enumerate(self.lines())
+        ]
 
-    def shuffled(self, seed: int) -> list[bytes]:
+    def shuffled(self, seed: int) -> list[Sent]:
         """The messages in another order, each of some twice."""
         messages = self.as_is()
         chance = random.Random(seed)
@@ -123,20 +175,28 @@ class AdtScenario(_Written):
                 "county": "Los Angeles",
                 "enrolled_from": "2022-01-01",
                 "identifiers": list(line.identifiers),
+                **line.row,
             }
             for line in self.members.values()
             if line.on_roster
         ]
 
-    def play(self, messages: list[bytes]) -> dict[str, Any]:
+    def play(self, messages: list[Sent]) -> dict[str, Any]:
         """What the messages amount to, all received at the end, in their order."""
-        last = max(line.at for line in self.messages)
-        end = _ms(self.end or last) + MINUTE
+        times = [line.at for line in self.lines()] + [at for line in self.custody if (at := line.at or line.heard)]
+        end = _ms(self.end or max(times)) + MINUTE
         heard: list[Heard] = [(end - MINUTE, "roster", row) for row in self.roster()]
-        heard += [(end - MINUTE, "message", {"hl7": raw.decode(), "sender": "default"}) for raw in messages]
-        return outcome(
-            Played(heard, end, _profiles(self.profile)), {line.cin: who for who, line in self.members.items()}
-        )
+        heard += [(end - MINUTE, "custody", self._custody(line)) for line in self.custody]
+        heard += [(end - MINUTE, "message", {"hl7": raw.decode(), "sender": sender}) for sender, raw in messages]
+        names = {line.cin: who for who, line in self.members.items()}
+        return outcome(Played(heard, end, _profiles(self.profile)), names)
+
+    def _custody(self, line: CustodyLine) -> dict[str, Any]:
+        document = line.model_dump(include={"kind", "facility", "facility_type"})
+        for name, at in (("occurred", line.at), ("scheduled", line.scheduled)):
+            if at is not None:
+                document[name] = rfc3339(_ms(at))
+        return {"record_id": line.record, "cin": self.members[line.who].cin, **document}
 
 
 def load_adt_scenario(path: Path) -> AdtScenario:
@@ -166,12 +226,15 @@ def outcome(played: Played, names: dict[str, str]) -> dict[str, Any]:
     return {
         "live": sorted([names[each["member_id"]], each["population"]] for each in live),
         "ended": sorted([names[each["member_id"]], each["population"], each["status"]] for each in ended),
+        "live_states": sorted([each["population"], each["state"]] for each in live),
+        "conditions": sorted({condition for each in live for condition in each["conditions"]}),
         "transitions": kinds,
         "ed6": {who: count["ed"] for who, count in counts.items()},
         "inpatient6": {who: count["inpatient"] for who, count in counts.items()},
         "snf6": {who: count["snf"] for who, count in counts.items()},
         "visits": sorted(visits),
         "unattributed": unattributed,
+        "faults": played.replay.faults,
     }
 
 
@@ -180,7 +243,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, An
     wrong = {}
     for name, value in expected.items():
         have = found[name]
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             have = {key: have.get(key, 0) for key in value}
         if have != value:
             wrong[name] = {"expected": value, "found": have}
@@ -188,28 +251,36 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, An
 
 
 def _profiles(changes: dict[str, Any]) -> Profiles:
-    return Profiles([msgspec.structs.replace(load_senders(_SENDERS).named("default"), **changes)])
+    shipped = load_senders(_SENDERS)
+    return Profiles([*shipped, msgspec.structs.replace(shipped.named("default"), **changes)])
 
 
 def _hl7(number: int, line: MessageLine, member: MemberLine | None, began: dict[str, datetime]) -> bytes:
     at = _text(line.at)
-    identifiers = f"{line.patient}^^^{line.from_}^MR"
+    identifiers = f"{line.patient}^^^{line.hospital}^MR"
     if member is not None and line.cin:
         identifiers += f"~{member.cin}^^^CA^MA"
     pid = {1: "1", 3: identifiers}
     if member is not None:
         pid |= {5: member.name, 7: member.born.strftime("%Y%m%d"), 8: member.sex}
     if line.account:
-        pid[18] = f"{line.account}^^^{line.from_}"
+        pid[18] = f"{line.account}^^^{line.hospital}"
     start = began.setdefault(line.visit or f"{line.patient} {line.account}", line.at)
     segments = [
-        f"MSH|^~\\&|ADT|{line.from_}|HANDOFF|PLAN|{at}||ADT^{line.event}|{line.from_}{number:05}|P|2.5.1",
+        f"MSH|^~\\&|ADT|{line.hospital}|HANDOFF|PLAN|{at}||ADT^{line.event}|{line.hospital}{number:05}|P|2.5.1",
         _segment("EVN", {1: line.event, 2: at, 6: _or(line.occurred, line.at), **line.evn}),
         _segment("PID", pid | line.pid),
         *(f"MRG|{each}" for each in line.mrg),
     ]
     if line.pv1 is not None:
-        pv1 = {1: "1", 2: line.class_, 3: f"4E^12^A^{line.from_}", 4: line.type, 19: line.visit, 36: line.disposition}
+        pv1 = {
+            1: "1",
+            2: line.class_,
+            3: f"4E^12^A^{line.hospital}",
+            4: line.type,
+            19: line.visit,
+            36: line.disposition,
+        }
         pv1[44] = _or(line.arrived, start)
         pv1[45] = _or(line.departed, line.at if line.event == "A03" else None)
         segments.append(_segment("PV1", pv1 | line.pv1))

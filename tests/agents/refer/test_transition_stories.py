@@ -39,7 +39,7 @@ def kinds(*visits: Any, until: str = "2026-12-31") -> set[str]:
         ("emergency", {"source": "8"}, {"ed_arrival", "discharge", "custody_release"}),
         ("emergency", {"source": "8", "disposition_group": "OTHER"}, {"ed_arrival", "discharge"}),
         ("emergency", {"source": "5"}, {"ed_arrival", "discharge", "nf_to_hospital"}),
-        ("observation", {}, {"discharge"}),
+        ("observation", {}, {"observation", "discharge"}),
         ("observation", {"flags": ("from_emergency",)}, {"ed_arrival", "discharge"}),
         ("snf", {}, {"nf_admission", "nf_discharge"}),
         ("snf", {"disposition_group": "ACUTE_TRANSFER"}, {"nf_admission", "nf_discharge", "nf_to_hospital"}),
