@@ -21,6 +21,7 @@ of messages. `custody` has records of custody.raw.v1 for a member.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -37,7 +38,7 @@ from parsers.hl7.profiles import Profiles
 from tests.support.replaying import LIVE, Heard, Played
 
 FOLDER: Final = Path(__file__).parents[1] / "scenarios" / "adt"
-_SENDERS: Final = Path(__file__).parents[2] / "senders"
+SENDERS: Final = Path(__file__).parents[2] / "senders"
 
 
 def _moment(value: object) -> object:
@@ -148,11 +149,8 @@ class AdtScenario(_Written):
 
     def as_is(self) -> list[Sent]:
         """The messages in the order of the file."""
-        began: dict[str, datetime] = {}
-        return [
-            (line.sender, _hl7(number, line, self.members.get(line.who), began))
-            for number, line in enumerate(self.lines())
-        ]
+        lines = self.lines()
+        return [(line.sender, raw) for line, raw in zip(lines, written(lines, self.members), strict=True)]
 
     def shuffled(self, seed: int) -> list[Sent]:
         """The messages in another order, each of some twice."""
@@ -164,22 +162,7 @@ class AdtScenario(_Written):
 
     def roster(self) -> list[dict[str, Any]]:
         """The rows of the roster."""
-        return [
-            {
-                "member_id": line.cin,
-                **({"cin": line.cin} if line.roster_cin else {}),
-                "birth_date": line.born.isoformat(),
-                "name": line.name,
-                "sex": line.sex,
-                "plan": "lacare",
-                "county": "Los Angeles",
-                "enrolled_from": "2022-01-01",
-                "identifiers": list(line.identifiers),
-                **line.row,
-            }
-            for line in self.members.values()
-            if line.on_roster
-        ]
+        return [row_of(line) for line in self.members.values() if line.on_roster]
 
     def play(self, messages: list[Sent]) -> dict[str, Any]:
         """What the messages amount to, all received at the end, in their order."""
@@ -197,6 +180,28 @@ class AdtScenario(_Written):
             if at is not None:
                 document[name] = rfc3339(_ms(at))
         return {"record_id": line.record, "cin": self.members[line.who].cin, **document}
+
+
+def written(lines: Sequence[MessageLine], members: Mapping[str, MemberLine]) -> list[bytes]:
+    """The HL7 of the messages, in their order."""
+    began: dict[str, datetime] = {}
+    return [_hl7(number, line, members.get(line.who), began) for number, line in enumerate(lines)]
+
+
+def row_of(line: MemberLine) -> dict[str, Any]:
+    """A member's row of the roster."""
+    return {
+        "member_id": line.cin,
+        **({"cin": line.cin} if line.roster_cin else {}),
+        "birth_date": line.born.isoformat(),
+        "name": line.name,
+        "sex": line.sex,
+        "plan": "lacare",
+        "county": "Los Angeles",
+        "enrolled_from": "2022-01-01",
+        "identifiers": list(line.identifiers),
+        **line.row,
+    }
 
 
 def load_adt_scenario(path: Path) -> AdtScenario:
@@ -251,7 +256,7 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> dict[str, An
 
 
 def _profiles(changes: dict[str, Any]) -> Profiles:
-    shipped = load_senders(_SENDERS)
+    shipped = load_senders(SENDERS)
     return Profiles([*shipped, msgspec.structs.replace(shipped.named("default"), **changes)])
 
 

@@ -18,13 +18,12 @@ from handoff.declarations.senders import load_senders
 from handoff.inputs import messages
 from parsers.hl7.envelope import read_envelope
 from parsers.records.roster import encode_roster, load_roster
-from tests.support.adt_scenarios import FOLDER, load_adt_scenario, outcome
+from tests.support.adt_scenarios import FOLDER, SENDERS, load_adt_scenario, outcome
 from tests.support.replaying import Heard, Played
 
 CASES: Final = Path(os.environ.get("HANDOFF_CASES", "../shared/cases"))
 """Folders with `in.hl7`, `roster.csv` and `expected.json`; tests go without them where they are missing."""
 _CIN: Final = re.compile(rb"9[0-9]{7}[A-HJ-NP-RT-Z]")
-_SENDERS: Final = Path(__file__).parents[2] / "senders"
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -59,7 +58,7 @@ class Case(msgspec.Struct, frozen=True):
     def play(self, sent: list[bytes], now: int) -> dict[str, Any]:
         """What the messages amount to at `now` (ms UTC), all received then, in their order."""
         heard: list[Heard] = [(now, "roster", row) for row in self.roster]
-        profiles = load_senders(_SENDERS)
+        profiles = load_senders(SENDERS)
         for raw in sent:
             header = read_envelope(raw)
             sender = profiles.choose(header.sending_app, header.sending_facility).name
