@@ -34,7 +34,7 @@ Heard = tuple[int, str, dict[str, Any]]
 class Played:
     """What stands after `heard` was decided in its order and the clock went on to `end` (ms UTC).
 
-    Messages are read with `profiles`: the county's own unless told otherwise.
+    Messages are read with `profiles`: the county's own unless published otherwise.
     """
 
     def __init__(self, heard: Iterable[Heard], end: int, profiles: Profiles = PROFILES) -> None:
@@ -101,5 +101,5 @@ def play_county(county: County) -> Played:
 
 
 def play_scenario(story: Scenario) -> Played:
-    """A story, as it is told."""
+    """A story, as it is published."""
     return Played([(line.received, line.kind, line.document) for line in story.timeline()], story.end)

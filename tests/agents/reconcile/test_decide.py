@@ -51,7 +51,7 @@ def test_a_visit_with_a_cin_goes_whole_to_its_member() -> None:
     stage = PatientStage()
     stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1", cin=ANN))
     emits = stage.message(key("100"), adt("A03", "100", "20260301150000", visit="V1", left="20260301145500", disp="01"))
-    [(member, snapshot)] = stage.told(emits)
+    [(member, snapshot)] = stage.published(emits)
     assert member == ANN
     assert isinstance(snapshot, VisitSnapshot)
     assert (snapshot.visit.status, snapshot.visit.patient_class, snapshot.revision) == ("closed", "emergency", 2)
@@ -86,13 +86,13 @@ def test_nobody_yet_is_said_with_the_reason_and_taken_back_when_the_roster_knows
     match = Link("waiting-match", key("100"), member=ANN, method="roster-identifier", identifier=key("100"), rev=5)
     emits = stage.take(LINKS, key("100"), encode_link(match))
     assert [e.value for e in emits if e.topic == UNATTRIBUTED] == [None]
-    assert [member for member, _ in stage.told(emits)] == [ANN]
+    assert [member for member, _ in stage.published(emits)] == [ANN]
 
 
 def test_the_directory_answers_for_a_number_the_roster_lists() -> None:
     stage = PatientStage({key("100"): f"{ANN}\x1f77"})
     emits = stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))
-    assert [member for member, _ in stage.told(emits)] == [ANN]
+    assert [member for member, _ in stage.published(emits)] == [ANN]
 
 
 def test_without_a_directory_the_reason_is_that_and_a_cin_still_flows() -> None:
@@ -100,7 +100,7 @@ def test_without_a_directory_the_reason_is_that_and_a_cin_still_flows() -> None:
     [emit] = stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))
     assert msgspec.json.decode(emit.value or b"")["reason"] == "directory-unavailable"
     emits = stage.message(key("200"), adt("A04", "200", "20260301100000", visit="V2", cin=BOB))
-    assert [member for member, _ in stage.told(emits)] == [BOB]
+    assert [member for member, _ in stage.published(emits)] == [BOB]
 
 
 def test_a_corrected_cin_moves_the_whole_history() -> None:
@@ -238,15 +238,15 @@ def test_custody_records_reach_the_member_and_a_later_version_replaces() -> None
 def test_a_jails_own_feed_is_a_booking_and_a_release_and_both_can_be_taken_back() -> None:
     stage = PatientStage()
     stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
-    [(member, booked)] = stage.told()
+    [(member, booked)] = stage.published()
     assert isinstance(booked, CustodySnapshot)
     assert (member, booked.kind, booked.confidence, booked.facility_type) == (ANN, "booked", "high", "jail")
     emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "01"))
-    [(_, released)] = stage.told(emits)
+    [(_, released)] = stage.published(emits)
     assert isinstance(released, CustodySnapshot)
     assert (released.kind, released.record_id) == ("released", "JAIL|B1#released")
     emits = stage.message("JAIL|7", JAILED.format("A13", "20260310100000", ""))
-    assert [(s.status, s.record_id) for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == [
+    assert [(s.status, s.record_id) for _, s in stage.published(emits) if isinstance(s, CustodySnapshot)] == [
         ("withdrawn", "JAIL|B1#released")
     ]
     stage.message("JAIL|7", JAILED.format("A11", "20260310100100", ""))
@@ -257,7 +257,7 @@ def test_leaving_a_jail_for_a_hospital_is_no_release() -> None:
     stage = PatientStage()
     stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
     emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "02"))
-    assert [s.kind for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == ["transferred"]
+    assert [s.kind for _, s in stage.published(emits) if isinstance(s, CustodySnapshot)] == ["transferred"]
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def tell(member: Member, fact: Any) -> None:
         member.tell(fact)
 
 
-def told(facts: list[Any], ticks: dict[int, int] | None = None, answers: dict[str, str] | None = None) -> Member:
-    """A member that heard the facts in this order, with ticks after some of them, and then the time END."""
+def folded(facts: list[Any], ticks: dict[int, int] | None = None, answers: dict[str, str] | None = None) -> Member:
+    """A member that received the facts in this order, with ticks after some of them, and then the time END."""
     member = Member()
     for place, fact in enumerate(facts):
         tell(member, fact)
@@ -130,7 +130,7 @@ def test_any_order_with_any_repeats_ends_the_same(history: list[Snapshot], roste
     facts: list[Any] = [roster, *history]
     shuffled = [*facts, *history[: len(history) // 2]]
     random.shuffle(shuffled)
-    assert told(shuffled).eligibility() == told(facts).eligibility()
+    assert folded(shuffled).eligibility() == folded(facts).eligibility()
 
 
 @LAWFUL
@@ -139,16 +139,16 @@ def test_ticks_in_between_do_not_show_in_the_end(
     history: list[Snapshot], roster: dict[str, Any], ticks: dict[int, int]
 ) -> None:
     facts: list[Any] = [roster, *sorted(history, key=lambda s: s.received)]
-    assert told(facts, ticks).eligibility() == told(facts).eligibility()
+    assert folded(facts, ticks).eligibility() == folded(facts).eligibility()
 
 
 @LAWFUL
 @given(a_history(), a_roster_row, st.sampled_from(("declined", "accepted", "enrolled")), st.randoms())
 def test_answers_hold_in_any_order(history: list[Snapshot], roster: dict[str, Any], status: str, random: Any) -> None:
     facts: list[Any] = [roster, *history]
-    answers = {c["candidate_id"]: status for c in told(facts).live()}
+    answers = {c["candidate_id"]: status for c in folded(facts).live()}
     random.shuffle(facts)
-    assert told(facts, None, answers).eligibility() == told([roster, *history], None, answers).eligibility()
+    assert folded(facts, None, answers).eligibility() == folded([roster, *history], None, answers).eligibility()
 
 
 @LAWFUL
@@ -159,8 +159,8 @@ def test_visits_that_were_withdrawn_were_never_there(
     strangers = [revised(s, patient="OTHER|1", key="X" + s.key) for s in others if isinstance(s, VisitSnapshot)]
     gone = [revised(revised(s), status="withdrawn") for s in strangers]
     with_them, without = (
-        told([roster, *strangers, *history, *gone]).eligibility(),
-        told([roster, *history]).eligibility(),
+        folded([roster, *strangers, *history, *gone]).eligibility(),
+        folded([roster, *history]).eligibility(),
     )
     for name in ("candidates", "watches", "transitions"):
         assert with_them[name] == without[name]
@@ -171,7 +171,7 @@ def test_visits_that_were_withdrawn_were_never_there(
 def test_the_evidence_of_every_candidate_is_enough_to_recount_it(
     history: list[Snapshot], roster: dict[str, Any]
 ) -> None:
-    member = told([roster, *sorted(history, key=lambda s: s.received)])
+    member = folded([roster, *sorted(history, key=lambda s: s.received)])
     for emit in member.emits:
         if emit.topic != CANDIDATES:
             continue
@@ -208,4 +208,4 @@ def test_a_row_is_due_when_and_only_when_something_may_change(history: list[Snap
         steps += 1
         assert steps < 400
     stepping.tick(END)
-    assert stepping.eligibility() == told(facts).eligibility()
+    assert stepping.eligibility() == folded(facts).eligibility()

@@ -246,11 +246,11 @@ def test_leave_of_absence_is_no_discharge() -> None:
 
 
 def test_an_explicit_deletion_empties_a_field_and_an_empty_field_says_nothing() -> None:
-    told = event("A08", "2026-03-02 09:00", facility="ANNEX", cls="emergency")
-    assert visit(ARRIVAL, told).facility == "ANNEX"  # type: ignore[union-attr]
-    assert visit(ARRIVAL, told, event("A08", "2026-03-02 10:00")).facility == "ANNEX"  # type: ignore[union-attr]
+    stated = event("A08", "2026-03-02 09:00", facility="ANNEX", cls="emergency")
+    assert visit(ARRIVAL, stated).facility == "ANNEX"  # type: ignore[union-attr]
+    assert visit(ARRIVAL, stated, event("A08", "2026-03-02 10:00")).facility == "ANNEX"  # type: ignore[union-attr]
     gone = event("A08", "2026-03-02 11:00", facility=DELETED)
-    assert visit(ARRIVAL, told, gone).facility == ""  # type: ignore[union-attr]
+    assert visit(ARRIVAL, stated, gone).facility == ""  # type: ignore[union-attr]
 
 
 def test_storms_of_updates_leave_one_statement() -> None:

@@ -207,9 +207,9 @@ def test_custody_records(kind: str, expected: str) -> None:
     member = Member()
     record = a_release("R1", "2026-03-01", kind, scheduled=at("2026-04-01"), confidence="medium")
     member.tell(record)
-    (told,) = member.last(TRANSITIONS).values()
-    assert (told["kind"], told["visit"], told["confidence"]) == (expected, "R1", "medium")
-    assert (told["scheduled"] is not None) == (kind == "scheduled")
+    (document,) = member.last(TRANSITIONS).values()
+    assert (document["kind"], document["visit"], document["confidence"]) == (expected, "R1", "medium")
+    assert (document["scheduled"] is not None) == (kind == "scheduled")
     member.tell(revised(record, status="withdrawn"))
     assert member.transitions() == [(expected, "retracted")]
 

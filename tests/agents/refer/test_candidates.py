@@ -1,4 +1,4 @@
-"""Stories of candidates: raised, amended, lapsed, withdrawn, closed, and met again."""
+"""Candidates: raised, amended, lapsed, withdrawn, closed, and met again."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_candidate_lives_on_when_one_version_of_its_rule_hands_over_to_the_nex
     assert (before["rule"]["version"], after["rule"]["version"]) == ("2021-09", "2026-01")
 
 
-# Standing
+# Eligibility
 
 
 def test_a_verified_programme_keeps_it_in_until_it_ends() -> None:
