@@ -7,8 +7,10 @@ in order, under the status of the worst.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -28,8 +30,11 @@ from streams.kafka.produce import NotConfirmed
 ER7: Final = "application/hl7-v2; charset=utf-8"
 _STATUS: Final = {"accepted": 200, "error": 422, "rejected": 503}
 _OVERSIZE: Final = 413
+_IN_FLIGHT: Final = 200
+"""Messages or records of one body that wait for Kafka at a time."""
 _AGAIN: Final = {"Retry-After": "5"}
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+T = TypeVar("T")
 Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
@@ -58,7 +63,7 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) 
 
     async def hl7(request: Request, body: bytes) -> Response:
         peer = request.client.host if request.client else None
-        answers = [await ingress.accept(message, peer) for message in split_frame(body)]
+        answers = await _together(ingress.accept(message, peer) for message in split_frame(body))
         # Of several messages the worst decides; those that were stored are recognized when all are sent again.
         status = max(_STATUS[answer.outcome] for answer in answers)
         headers = _AGAIN if any(answer.outcome == "rejected" for answer in answers) else None
@@ -68,8 +73,10 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) 
         loaded = load_custody(body, source="http")
         if loaded.faults:
             return JSONResponse({"faults": [str(fault) for fault in loaded.faults]}, 422)
-        for record in loaded.documents:
-            await ingress.store(ingress.topics.custody, record.key.encode(), encode_custody(record))
+        topic = ingress.topics.custody
+        await _together(
+            ingress.store(topic, record.key.encode(), encode_custody(record)) for record in loaded.documents
+        )
         return JSONResponse({"stored": len(loaded.documents)})
 
     async def roster(request: Request, body: bytes) -> Response:
@@ -94,6 +101,21 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) 
             Route("/roster/{member}", guarded(roster), methods=["PUT"]),
         ]
     )
+
+
+async def _together(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all steps, begun in their order and then waited for together. Raises what the first raised.
+
+    Each step calls the producer before its first wait, so a patient's messages reach Kafka in the order of the body.
+    """
+    done: list[T] = []
+    waiting = iter(steps)
+    while some := list(islice(waiting, _IN_FLIGHT)):
+        for result in await asyncio.gather(*some, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            done.append(result)
+    return done
 
 
 async def _body(request: Request, limit: int) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,28 @@ async def test_several_messages_in_one_body_are_all_taken(kafka: HasBootstrap, t
         assert {each.headers["control-id"] for each in await gateway.raw()} == {b"C1", b"C3"}
         assert len(await gateway.dead()) == 1
         assert (await http.post("/hl7", content=admission("C4") + admission("C5"))).status_code == 200
+
+
+async def test_the_messages_of_one_body_wait_for_kafka_together_and_keep_their_order(
+    kafka: HasBootstrap, topic_names: TopicNames
+) -> None:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress, limit=1_000_000) as http:
+        body = b"".join(admission(f"C{n:03d}", patient=str(n % 7)) for n in range(500))
+        asking = asyncio.create_task(http.post("/hl7", content=body))
+        most = 0
+        while not asking.done():
+            most = max(most, gateway.ingress.under_way)
+            await asyncio.sleep(0)
+        answer = await asking
+        assert answer.status_code == 200
+        acks = [line for line in answer.text.split("\r") if line.startswith("MSA")]
+        assert acks == [f"MSA|AA|C{n:03d}" for n in range(500)]
+        assert 1 < most <= 200
+        by_patient: dict[bytes, list[bytes]] = {}
+        for each in await gateway.raw():
+            by_patient.setdefault(each.key or b"", []).append(each.headers["control-id"])
+        assert sum(map(len, by_patient.values())) == 500
+        assert all(controls == sorted(controls) for controls in by_patient.values())
 
 
 async def test_hl7_is_answered_as_over_mllp(kafka: HasBootstrap, topic_names: TopicNames) -> None:
