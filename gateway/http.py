@@ -26,6 +26,7 @@ from parsers.records.custody import encode_custody, load_custody
 from parsers.records.roster import encode_roster, read_roster
 from streams.http_server import Server, bearer_of, http_server, same_secret
 from streams.kafka.produce import NotConfirmed
+from streams.listening import Bounds
 
 ER7: Final = "application/hl7-v2; charset=utf-8"
 _STATUS: Final = {"accepted": 200, "error": 422, "rejected": 503}
@@ -132,8 +133,12 @@ def _detail(status: int, what: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"detail": what}, status, headers)
 
 
-def ingress_server(ingress: Ingress, config: HttpConfig) -> Server:
-    """A server whose `serve()` runs in the caller's loop until `should_exit`. Raises ValueError as `http_app` does."""
+def ingress_server(ingress: Ingress, config: HttpConfig, spare: int) -> Server:
+    """A server whose `serve(sockets)` runs in the caller's loop until `should_exit`.
+
+    `spare`: descriptors left to others (`streams.listening.Bounds`). Raises ValueError as `http_app` does.
+    """
     certified = config.tls is not None and config.tls.client_ca is not None
     app = http_app(ingress, config.token, config.limit, certified)
-    return http_server(app, config.tls, host=config.host, port=config.port)
+    bounds = Bounds(config.connections, config.connections_per_peer, spare)
+    return http_server(app, config.tls, "http", bounds, config.times)

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from gateway.client import Target, send
 from gateway.config import MllpConfig, Timeouts
-from gateway.metrics import CUT_OFF
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import frame
 from parsers.hl7.profiles import Profiles
+from streams.metrics import CUT_OFF
 from tests.conftest import HasBootstrap
 from tests.gateway.running import HOSPITAL, admission, running, sender, until
 from tests.support.kafka import TopicNames
@@ -244,14 +244,14 @@ async def test_a_profile_may_want_aa_only_or_silence(kafka: HasBootstrap, topic_
 async def test_a_connection_that_takes_too_long_is_ended(
     said: bytes, why: str, kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
-    before = CUT_OFF.labels(why)._value.get()
+    before = CUT_OFF.labels("mllp", why)._value.get()
     async with running(kafka.bootstrap, topic_names, QUICK) as gateway, sender(gateway.port) as hospital:
         if said:
             await hospital.say(said)
         if why == "idle":
             assert (await hospital.answer()).code == "AA"
         assert await hospital.ended()
-        assert CUT_OFF.labels(why)._value.get() == before + 1
+        assert CUT_OFF.labels("mllp", why)._value.get() == before + 1
         await until(lambda: gateway.listener.open_connections == 0, "the connection is forgotten")
         assert len(await gateway.raw()) == (1 if why == "idle" else 0)
 

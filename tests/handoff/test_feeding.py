@@ -105,7 +105,7 @@ def test_files_of_every_form_go_in_and_sigterm_ends_it_cleanly(
         assert status == 200
         assert 'handoff_messages_total{code="AA",' in metrics
         assert "handoff_ack_seconds_bucket" in metrics
-        assert "handoff_mllp_connections 0.0" in metrics
+        assert 'handoff_connections{listener="mllp"} 0.0' in metrics
         assert "DOE" not in metrics
         assert answers(addresses["health"] + "/livez")[0] == 200
         assert answers(addresses["http"] + "/hl7")[0] == 405
