@@ -19,7 +19,7 @@ from gateway.ingress import Ingress
 from gateway.listener import Listener
 from parsers.hl7.profiles import Profiles
 from streams.exit_codes import EXIT_CRASHED, EXIT_STOPPED
-from streams.health import Detail, HealthServer
+from streams.health import MOST_CONNECTIONS, Detail, HealthServer
 from streams.http_server import Server
 from streams.kafka.produce import ConfirmedProducer
 from streams.kafka.settings import KafkaSettings
@@ -73,8 +73,8 @@ async def serve(
     listener = Listener(ingress, config.mllp)
     folder = None if config.folder is None else Folder(ingress, config.folder)
     watching = None if folder is None else folder.open()
-    spare = spare_for(config.mllp.connections)
-    health = HealthServer(config.health_host, config.health_port, condition.alive, condition.ready, spare)
+    spare = spare_for(config.mllp.connections + MOST_CONNECTIONS)
+    health = HealthServer(config.health_host, config.health_port, condition.alive, condition.ready)
     await listener.start()
     monitor = asyncio.create_task(_monitor(condition, listener, producer, config.topics))
     http = None if config.http is None else await _start_http(ingress, config.http, spare)

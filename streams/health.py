@@ -16,7 +16,7 @@ from streams.listening import Bounds, Listening, Slot, cut_off, open_sockets, po
 Detail = tuple[bool, Mapping[str, Any]]
 Probe = Callable[[], Detail]
 _NAME: Final = "health"
-_CONNECTIONS: Final = 64
+MOST_CONNECTIONS: Final = 64
 _PER_PEER: Final = 32
 _SECONDS: Final = 5.0
 """For the request to be whole, and once more for its answer to be read."""
@@ -36,8 +36,8 @@ class HealthServer:
     One request a connection, 64 connections (32 of one address), each for ten seconds at most.
     """
 
-    def __init__(self, host: str, port: int, alive: Probe, ready: Probe, spare: int = 0) -> None:
-        """Port 0 takes a free one. `spare`: descriptors left to others (`Bounds`). Raises OSError for a taken port."""
+    def __init__(self, host: str, port: int, alive: Probe, ready: Probe) -> None:
+        """Port 0 takes a free one. Raises OSError for a taken port."""
         sockets = open_sockets(host, port)
         self.port = port_of(sockets)
         """The port it listens on."""
@@ -50,7 +50,7 @@ class HealthServer:
         }
 
         async def serve() -> None:
-            bounds = Bounds(_CONNECTIONS, _PER_PEER, spare)
+            bounds = Bounds(MOST_CONNECTIONS, _PER_PEER)
             listening = Listening(_NAME, sockets, bounds, partial(_Request, routes))
             listening.start()
             await self._stopping.wait()

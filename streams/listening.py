@@ -27,6 +27,8 @@ _RETRY_SECONDS: Final = 1.0
 _QUIET_SECONDS: Final = 60.0
 _OWN_DESCRIPTORS: Final = 64
 """What a process has open beside connections: Kafka, files, the loops."""
+_LEAST: Final = 128
+"""What a listener that leaves descriptors to others has itself, the process's own included."""
 _log = structlog.get_logger("listening")
 
 
@@ -42,14 +44,15 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def spare_for(connections: int) -> int:
-    """The descriptors that other listeners leave to one of so many connections: all it needs, or half of what there is.
+    """The descriptors that a listener leaves to so many connections of others: what they need, and the process's own.
 
-    Logs a warning where the process's limit is too low for it.
+    Where the process's limit is too low for it, the others have all but `_LEAST`, and a warning is logged.
     """
     wanted, limit = connections + _OWN_DESCRIPTORS, descriptor_limit()
-    if wanted > limit // 2:
-        _log.warning("few descriptors: raise the limit (ulimit -n)", limit=limit, wanted=2 * wanted)
-    return min(wanted, limit // 2)
+    most = max(limit - _LEAST, limit // 2)
+    if wanted > most:
+        _log.warning("few descriptors: raise the limit (ulimit -n)", limit=limit, wanted=wanted + _LEAST)
+    return min(wanted, most)
 
 
 class Seldom:
