@@ -22,6 +22,7 @@ FOLDER_FILES: Final = Counter(
     "handoff_folder_files", "Files of the watched folder: done, failed, left, unopened", ["state"]
 )
 FOLDER_WAITING: Final = Gauge("handoff_folder_waiting", "Files that lie in the folder")
+FOLDER_REPLACED: Final = Gauge("handoff_folder_replaced", "1: another folder has taken the watched folder's place")
 SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the last message, or the start", ["sender"])
 
 

@@ -37,10 +37,10 @@ def set_aside(sender: str, code: str, place: str) -> None:
     _log.info("set aside", sender=sender, code=code, place=place)
 
 
-def file_not_opened(error: OSError) -> None:
-    """A file in the watched folder cannot be opened."""
+def file_not_opened(error: OSError, name: str) -> None:
+    """A file in the watched folder cannot be opened, or is not to be taken. `name`: a hash of its name."""
     metrics.FOLDER_FILES.labels("unopened").inc()
-    _log.error("file cannot be opened", error=error.strerror or type(error).__name__)
+    _log.error("file cannot be opened", name=name, error=error.strerror or type(error).__name__)
 
 
 def file_left(size: int, stopping: bool) -> None:
