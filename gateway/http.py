@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -52,7 +52,10 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False) 
             given = bearer_of(request.headers.get("authorization", ""))
             if token and not same_secret(given, token):
                 return _detail(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
-            body = await _body(request, limit)
+            try:
+                body = await _body(request, limit)
+            except ClientDisconnect:
+                return Response(status_code=400)  # for nobody: otherwise uvicorn would log an error
             if body is None:
                 return _detail(_OVERSIZE, f"longer than {limit} bytes")
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from gateway.http import http_app
+from gateway.config import HttpConfig
+from gateway.http import http_app, ingress_server
 from gateway.ingress import Ingress
 from parsers.hl7.ack import read_ack
+from streams.http_server import HttpTimes
+from streams.listening import open_sockets, port_of
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, everything, running
 from tests.support.kafka import TopicNames
@@ -131,3 +135,30 @@ async def test_without_kafka_it_says_send_again(topic_names: TopicNames) -> None
         assert answer.headers["retry-after"]
         assert (await http.put("/roster/91234567A", json=ROW)).status_code == 503
         assert (await http.post("/custody", json=RELEASE)).status_code == 503
+
+
+async def test_bodies_that_do_not_come_are_ended_without_a_line_for_each(
+    kafka: HasBootstrap, topic_names: TopicNames, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(kafka.bootstrap, topic_names) as gateway:
+        config = HttpConfig(token=TOKEN, port=0, times=HttpTimes(body=0.5))
+        server = ingress_server(gateway.ingress, config, spare=0)
+        sockets = open_sockets("127.0.0.1", 0)
+        port = port_of(sockets)
+        serving = asyncio.create_task(server.serve(sockets))
+        head = f"POST /hl7 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 900\r\n\r\n".encode()
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        for _, writer in clients:
+            writer.write(head + admission("HALF")[:100])
+        for reader, writer in clients:
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+            writer.close()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=GUARD, timeout=20) as http:
+            assert (await http.post("/hl7", content=admission("WHOLE"))).status_code == 200
+        server.should_exit = True
+        await serving
+        assert [each.headers["control-id"] for each in await gateway.raw()] == [b"WHOLE"]
+        assert await gateway.dead() == []
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
