@@ -16,7 +16,8 @@ RUN --mount=type=cache,target=/cache/uv \
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /home/handoff handoff
 COPY --from=build /app /app
-ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+# A container has a host of its own, so its health port need not be a free one.
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 HANDOFF_HEALTH__PORT=8595
 WORKDIR /home/handoff
 USER 10001:10001
 # MLLP, HTTP, console, health and metrics.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Mapping, Sequence
+from socket import socket
 from threading import Event
 from typing import Final
 
@@ -24,6 +24,7 @@ from streams.exit_codes import EXIT_STOPPED
 from streams.health import Detail, HealthServer
 from streams.http_server import http_server
 from streams.kafka.settings import KafkaSettings
+from streams.listening import Bounds, open_sockets, port_of
 
 _JOIN_SECONDS: Final = 1.0
 _log = structlog.get_logger("console")
@@ -60,14 +61,16 @@ def serve(
         return history.last is not None, {"read": history.last is not None, "kafka": history.fault or "answers"}
 
     app = build(view, Probes(alive, ready), stopping, config.token, secure=config.tls is not None)
-    server = http_server(app, config.tls, drain=1)
+    bounds = Bounds(config.connections, config.connections_per_peer)
+    server = http_server(app, config.tls, "console", bounds, drain=1)
     listening = _listen(config.host, config.port)
     collector = ViewMetrics(view)
     REGISTRY.register(collector)
     try:
         health = HealthServer(config.health_host, config.health_port, alive, ready)
     except OSError as taken:
-        listening.close()
+        for each in listening:
+            each.close()
         REGISTRY.unregister(collector)
         raise PortTaken(f"{config.health_host}:{config.health_port}") from taken
 
@@ -80,8 +83,8 @@ def serve(
         lag.start()
         follow.start()
         scheme = "http" if config.tls is None else "https"
-        _log.info("console", address=f"{scheme}://{config.host}:{listening.getsockname()[1]}", health=health.port)
-        server.run(sockets=[listening])
+        _log.info("console", address=f"{scheme}://{config.host}:{port_of(listening)}", health=health.port)
+        server.run(sockets=listening)
     finally:
         stopping.set()
         health.stop()
@@ -94,8 +97,8 @@ def serve(
     return EXIT_STOPPED
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> list[socket]:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return open_sockets(host, port)
     except OSError as taken:
         raise PortTaken(f"{host}:{port}") from taken

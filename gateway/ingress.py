@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import Refusal
+from domain.identity import MOST_CHARACTERS
 from gateway import metrics, signals
 from gateway.config import Topics
 from parsers.hl7.ack import Outcome, acknowledge, answer_code
@@ -186,7 +187,8 @@ class Ingress:
         return [
             ("sender", received.profile.name.encode()),
             ("received", str(received.at).encode()),
-            ("control-id", control_id.encode()),
+            # A message that is refused for a longer one must still fit into a dead letter.
+            ("control-id", control_id[:MOST_CHARACTERS].encode()),
             ("content-hash", received.content_hash.encode()),
             ("trace", _trace()),
         ]

@@ -8,6 +8,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streams.descriptors import raise_descriptor_limit
+
 COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
     # name: (module, attribute, panel, first line of help)
     "demo": (
@@ -129,4 +131,5 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line."""
+    raise_descriptor_limit()
     app()

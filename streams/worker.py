@@ -57,6 +57,7 @@ class Health(EngineService):
         """Listen; `on_health` gets the port."""
         if self._options.health_port is not None:
             self._server = HealthServer(self._options.health_host, self._options.health_port, self._alive, self._ready)
+            _log.info("health", address=f"http://{self._options.health_host}:{self._server.port}")
             if self._on_health is not None:
                 self._on_health(self._server.port)
 
@@ -140,7 +141,11 @@ class Worker:
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code. A crash does not return."""
-        await self.health.start()
+        try:
+            await self.health.start()
+        except OSError as error:
+            _log.error("refused to start", stage=self.stage.name, why=f"health port: {error.strerror or error}")
+            return EXIT_REFUSED
         try:
             return await self._serve()
         finally:

@@ -17,6 +17,7 @@ from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.settings import FolderSettings, HttpSettings, Settings
+from streams.http_server import HttpTimes
 
 
 def listen(
@@ -89,7 +90,16 @@ def _http(given: HttpSettings) -> HttpConfig | None:
     token = given.token.get_secret_value() if given.token is not None else ""
     if not token and given.tls_client_ca is None:
         return None
-    return HttpConfig(token=token, host=given.host, port=given.port, limit=given.max_body_bytes, tls=given.tls)
+    return HttpConfig(
+        token=token,
+        host=given.host,
+        port=given.port,
+        connections=given.max_connections,
+        connections_per_peer=given.max_connections_per_peer,
+        limit=given.max_body_bytes,
+        times=HttpTimes(given.head_seconds, given.body_seconds, given.answer_seconds),
+        tls=given.tls,
+    )
 
 
 def _folder(given: FolderSettings, message_limit: int) -> FolderConfig | None:

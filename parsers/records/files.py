@@ -15,13 +15,14 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from domain.errors import UNDECODABLE
-from domain.identity import read_cin
+from domain.identity import MOST_CHARACTERS, read_cin
 from domain.patient.events import Identifier
 from domain.times import CALIFORNIA, FIRST_YEAR, LAST_YEAR, instant
 
 T = TypeVar("T")
 LIST_SEPARATOR: Final = ";"
 NOT_AN_OBJECT: Final = "not a JSON object"
+TOO_LONG: Final = f"longer than {MOST_CHARACTERS} characters"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
 _TIME_OF_DAY: Final = re.compile(r"[T ][0-9:.]+(?:Z|[+-][0-9:]+)?$", re.ASCII)
@@ -76,6 +77,9 @@ class Row:
         value = value.strip()
         if not value.isprintable():
             self.fault(field, "contains control characters")
+            return ""
+        if len(value) > MOST_CHARACTERS:
+            self.fault(field, TOO_LONG)
             return ""
         return value
 
@@ -169,10 +173,12 @@ class Row:
         """A list of texts, in upper case, each once."""
         found: dict[str, None] = {}
         for item in self.items(field):
-            if isinstance(item, str) and item.strip().isprintable():
-                found[item.strip().upper()] = None
-            else:
+            if not isinstance(item, str) or not item.strip().isprintable():
                 self.fault(field, "an item that is no text")
+            elif len(item.strip()) > MOST_CHARACTERS:
+                self.fault(field, TOO_LONG)
+            else:
+                found[item.strip().upper()] = None
         return tuple(found)
 
     def identifiers(self, field: str) -> tuple[Identifier, ...]:
@@ -188,6 +194,9 @@ class Row:
             texts = tuple(part.strip() for part in parts if isinstance(part, str) and part.isprintable())
             if len(texts) != 2 or not all(texts):
                 self.fault(field, "an identifier without authority and number (AUTHORITY|NUMBER)")
+                continue
+            if max(map(len, texts)) > MOST_CHARACTERS:
+                self.fault(field, TOO_LONG)
                 continue
             found[texts] = Identifier(*texts)
         return tuple(found.values())

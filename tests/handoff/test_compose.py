@@ -99,6 +99,6 @@ def test_the_image_holds_all_packages_and_runs_as_nobody() -> None:
     assert "STOPSIGNAL SIGTERM" in final
     exposed = set(re.findall(r"^EXPOSE (.*)$", final, re.MULTILINE)[0].split())
     defaults = load_settings()
-    assert exposed == {
-        str(section.port) for section in (defaults.mllp, defaults.http, defaults.console, defaults.health)
-    }
+    health = re.findall(r"HANDOFF_HEALTH__PORT=([0-9]+)", final)
+    assert exposed == {str(section.port) for section in (defaults.mllp, defaults.http, defaults.console)} | set(health)
+    assert health == [OURS["listen"]["environment"]["HANDOFF_HEALTH__PORT"]]
