@@ -16,53 +16,10 @@ from typing import Any
 import pytest
 
 from handoff.embedded.process import free_ports
-from handoff.supervisor import read_state
 from tests.support.kafka import wait_for
+from tests.support.machine import Machine, admission
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-
-
-class Machine:
-    """A user's machine: a home for state, a data folder elsewhere, and the command line."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.data = home, home / "elsewhere"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HANDOFF_")}
-        self.environment = {**kept, "XDG_STATE_HOME": str(home / "state"), "COLUMNS": "80"}
-
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "handoff", *words],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-            env={**self.environment, **environment},
-        )
-
-    def up(self, *words: str) -> None:
-        done = self.run("up", "--detach", "--data", str(self.data), *words)
-        assert done.returncode == 0, done.stderr
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return read_state(self.data / "up.json") or {}
-
-    def pid(self, role: str) -> int | None:
-        return next((each["pid"] for each in self.state["processes"] if each["role"] == role), None)
-
-    def kill(self, role: str) -> None:
-        """SIGKILL, and wait until the system says that it runs again under another PID."""
-        before = self.pid(role)
-        assert before is not None
-        os.kill(before, signal.SIGKILL)
-        wait_for(lambda: self.pid(role) not in (None, before), 90, f"{role} to be started again")
-        wait_for(lambda: all(each["ready"] for each in self.state["processes"]), 90, "everything to be ready")
-
-    def send(self, *messages: str) -> subprocess.CompletedProcess[str]:
-        file = self.home / "messages.hl7"
-        file.write_text("\r\n".join(messages))
-        return self.run("send", str(file), "--retry")
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +35,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield machine
     finally:
         machine.run("down", "--data", str(machine.data))
-
-
-def admission(number: int, *, cin: str = "") -> str:
-    pid3 = f"{number}^^^GENHOSP^MR" + (f"~{cin}^^^MEDI-CAL^MA" if cin else "")
-    return (
-        f"MSH|^~\\&|REG|GENHOSP|HUB|PLAN|20261101100000||ADT^A04|{number}|P|2.5.1\r"
-        f"EVN|A04|20261101100000\rPID|1||{pid3}||Sample^Person||19800101|F\r"
-        f"PV1|1|E|||||||||||||||||V{number}\r"
-    )
 
 
 def test_a_second_one_on_the_same_folder_ends_at_once_and_names_the_first(machine: Machine) -> None:
