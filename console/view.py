@@ -99,7 +99,8 @@ class ProcessView(msgspec.Struct, frozen=True):
 class ConsoleView(msgspec.Struct, frozen=True):
     """Everything, at one moment. `says`: the findings, as sentences; empty when all is well.
 
-    `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading.
+    `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading;
+    `counts_age`: since the cluster confirmed the counts of feeds, dead letters and candidates.
     `counted`: whether the topics were read to their ends; until then the counts are incomplete.
     """
 
@@ -108,6 +109,7 @@ class ConsoleView(msgspec.Struct, frozen=True):
     says: tuple[str, ...]
     kafka: str | None
     reading_age: float | None
+    counts_age: float | None
     counted: bool
     missing: tuple[str, ...]
     groups: tuple[GroupView, ...]
