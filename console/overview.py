@@ -10,6 +10,7 @@ import msgspec
 from console import lag_status
 from console.lag_history import LagHistory
 from console.lag_status import Judgment, Limits, Point, State
+from console.origins import origins_of
 from console.tallies import STATUSES, CandidateChange, Tallies
 from console.view import (
     AlertsView,
@@ -67,6 +68,7 @@ class Overview(msgspec.Struct, frozen=True):
         processes = tuple(_process(entry) for entry in self.processes())
         with self.tallies.lock:
             feeds, letters = self._feeds(now), self._letters(now)
+            aside = self._set_aside(now)
             built = ConsoleView(
                 at=rfc3339(now),
                 state=State.OK,
@@ -78,6 +80,7 @@ class Overview(msgspec.Struct, frozen=True):
                 missing=progress.missing,
                 groups=groups,
                 feeds=feeds,
+                origins=origins_of(self.tallies.origins, now),
                 letters=letters,
                 candidates=self._candidates(),
                 candidates_exact=self.tallies.candidates.exact,
@@ -94,7 +97,7 @@ class Overview(msgspec.Struct, frozen=True):
                 ),
                 processes=processes,
             )
-        state, says = _verdict(built, age, counts_age)
+        state, says = _verdict(built, age, counts_age, aside)
         return msgspec.structs.replace(built, state=state, says=says)
 
     def freshness(self, now: int) -> Detail:
@@ -182,6 +185,19 @@ class Overview(msgspec.Struct, frozen=True):
         ]
         return tuple(sorted(found, key=lambda view: (-view.count, view.code, view.sender)))
 
+    def _set_aside(self, now: int) -> list[str]:
+        """Records that a stage set aside in the last day and handoff is not at fault for, in words."""
+        counts = {
+            (stage, code): sum(found.hours.of_day(now))
+            for (stage, code), found in sorted(self.tallies.set_aside.items())
+            if code not in INTERNAL_FAULTS
+        }
+        return [
+            f"{stage} set aside {count} record{'s' if count > 1 else ''} in the last day: {code}"
+            for (stage, code), count in counts.items()
+            if count
+        ]
+
     def _candidates(self) -> tuple[PopulationView, ...]:
         found: dict[str, dict[str, int]] = {}
         for (population, status), count in self.tallies.candidates.counts.items():
@@ -200,7 +216,9 @@ def _outdated(group: GroupView, age: int) -> GroupView:
     return msgspec.structs.replace(group, state=state, why=f"{group.why or group.state.value}, {age // 1000} s ago")
 
 
-def _verdict(view: ConsoleView, age: int | None, counts_age: int | None) -> tuple[State, tuple[str, ...]]:
+def _verdict(
+    view: ConsoleView, age: int | None, counts_age: int | None, aside: Sequence[str]
+) -> tuple[State, tuple[str, ...]]:
     """The worst state, and the findings as sentences, worst first."""
     found: list[Judgment] = []
     if age is None or age > STALE:  # a single failed reading is a moving coordinator or a restarting broker
@@ -213,6 +231,8 @@ def _verdict(view: ConsoleView, age: int | None, counts_age: int | None) -> tupl
     if counts_age is not None and counts_age > STALE:
         found.append(Judgment(State.WARNING, f"feeds, letters and candidates were counted {counts_age // 1000} s ago"))
     found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in view.feeds if feed.quiet]
+    found += [Judgment(State.WARNING, f"{each.origin}: {each.finding}") for each in view.origins if each.finding]
+    found += [Judgment(State.WARNING, each) for each in aside]
     faults = sum(letters.last_day for letters in view.letters if letters.code in INTERNAL_FAULTS)
     if faults:
         found.append(

@@ -59,6 +59,22 @@ class FeedView(msgspec.Struct, frozen=True):
     hours: tuple[int, ...]
 
 
+class OriginView(msgspec.Struct, frozen=True):
+    """One sending application and facility (`MSH-3/MSH-4`) over the last 24 hours. `refused_for`: codes, the most
+    frequent first. `unmapped`: field -> messages with a code there that the profile `sender` does not map. `finding`:
+    what is wrong, in words, "" for nothing.
+    """
+
+    origin: str
+    sender: str
+    taken: int
+    refused: int
+    refused_for: tuple[str, ...]
+    unmapped: dict[str, int]
+    last: str
+    finding: str
+
+
 class DeadLettersView(msgspec.Struct, frozen=True):
     code: str
     sender: str
@@ -114,6 +130,7 @@ class ConsoleView(msgspec.Struct, frozen=True):
     missing: tuple[str, ...]
     groups: tuple[GroupView, ...]
     feeds: tuple[FeedView, ...]
+    origins: tuple[OriginView, ...]
     letters: tuple[DeadLettersView, ...]
     candidates: tuple[PopulationView, ...]
     candidates_exact: bool

@@ -16,6 +16,7 @@ from handoff import target
 from handoff.embedded.jars import JarsUnavailable
 from handoff.embedded.process import NotStarted, Refused, answers
 from handoff.exits import faults_exit_2
+from handoff.findings import Findings, findings
 from handoff.output import as_json, err, out, table
 from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
@@ -126,7 +127,10 @@ def status(
     data: Data = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
+    """Show what runs on this machine, where, whether it is ready, and what the console finds wrong.
+
+    Exit 1 when something is not ready.
+    """
     state = target.running(data)
     if state is None or not is_alive(state):
         if json_:
@@ -137,6 +141,8 @@ def status(
     for process in state["processes"]:
         process["ready"] = is_ready(process["health"]) if "health" in process else answers(process["port"])
     shown = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
+    found = findings(target.here()) if state.get("console") else None
+    shown["findings"] = None if found is None else found.says
     if json_:
         as_json(shown)
     else:
@@ -149,8 +155,16 @@ def status(
                 for p in state["processes"]
             ),
         )
+        _print_findings(found)
     if not all(process["ready"] for process in state["processes"]):
         raise typer.Exit(1)
+
+
+def _print_findings(found: Findings | None) -> None:
+    if found is None:
+        out.print("No console answers: what is wrong with the feeds is not known.")
+        return
+    table("Findings", ("finding",), ((each,) for each in found.says), "none, everything is well")
 
 
 def _print_addresses(state: dict[str, Any]) -> None:

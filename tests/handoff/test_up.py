@@ -42,7 +42,7 @@ def test_a_second_one_on_the_same_folder_ends_at_once_and_names_the_first(machin
     start = time.monotonic()
     done = machine.run("up", "--data", str(machine.data))
     assert done.returncode == 2
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # the start of a process on a busy machine; it was 180 s of waiting
     assert f"process {before['pid']}, since 20" in done.stderr
     assert "handoff down" in done.stderr
     assert machine.state["pid"] == before["pid"]
@@ -76,6 +76,19 @@ def test_commands_find_the_system_without_its_folder(machine: Machine) -> None:
     done = machine.run("candidates")
     assert done.returncode == 0, done.stderr
     assert "none is live" in done.stdout
+
+
+def test_a_refused_feed_is_a_finding_of_status_and_doctor(machine: Machine) -> None:
+    assert "everything is well" in machine.run("status").stdout
+    timeless = [admission(number).replace("20261001100000", "") for number in range(901, 906)]
+    done = machine.send(*timeless)
+    assert done.returncode == 1
+    assert "AE" in done.stdout
+    finding = "REG/GENHOSP: 5 of 5 messages refused in the last day (no-time)"
+    wait_for(lambda: finding in " ".join(machine.run("status").stdout.split()), 60, "the finding")
+    doctor = machine.run("doctor", "--json")
+    assert doctor.returncode == 1
+    assert finding in [each["told"] for each in json.loads(doctor.stdout)["findings"]]
 
 
 def unattributed(machine: Machine) -> dict[str, int]:
