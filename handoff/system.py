@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka.admin import AdminClient
-
 from agents.graph import STAGES
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.kept import Kept
@@ -28,6 +26,7 @@ from handoff.ports import Ports
 from handoff.settings import ConsoleSettings, HttpSettings, MllpSettings, Settings
 from handoff.supervisor import Process, Supervisor, write_state
 from handoff.target import state_path
+from streams.kafka.offsets import admin_client
 from streams.kafka.settings import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
@@ -177,7 +176,7 @@ class System:
 
     def _apply_topics(self, kafka: KafkaSettings) -> None:
         wanted = load_topics(self._settings.paths.topics).for_environment(self._settings.environment, kafka.topics)
-        admin = AdminClient(kafka.librdkafka())
+        admin = admin_client(kafka)
         apply(admin, plan(wanted, cluster_state(admin)))
 
     def _end_stale(self) -> None:

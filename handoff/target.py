@@ -108,6 +108,18 @@ def settings() -> Settings:
         return load_settings()
 
 
+def require(settings: Settings, *, redis: bool = False) -> None:
+    """Exit with 2 and a line for each address that a process of a running system needs and the settings do not name."""
+    addresses = {"HANDOFF_KAFKA__BOOTSTRAP": settings.kafka.bootstrap}
+    if redis:
+        addresses["HANDOFF_REDIS__URL"] = settings.redis.url.get_secret_value()
+    missing = [name for name, value in addresses.items() if not value]
+    for name in missing:
+        typer.echo(f"{name}: not set", err=True)
+    if missing:
+        raise typer.Exit(2)
+
+
 def kafka() -> KafkaSettings:
     """The connection to Kafka. Exits with 2 and a remedy when there is none."""
     found = here()

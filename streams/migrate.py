@@ -17,7 +17,6 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from agents.graph import STAGES
 from agents.runtime.contract import Stage
@@ -26,6 +25,7 @@ from agents.topics import TICKS
 from domain.errors import BadDeclaration
 from streams.kafka.consumers import reader
 from streams.kafka.lag import LagReader
+from streams.kafka.offsets import admin_client
 from streams.kafka.produce import produce_blocking
 from streams.kafka.read import snapshot
 from streams.kafka.settings import KafkaSettings, producer_config
@@ -65,7 +65,7 @@ def moves(topics: Iterable[Topic], kafka: KafkaSettings, suffix: str, partitions
     """
     if not (suffix.startswith("v") and suffix[1:].isdigit()):
         raise BadDeclaration((f"--suffix {suffix}: a version is v and a number, as v2",))
-    state = cluster_state(AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin_client(kafka))
     found, faults = [], []
     for topic in topics:
         if topic.copartition is None:
@@ -116,7 +116,7 @@ def copy(kafka: KafkaSettings, planned: Sequence[Move], suffix: str, progress: P
         raise BadDeclaration(
             (f"{done} has positions in the new topics already: the move is finished, nothing is copied",)
         )
-    state = cluster_state(admin := AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin := admin_client(kafka))
     missing = [_open_for_copy(move) for move in planned if move.new not in state]
     apply(admin, Plan(create=tuple(missing), update=(), refused=(), extra=()))
     group = f"{APP}.migrate.{suffix}"
@@ -152,7 +152,7 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
                 producer.produce(move.new, clock_envelope(clock), CLOCK_KEY, partition)
     if producer.flush(_SECONDS):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the clocks were not written"))
-    admin = AdminClient(kafka.librdkafka())
+    admin = admin_client(kafka)
     wanted = [
         msgspec.structs.replace(topic, name=names[topic.name], partitions=planned[0].partitions)
         for topic in topics
@@ -175,7 +175,7 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
 
 def _positions(kafka: KafkaSettings, planned: Sequence[Move]) -> str | None:
     """A stage's group that has positions in the topics moved to, if all do."""
-    state = cluster_state(AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin_client(kafka))
     places = [TopicPartition(m.new, p) for m in planned if m.new in state for p in range(m.partitions)]
     if not places:
         return None

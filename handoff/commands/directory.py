@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-import typer
-
 from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
 from handoff import target
 from handoff.logs import configure
@@ -19,10 +17,7 @@ def directory() -> None:
     settings = target.settings()
     configure()
     url = settings.redis.url.get_secret_value()
-    for name, value in (("KAFKA__BOOTSTRAP", settings.kafka.bootstrap), ("REDIS__URL", url)):
-        if not value:
-            typer.echo(f"HANDOFF_{name}: not set", err=True)
-            raise typer.Exit(2)
+    target.require(settings, redis=True)
     named = settings.kafka.actual
     keeper = DirectoryKeeper(
         settings.kafka,

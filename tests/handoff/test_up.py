@@ -116,6 +116,32 @@ def test_patients_of_an_outage_of_redis_are_asked_again_when_it_is_back(machine:
     assert line[-1] == "1"  # restarts
 
 
+def test_a_demo_that_is_kept_has_a_folder_of_its_own(machine: Machine) -> None:
+    real = {path: path.stat().st_mtime_ns for path in (machine.data / "kafka").glob("*/data/meta.properties")}
+    assert real
+    words = [sys.executable, "-m", "handoff", "demo", "--keep", "--members", "10", "--days", "30", "--connections", "2"]
+    environment = {**machine.environment, "HANDOFF_MLLP__PORT": "0", "HANDOFF_HTTP__PORT": "0"}
+    demo = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert demo.stdout is not None
+        said = []
+        while "It keeps running" not in (line := demo.stdout.readline()):
+            assert line, "".join(said)
+            said.append(line)
+        folder = machine.home / "state" / "handoff-demo"
+        assert (folder / "up.json").exists()
+        assert not (machine.home / "state" / "handoff").exists()
+        assert real == {path: path.stat().st_mtime_ns for path in real}
+        several = machine.run("candidates")
+        assert several.returncode == 2
+        for each in (folder, machine.data):
+            assert f"HANDOFF_DATA={each}" in several.stderr
+        assert machine.run("candidates", HANDOFF_DATA=str(machine.data)).returncode == 0
+    finally:
+        demo.terminate()
+        demo.communicate(timeout=90)
+
+
 def test_a_killed_kafka_comes_back_and_the_system_goes_on(machine: Machine) -> None:
     bootstrap = machine.state["bootstrap"]
     machine.kill("kafka")
