@@ -35,8 +35,9 @@ from domain.patient.demographics import (
 from domain.patient.groups import Groups, Resolution
 from domain.patient.row import Guard, OwnerAnnouncement
 from parsers.records.facts import decode_facts
-from parsers.records.links import Link
+from parsers.records.links import ANSWERED, Link
 from parsers.records.roster import RosterDocument, read_roster
+from parsers.records.unattributed import OPEN_QUESTIONS
 
 METHOD: Final = "roster-identifier"
 _UNIT: Final = "\x1f"
@@ -83,6 +84,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     patient: str
     identifiers: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -338,6 +340,8 @@ def take(directory: Directory, record: Record) -> list[Emit]:
         if record.value:
             waiting = _waiting(record.value)
             links = directory.waiting(waiting.patient, waiting.identifiers, received)
+            if waiting.reason in OPEN_QUESTIONS:
+                links.append(Link(ANSWERED, waiting.patient, received))
         else:
             directory.attributed(key)
     elif record.topic == IDENTITY_FACTS and record.value:

@@ -30,7 +30,7 @@ def sections(view: ConsoleView) -> dict[str, str]:
         for topic in group.topics:
             found[f"{group.group}/{topic.topic}"] = render.topic(topic)
             found[f"{group.group}/{topic.topic}/partitions"] = render.partitions(topic)
-    for name in ("feeds", "letters", "candidates", "latest", "others", "processes"):
+    for name in ("feeds", "origins", "letters", "candidates", "latest", "others", "processes"):
         found[name] = getattr(render, name)(view)
     return {name: str(html) for name, html in found.items()}
 

@@ -16,7 +16,7 @@ from console.app import Probes, build
 from console.config import ConsoleConfig, Topics
 from console.lag_history import LagHistory
 from console.metrics import ViewMetrics
-from console.overview import Overview, Processes
+from console.overview import Overview, Processes, Progress
 from console.tallies import Tallies
 from console.view import ConsoleView
 from console.watchers import LagWatch, TopicWatch, clock, lag_reader
@@ -48,7 +48,7 @@ def serve(
     history, tallies = LagHistory(), Tallies(topics)
     lag = LagWatch(lag_reader(kafka, groups), history, stopping)
     follow = TopicWatch(kafka, topics, tallies, stopping)
-    overview = Overview(history, tallies, lambda: (follow.counted, follow.missing), processes)
+    overview = Overview(history, tallies, lambda: Progress(follow.counted, follow.missing, follow.confirmed), processes)
 
     def view() -> ConsoleView:
         return overview.view(clock())
@@ -57,8 +57,7 @@ def serve(
         return lag.is_alive() and follow.is_alive(), {"lag": lag.is_alive(), "topics": follow.is_alive()}
 
     def ready() -> Detail:
-        # One reading is enough: when the cluster goes away later, the page that shows it must stay reachable.
-        return history.last is not None, {"read": history.last is not None, "kafka": history.fault or "answers"}
+        return overview.freshness(clock())
 
     app = build(view, Probes(alive, ready), stopping, config.token, secure=config.tls is not None)
     bounds = Bounds(config.connections, config.connections_per_peer)

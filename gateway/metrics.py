@@ -11,6 +11,9 @@ from prometheus_client import Counter, Gauge, Histogram
 MESSAGES: Final = Counter("handoff_messages", "Messages answered", ["sender", "code"])
 RESENDS: Final = Counter("handoff_resends", "Messages that were stored already and only answered again", ["sender"])
 UNKNOWN: Final = Counter("handoff_unknown_senders", "Messages of senders without a profile", ["answer"])
+UNMAPPED: Final = Counter(
+    "handoff_unmapped_codes", "Messages with a code that the sender's profile does not map", ["sender", "place"]
+)
 ACK_SECONDS: Final = Histogram(
     "handoff_ack_seconds",
     "From a whole message to its answer",

@@ -5,6 +5,7 @@ Fields and labels are sender profiles, codes and sizes: never content, control I
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -35,6 +36,12 @@ def set_aside(sender: str, code: str, place: str) -> None:
     """A message is on the dead-letter topic."""
     DEAD_LETTERS.labels(code).inc()
     _log.info("set aside", sender=sender, code=code, place=place)
+
+
+def unmapped(sender: str, places: Sequence[str]) -> None:
+    """A stored message has codes that its profile does not map; `places` are fields (PV1-36), never a code."""
+    for place in places:
+        metrics.UNMAPPED.labels(sender, place).inc()
 
 
 def file_not_opened(error: OSError, name: str) -> None:

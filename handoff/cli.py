@@ -84,6 +84,15 @@ COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
 class _Lazy(TyperGroup):
     """Imports a command's module when the command runs, so that `--help` answers at once."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Where Kafka does not answer, one line and exit code 2 in place of a traceback."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if type(error).__name__ in ("KafkaException", "TopicMissing"):  # by name: `--help` imports no client
+                import_module("handoff.output").exit_2_for_kafka(error)
+            raise
+
     def list_commands(self, _: Any) -> list[str]:
         """In the order of the table."""
         return list(COMMANDS)

@@ -136,6 +136,8 @@ class DirectoryKeeper:
         self._raw: redis.Redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=3)
         self._unread_facts: set[Place] = set()
         """Partitions of the facts topic whose end was not reached yet since the start."""
+        self._held_back: set[Place] = set()
+        """Partitions of unattributed patients that are not read yet."""
         self._stopping = threading.Event()
         self._beat = time.monotonic()
         self._state = "starting"
@@ -197,6 +199,9 @@ class DirectoryKeeper:
         begin |= {place: 0 for place in places if place[0] == self._facts}
         self._unread_facts = {place for place in places if place[0] == self._facts and last[place] > 0}
         consumer.assign([TopicPartition(*place, begin[place]) for place in places])
+        # Patients come after the whole roster: what is answered about one must not be taken back a moment later.
+        self._held_back = {place for place in places if self._topics[place[0]] == UNATTRIBUTED}
+        consumer.pause([TopicPartition(*place) for place in self._held_back])
 
     def _forget_all(self) -> None:
         self._redis.delete(CAUGHT_UP)
@@ -217,6 +222,9 @@ class DirectoryKeeper:
             self._beat = now = time.monotonic()
             records = [record_of(message) for message in batch.messages]
             behind -= batch.ends.keys()
+            if self._held_back and behind <= self._held_back:
+                consumer.resume([TopicPartition(*place) for place in self._held_back])
+                self._held_back = set()
             self._unread_facts -= batch.ends.keys()
             positions = {f"{topic}/{number}": at for (topic, number), at in batch.positions.items()} if records else {}
             if records or now - looked > _LOOK_SECONDS:

@@ -27,6 +27,9 @@ def committed(stage: str, outcome: Outcome, rows: Mapping[int, RowStore], now: f
             metrics.DUE_ROWS.labels(stage).inc(result.due_decided)
         if result.clamped_stamps:
             metrics.HELD_STAMPS.labels(stage).inc(result.clamped_stamps)
+        if result.forwarded:
+            metrics.FORWARDED.labels(stage).inc(result.forwarded)
+            _log.warning("forwarded", stage=stage, partition=partition, records=result.forwarded)
         for fault in result.faults:
             DEAD_LETTERS.labels(fault.code).inc()
             if fault.bug:

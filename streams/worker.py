@@ -32,6 +32,7 @@ from streams.engine.transactions import Transactions, stage_producer
 from streams.engine.watchdog import Watchdog
 from streams.exit_codes import EXIT_CRASHED, EXIT_REFUSED
 from streams.health import Detail, HealthServer
+from streams.kafka.offsets import admin_client, places_of
 from streams.kafka.settings import KafkaSettings
 from streams.topics import check_topics
 from streams.topology import Topology
@@ -194,6 +195,9 @@ class Worker:
         stage, options = self.stage, self.options
         try:
             faults = await asyncio.to_thread(faults_of_topics, stage, self.kafka, seconds=options.start)
+            if stage.foreign and not faults:
+                places = await asyncio.to_thread(places_of, admin_client(self.kafka), [stage.changelog])
+                self.partitions.of_topic = len(places)
         except KafkaException as error:
             _log.error("cluster not reached", stage=stage.name, code=error.args[0].name())
             return EXIT_CRASHED

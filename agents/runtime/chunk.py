@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from traceback import extract_tb
+from typing import Final
 
 import msgspec
 
 from agents.runtime.clock import Clock
-from agents.runtime.contract import Context, Emit, Progress, Record, Stage, TooCostly
+from agents.runtime.contract import Context, Doubtful, Emit, Progress, Record, Stage, TooCostly
 from agents.runtime.overlay import ROW_LIMIT, Overlay, TooLarge
+from agents.runtime.partitioner import partition_of
 from agents.runtime.store import ChunkResult, Fault, RowStore
 from domain.errors import Refusal
 from parsers.records import dead_letters
 from parsers.records.ticks import read_tick
+
+FORWARDED: Final = "forwarded-from"
+"""Header of a record that was written again to the partition of its key: the coordinates of the first one."""
 
 
 def decide_chunk(
@@ -28,6 +33,7 @@ def decide_chunk(
     *,
     pending: ChunkResult | None = None,
     lookups: Mapping[str, str | None] | None = None,
+    partitions: int | None = None,
     row_limit: int = ROW_LIMIT,
     progress: Progress | None = None,
     expired: Callable[[], bool] | None = None,
@@ -35,7 +41,8 @@ def decide_chunk(
     """The result of deciding `records`, all of one partition. Nothing is changed.
 
     `pending` is the result of the chunk before, while its transaction has not been applied to `rows`. `lookups` holds
-    the answers to the questions of all these records, None when the directory did not answer. When `expired()` turns
+    the answers to the questions of all these records, None when the directory did not answer. `partitions` is how many
+    the stage's topics have, None where that has no meaning (a replay has all rows in one store). When `expired()` turns
     true no further record is begun; `records` of the result counts those decided, one at least. Raises what
     `Stage.impair` raises: a row that cannot be marked has no safe state.
 
@@ -50,7 +57,7 @@ def decide_chunk(
     watched: set[str] = set()
     decided = len(records)
     while True:
-        decision = _Decision(stage, rows, pending, lookups, row_limit, watched, progress or Progress())
+        decision = _Decision(stage, rows, pending, lookups, partitions, row_limit, watched, progress or Progress())
         decided = decision.run(records[:decided], expired if not watched else None)
         changed, outgrown = decision.overlay.encoded()
         if not outgrown:
@@ -82,17 +89,19 @@ class _Decision:
         rows: RowStore,
         pending: ChunkResult | None,
         lookups: Mapping[str, str | None] | None,
+        partitions: int | None,
         row_limit: int,
         watched: set[str],
         progress: Progress,
     ) -> None:
-        self.stage, self.lookups, self.progress = stage, lookups, progress
+        self.stage, self.lookups, self.partitions, self.progress = stage, lookups, partitions, progress
         self.clock = Clock(pending.clock if pending is not None else rows.clock)
         self.overlay = Overlay(stage, rows, pending, row_limit, watched)
         self.all_due = rows.all_due
         self.emits: list[Emit] = []
         self.faults: list[Fault] = []
         self.due_decided = 0
+        self.forwarded = 0
 
     def run(self, records: Sequence[Record], expired: Callable[[], bool] | None) -> int:
         """Decide the records one by one; how many, which is less than all when `expired()` turned true."""
@@ -108,6 +117,10 @@ class _Decision:
                 continue
             if self.clock.stamp(record):
                 context = Context(self.clock.now, self.lookups)
+            at = self.elsewhere(record)
+            if at is not None:
+                self.forward(record, at)
+                continue
             try:
                 key = stage.row_key(record)
             except Refusal as refusal:
@@ -117,6 +130,24 @@ class _Decision:
             else:
                 self.take(key, record, context)
         return len(records)
+
+    def elsewhere(self, record: Record) -> int | None:
+        """The partition of the record's key, if another system wrote the record to another one."""
+        if self.partitions is None or record.topic not in self.stage.foreign or not record.key:
+            return None
+        at = partition_of(record.key, self.partitions)
+        return None if at == record.partition else at
+
+    def forward(self, record: Record, at: int) -> None:
+        """Write the record again to the partition of its key, whose worker has the row. Only once: never a copy."""
+        if not self.stage.forwards:
+            return
+        if FORWARDED in record.headers:
+            self.refuse(record, Refusal("wrong-partition"))
+            return
+        headers = {"received": str(record.timestamp).encode(), **record.headers, FORWARDED: record.coordinates.encode()}
+        self.emits.append(Emit(record.topic, record.key, record.value, tuple(headers.items()), at))
+        self.forwarded += 1
 
     def take(self, key: str, record: Record, context: Context) -> None:
         """Decide one record on the row `key`, and again on a clean copy if that raised."""
@@ -133,8 +164,11 @@ class _Decision:
 
     def attempt(self, key: str, record: Record, context: Context) -> None:
         """Decide one record on the row `key`. Raises whatever the decision raises, and TooLarge."""
-        row = self.overlay.get(key)
-        new, emits = self.stage.decide(row, record, context)
+        row, doubt = self.overlay.get(key), None
+        try:
+            new, emits = self.stage.decide(row, record, context)
+        except Doubtful as doubtful:
+            new, emits, doubt = doubtful.row, doubtful.emits, doubtful
         for emit in emits:
             if emit.value is not None and len(emit.value) > dead_letters.LIMIT:
                 raise TooLarge("output-too-large")
@@ -142,6 +176,8 @@ class _Decision:
             self.overlay.put(key, new)
         if emits:
             self.emits += emits
+        if doubt is not None:
+            raise doubt
 
     def retry(self, key: str, record: Record, context: Context) -> None:
         """The second try of a record whose decision raised, on a row that no decision has touched."""
@@ -202,6 +238,7 @@ class _Decision:
             records=records,
             clamped_stamps=clock.clamped,
             due_decided=self.due_decided,
+            forwarded=self.forwarded,
         )
 
 

@@ -66,6 +66,8 @@ class ChunkResult(msgspec.Struct, frozen=True):
     """Stamps and ticks that lay too far ahead of their append time and were clamped to it."""
     due_decided: int
     """Rows decided because they were due."""
+    forwarded: int = 0
+    """Records written again to the partition of their key."""
 
 
 def envelope(schema: int, due: int | None, row: bytes) -> bytes:

@@ -20,10 +20,7 @@ def directory() -> None:
     settings = target.settings()
     configure()
     url = settings.redis.url.get_secret_value()
-    for name, value in (("KAFKA__BOOTSTRAP", settings.kafka.bootstrap), ("REDIS__URL", url)):
-        if not value:
-            typer.echo(f"HANDOFF_{name}: not set", err=True)
-            raise typer.Exit(2)
+    target.require(settings, redis=True)
     named = settings.kafka.actual
     keeper = DirectoryKeeper(
         settings.kafka,

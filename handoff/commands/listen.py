@@ -41,9 +41,7 @@ def listen(
     if settings.folder.sender and settings.folder.sender not in {profile.name for profile in profiles}:
         typer.echo(f"HANDOFF_FOLDER__SENDER: no profile is named {settings.folder.sender}", err=True)
         raise typer.Exit(2)
-    if not settings.kafka.bootstrap:
-        typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set", err=True)
-        raise typer.Exit(2)
+    target.require(settings)
     try:
         code = asyncio.run(serve(gateway(settings), settings.kafka, profiles, _announce))
     except OSError as error:

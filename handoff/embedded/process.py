@@ -23,6 +23,10 @@ class NotStarted(Exception):
     """A child could not be started, did not become ready in time, or one from before is in the way."""
 
 
+class Refused(NotStarted):
+    """Another process is in the way: it has the folder or a port. A second try would end the same."""
+
+
 def free_ports(count: int) -> list[int]:
     """Distinct TCP ports of 127.0.0.1 that nothing listens on at this moment. Raises NotStarted when there are none.
 

@@ -13,6 +13,7 @@ __all__ = [
     "envelope",
     "frames",
     "mllp",
+    "origin",
     "profiles",
     "refusals",
 ]

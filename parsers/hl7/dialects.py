@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+UNMAPPED: Final = "unmapped-"
+"""Begins the note that a code is outside the profile's table; the field follows: `unmapped-PV1-36`."""
+
 NOTHING: Final = ""
 """A class code that states nothing (N, not applicable: the filler PV1 of person events, HL7 field PV1-2)."""
 

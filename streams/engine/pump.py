@@ -141,6 +141,7 @@ class Pump(EngineService):
                 self._options.row_limit,
                 self._budget,
                 until,
+                self.partitions.of_topic,
             )
             await self._send(chunk)
             chunks.append(chunk)

@@ -103,7 +103,13 @@ def test_files_of_every_form_go_in_and_sigterm_ends_it_cleanly(
         assert (account["messages"], account["codes"]) == (7, {"AA": 7})
         piped = call("send", "-", "--to", addresses["mllp"], "--json", stdin=admission("F8") + b"MSH|^~\\&|X\r")
         assert piped.exit_code == 1
-        assert json.loads(piped.stdout)["codes"] == {"AA": 1, "AE": 1}
+        told = json.loads(piped.stdout)
+        assert told["codes"] == {"AA": 1, "AE": 1}
+        (refused,) = told["not_accepted"]
+        assert (refused["message"], refused["answer"]) == ("stdin#2", "AE")
+        assert refused["why"] == "no-trigger"
+        shown = call("send", "-", "--to", addresses["mllp"], stdin=admission("F8") + b"MSH|^~\\&|X\r")
+        assert "stdin#2" in shown.stdout
         table = call("send", str(folder / "a.hl7"), "--to", addresses["mllp"])
         assert "AA" in table.stdout
         status, metrics = answers(addresses["health"] + "/metrics")
@@ -136,6 +142,9 @@ def test_send_says_what_it_cannot_read_and_whom_it_cannot_reach(environment: dic
     lost = call("send", str(good), "--to", "127.0.0.1:1", "--json")
     assert lost.exit_code == 1
     assert json.loads(lost.stdout)["codes"] == {"none": 1}
+    assert json.loads(lost.stdout)["not_accepted"] == [
+        {"message": f"{good}#1", "answer": "none", "why": "ConnectionRefusedError"}
+    ]
 
 
 def test_listen_refuses_a_port_that_is_taken(environment: dict[str, str]) -> None:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.reconcile.decide import LINKS, UNATTRIBUTED
+from agents.reconcile.decide import LINKS, TEST_KEY, UNATTRIBUTED
+from agents.runtime.contract import Emit
 from agents.topics import CUSTODY_RAW
+from domain.patient.demographics import GUARD_KEY, hash_birth, hash_name
+from domain.patient.row import Guard
 from domain.snapshots import CustodySnapshot, VisitSnapshot
-from parsers.records.links import Link, encode_link
+from parsers.records.links import ANSWERED, Link, encode_link
 from tests.support.county import PatientStage
 
 ANN, BOB = "91234567A", "97654321C"
@@ -101,6 +104,41 @@ def test_without_a_directory_the_reason_is_that_and_a_cin_still_flows() -> None:
     assert msgspec.json.decode(emit.value or b"")["reason"] == "directory-unavailable"
     emits = stage.message(key("200"), adt("A04", "200", "20260301100000", visit="V2", cin=BOB))
     assert [member for member, _ in stage.published(emits)] == [BOB]
+
+
+def test_what_the_directory_could_not_answer_is_settled_when_it_answers() -> None:
+    def reasons(emits: list[Emit]) -> list[str | None]:
+        told = [each.value for each in emits if each.topic == UNATTRIBUTED]
+        return [None if value is None else msgspec.json.decode(value)["reason"] for value in told]
+
+    stage = PatientStage(away=True)
+    assert reasons(stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))) == [
+        "directory-unavailable"
+    ]
+    assert reasons(stage.message(key("200"), adt("A04", "200", "20260301100000", visit="V2", cin=BOB))) == ["unchecked"]
+    group = encode_link(Link("group", key("100"), 2000))
+    assert reasons(stage.take(LINKS, key("100"), group)) == []  # no answer: the question stays
+    answered = encode_link(Link(ANSWERED, key("100"), 3000))
+    assert reasons(stage.take(LINKS, key("100"), answered)) == ["no-match"]
+    assert stage.take(LINKS, key("100"), answered) == []
+    assert reasons(stage.take(LINKS, key("200"), encode_link(Link(ANSWERED, key("200"), 3000)))) == [None]
+    # A second outage asks again.
+    assert reasons(stage.message(key("100"), adt("A08", "100", "20260302100000", visit="V3"))) == [
+        "directory-unavailable"
+    ]
+    assert reasons(stage.take(LINKS, key("100"), answered)) == ["no-match"]
+
+
+def test_a_cin_that_could_not_be_checked_is_compared_when_the_directory_answers() -> None:
+    stage = PatientStage(away=True)
+    message = adt("A04", "200", "20260301100000", visit="V2", cin=BOB)
+    stage.message(key("200"), message)
+    assert set(stage.ledgers()) == {BOB}
+    other = Guard(5, hash_birth(TEST_KEY, "1931-12-31"), hash_name(TEST_KEY, "Other", "Person"), "")
+    match = Link("waiting-match", key("200"), received=3000, member=BOB, identifier=GUARD_KEY + BOB, rev=5, guard=other)
+    stage.take(LINKS, key("200"), encode_link(match))
+    stage.take(LINKS, key("200"), encode_link(Link(ANSWERED, key("200"), 3000)))
+    assert stage.ledgers() == {}
 
 
 def test_a_corrected_cin_moves_the_whole_history() -> None:

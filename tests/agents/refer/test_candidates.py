@@ -607,3 +607,16 @@ def test_revisions_count_up_by_one() -> None:
     revisions = [json.loads(e.value)["revision"] for e in member.emits if e.topic == CANDIDATES and e.value]
     assert revisions == list(range(1, len(revisions) + 1))
     assert len(revisions) > 2
+
+
+def test_an_answer_for_a_candidate_that_is_not_there_is_doubted_once_and_kept() -> None:
+    late = five_visits()
+    (candidate,) = late.live()
+    early = Member()
+    early.roster()
+    for _ in range(2):
+        early.answer(candidate["candidate_id"], "declined", "2026-05-12")
+    assert early.doubts == ["unknown-candidate"]
+    assert late.doubts == []
+    late.answer(candidate["candidate_id"], "declined", "2026-05-12")
+    assert late.doubts == []

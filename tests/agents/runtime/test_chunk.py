@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.runtime.chunk import decide_chunk, questions
 from agents.runtime.clock import AHEAD
 from agents.runtime.contract import Emit, Record
+from agents.runtime.partitioner import partition_of
 from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from agents.topics import TICKS
 from domain.errors import Refusal
@@ -345,3 +346,31 @@ def test_a_row_that_cannot_be_marked_either_stops_everything() -> None:
     stage = msgspec.structs.replace(STAGE, encode=encode)
     with pytest.raises(TypeError):
         decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a")), record(1, fact(2, "a", do="raise"))])
+
+
+FOREIGN = msgspec.structs.replace(STAGE, foreign=("facts.t",))
+
+
+def test_a_record_that_another_system_wrote_to_a_wrong_partition_is_forwarded_once() -> None:
+    home = partition_of(b"k", 3)
+    wrong = msgspec.structs.replace(record(5, fact(1, "a"), at=T0), partition=(home + 1) % 3)
+    result = decide_chunk(FOREIGN, MemoryStore(), [wrong], partitions=3)
+    (copy,) = result.emits
+    assert (copy.topic, copy.key, copy.value, copy.partition) == ("facts.t", wrong.key, wrong.value, home)
+    assert dict(copy.headers) == {"received": str(T0).encode(), "forwarded-from": wrong.coordinates.encode()}
+    assert (result.forwarded, result.changed, result.faults) == (1, {}, [])
+    arrived = Record("facts.t", home, 9, copy.key, copy.value, T0 + 1, dict(copy.headers))
+    assert decide_chunk(FOREIGN, MemoryStore(), [arrived], partitions=3).changed.keys() == {"a"}
+    # A copy that is not at home either (the number of partitions has changed) does not travel on.
+    lost = msgspec.structs.replace(arrived, partition=(home + 1) % 3)
+    result = decide_chunk(FOREIGN, MemoryStore(), [lost], partitions=3)
+    assert ([fault.code for fault in result.faults], result.forwarded) == (["wrong-partition"], 0)
+    assert [emit.topic for emit in result.emits] == [FOREIGN.dead_letters]
+
+
+def test_what_is_our_own_and_what_a_shadow_reads_is_not_forwarded() -> None:
+    wrong = msgspec.structs.replace(record(5, fact(1, "a")), partition=(partition_of(b"k", 3) + 1) % 3)
+    assert decide_chunk(STAGE, MemoryStore(), [wrong], partitions=3).changed.keys() == {"a"}
+    shadow = msgspec.structs.replace(FOREIGN, forwards=False)
+    result = decide_chunk(shadow, MemoryStore(), [wrong], partitions=3)
+    assert (result.emits, result.changed, result.records) == ([], {}, 1)
