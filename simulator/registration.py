@@ -98,6 +98,13 @@ def trigger_events(visit: Visit, dialect: Dialect, cutoff: int, rng: Random) -> 
     return [event for event in log.events if event.recorded <= cutoff]
 
 
+def update_of(visit: Visit, recorded: int) -> TriggerEvent:
+    """An A08 that repeats the final facts of a visit that has ended."""
+    return TriggerEvent(
+        "A08", recorded, None, visit.kind, visit.visit, visit.arrived, visit.departed, visit.disposition
+    )
+
+
 def _expect(log: _Log) -> None:
     entered = log.true.arrived - log.rng.randint(3, 20) * DAY
     log.begun = None
