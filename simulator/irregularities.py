@@ -17,7 +17,7 @@ from simulator.world import DAY, Merger, Visit
 
 LATEST_CORRECTION: Final = 5 * DAY
 """The longest time from a departure to its correction; a visit that ended later has none."""
-_AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected"})
+_AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected", "departure sent again"})
 
 
 def add_irregularities(
@@ -37,7 +37,7 @@ def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
         return msgspec.structs.replace(
             visit, cancelled=True, departed=None, disposition="", diagnoses=visit.working, course=way
         )
-    if rng.random() > 0.3:
+    if rng.random() > (0.3 if visit.departed is not None else 0.7):
         return visit
     corrigible = visit.departed is not None and visit.departed + LATEST_CORRECTION < cutoff
     course = rng.choice([name for name in possible(visit) if corrigible or name not in _AFTER_DEPARTURE] or [""])
@@ -51,8 +51,14 @@ def possible(visit: Visit) -> list[str]:
     if simple and visit.admission_type not in ("3", "4"):
         # An elective stay that began with class E is indistinguishable from one through the ED.
         names.append("misclassed")
-    if visit.departed is not None:
-        names += ["recoded", "disposition corrected", "reopened"]
+    if not visit.from_emergency:
+        names.append("arrival sent again")
+    elif visit.kind == "inpatient" and dialect.happened and dialect.admits_by.startswith("A06"):
+        names.append("admission sent again")
+    if visit.departed is None:
+        names.append("departed by mistake")
+    else:
+        names += ["recoded", "disposition corrected", "reopened", "departure sent again"]
         if dialect.periods:
             names.append("departure corrected")
         if visit.kind == "emergency" and dialect.periods and dialect.happened:

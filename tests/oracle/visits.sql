@@ -34,8 +34,8 @@ select *, case when trigger = 'A03' then coalesce(ended, occurred, recorded)
                when trigger in ('A01','A04','A06') then coalesce(occurred, begun, recorded)
                else coalesce(occurred, recorded) end as moment
 from told where trigger in ('A01','A02','A03','A04','A05','A06','A07')
--- Of the arrivals of one trigger the one recorded last holds: a time that was sent again is corrected.
-qualify trigger not in ('A01','A04') or rank = max(rank) over (partition by patient, visit, trigger);
+-- Of one trigger the statement recorded last holds: a time that was sent again is corrected.
+qualify rank = max(rank) over (partition by patient, visit, trigger);
 
 -- A cancel means the happening that its EVN-6 names; naming none, all up to itself.
 create table cancels as
