@@ -44,6 +44,7 @@ class Case:
             visit
             for visit in self.found.visits
             if visit.departed is not None
+            and not visit.shared
             and visit.number == self.person.number(visit.sender)
             and visit.departed + LATEST_CORRECTION + 5 * DAY < self.cutoff
         ]

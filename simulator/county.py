@@ -20,6 +20,7 @@ from simulator.history import History
 from simulator.irregularities import add_irregularities
 from simulator.lives import born
 from simulator.mistakes import RATES, add_mistakes
+from simulator.numbering import with_shared_numbers
 from simulator.people import Person, make_person, roster_row
 from simulator.places import DIALECTS, EXCHANGE, REPEATED
 from simulator.registration import TriggerEvent, trigger_events, update_of
@@ -81,9 +82,10 @@ def world_of(members: int, days: int, seed: int, end: int, rates: Mapping[str, f
         rng = Random(f"{seed}:person:{index}")
         person = make_person(index, end_day, rng, member=index % 5 != 4)
         visited = History(person, end_day - days, cutoff, rng).run()
+        choices = Random(f"{seed}:mistakes:{index}")
+        visited = with_shared_numbers(person, visited, choices)
         visited, merged = add_irregularities(person, visited, cutoff, rng)
         custody += custody_of(person, end_day, rng)
-        choices = Random(f"{seed}:mistakes:{index}")
         found = add_mistakes(person, visited, merged, people, cutoff, choices, rates)
         people.append(person)
         visits += found.visits

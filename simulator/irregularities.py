@@ -20,6 +20,12 @@ LATEST_CORRECTION: Final = 5 * DAY
 _AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected", "departure sent again"})
 
 
+_MOVING: Final = frozenset(
+    {"arrival sent again", "arrival corrected", "departure sent again", "admission revoked", "departed by mistake"}
+)
+"""Courses whose times leave open where visits with the same number are divided."""
+
+
 def add_irregularities(
     person: Person, visits: list[Visit], cutoff: int, rng: Random
 ) -> tuple[list[Visit], list[Merger]]:
@@ -31,7 +37,12 @@ def add_irregularities(
 def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
     if visit.kind == "expected":
         return visit if rng.random() < 0.5 else msgspec.structs.replace(visit, cancelled=True)
-    plain = not visit.from_emergency and visit.disposition not in ("09", "02") and visit.admission_type != "2"
+    plain = (
+        not visit.from_emergency
+        and not visit.shared
+        and visit.disposition not in ("09", "02")
+        and visit.admission_type != "2"
+    )
     if rng.random() < 0.06 and plain:
         way = rng.choice(("", "fast"))
         return msgspec.structs.replace(
@@ -41,6 +52,8 @@ def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
         return visit
     corrigible = visit.departed is not None and visit.departed + LATEST_CORRECTION < cutoff
     course = rng.choice([name for name in possible(visit) if corrigible or name not in _AFTER_DEPARTURE] or [""])
+    if visit.shared and course in _MOVING:
+        return visit
     return msgspec.structs.replace(visit, course=course)
 
 
@@ -72,7 +85,7 @@ def possible(visit: Visit) -> list[str]:
 
 def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random) -> tuple[list[Visit], list[Merger]]:
     """Give some visits at one hospital a second patient number, merged before, between or after them."""
-    senders = sorted({visit.sender for visit in visits})
+    senders = sorted({visit.sender for visit in visits if not visit.shared})
     if not senders or rng.random() > 0.18:
         return visits, []
     sender = rng.choice(senders)

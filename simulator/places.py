@@ -153,6 +153,8 @@ HOSPITALS: Final = (
         dispositions=_UNPADDED,
     ),
     Dialect("poppy-childrens", "PCH", "poppy-childrens", "PCH", classes=_HL7_CLASSES),
+    Dialect("sierra-vista", "SVH", "sierra-vista", "SVH", classes=_HL7_CLASSES),
+    Dialect("mesa-valley", "MVH", "mesa-valley", "MVH", offset=False, classes=_HL7_CLASSES),
 )
 NURSING: Final = (
     Dialect("willow-care", "WILLOW", "willow-care", "WILLOW", "snf", classes=_HL7_CLASSES),

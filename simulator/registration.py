@@ -12,7 +12,7 @@ import msgspec
 
 from simulator.conditions import BENIGN
 from simulator.places import Dialect
-from simulator.world import DAY, HOUR, MINUTE, OFFSETS, Visit
+from simulator.world import DAY, HOUR, MINUTE, OFFSETS, Visit, number_sent
 
 
 class TriggerEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -43,7 +43,7 @@ class _Log:
         self.events: list[TriggerEvent] = []
         self.clock = 0
         self.kind = visit.kind
-        self.number = visit.prior or visit.visit
+        self.number = visit.prior or number_sent(visit)
         self.begun: int | None = visit.arrived
 
     def add(

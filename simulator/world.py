@@ -54,8 +54,15 @@ class Visit(msgspec.Struct, frozen=True):
     """The person under whose record it was entered, if that is another one; `number` is that person's."""
     account: str = ""
     """PID-18, where it is sent."""
+    shared: str = ""
+    """The number in its messages, where other visits have it too; `visit` is then the name that the rules give it."""
     nobodys: bool = False
     """Its number is refused, so that it counts for no member."""
+
+
+def number_sent(visit: Visit) -> str:
+    """The last visit number in the messages of a visit."""
+    return visit.shared or visit.visit
 
 
 class Custody(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ TABLES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("admission_type", "disposition", "account", "born", "name", "sex"), TEXT),
         **dict.fromkeys(("recorded", "built", "sequence", "occurred", "begun", "ended", "died"), NUMBER),
         "diagnoses": TEXTS,
+        "shared": FLAG,
     },
     "pairs": {
         **dict.fromkeys(("survivor", "retired", "unit", "former", "control"), TEXT),
@@ -169,6 +170,7 @@ def _read(county: County, profiles: Profiles) -> tuple[list[dict[str, Any]], lis
         if visit is not None:
             row |= {
                 "visit": visit.key,
+                "shared": not visit.numbered,
                 "prior": visit.prior_visit,
                 "account": visit.account,
                 "class": visit.patient_class,

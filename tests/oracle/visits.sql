@@ -20,7 +20,7 @@ create table ties as
 select patient, prior as old, arg_max(visit, rank) as new
 from statements where prior is not null and prior <> visit group by patient, prior;
 
-create table told as
+create table numbered as
 select s.* replace (coalesce(t.new, s.visit) as visit)
 from statements s left join ties t on t.patient = s.patient and t.old = s.visit
 where s.visit is not null
@@ -28,6 +28,55 @@ where s.visit is not null
 
 create table undoes as
 select * from (values ('A11','A01'), ('A11','A04'), ('A13','A03'), ('A12','A02'), ('A38','A05')) v(cancel, undone);
+
+-- A number that several visits have: arrivals and departures that stand, by time, divide its statements.
+create table dated as
+select *, case when trigger = 'A03' then coalesce(ended, occurred, recorded)
+               when trigger in ('A01','A04','A06') then coalesce(occurred, begun, recorded)
+               else coalesce(occurred, recorded) end as moment
+from numbered where shared;
+
+create table dividers as
+select *, lag(trigger) over w as trigger_before, lag(moment) over w as moment_before, lag(class) over w as class_before
+from dated d where trigger in ('A01','A04','A05') or (trigger = 'A03' and not exists (
+  select 1 from dated c where c.trigger = 'A13' and c.patient = d.patient and c.visit = d.visit and c.rank >= d.rank
+    and (c.occurred is null or c.occurred // 60000 = d.moment // 60000)))
+window w as (partition by patient, visit order by moment, trigger <> 'A03', rank);
+
+create table cuts as
+select *, sum(begins::int) over (partition by patient, visit order by moment, trigger <> 'A03', rank) as part
+from (select *, case when trigger_before is null then true
+    when trigger = 'A03' then trigger_before = 'A03' and moment - moment_before > 172800000
+    when trigger_before = 'A03' then true
+    else class_before = 'emergency' and not exists (
+      select 1 from dated s where s.patient = dividers.patient and s.visit = dividers.visit
+        and s.moment < dividers.moment and s.moment >= dividers.moment - 172800000) end as begins
+  from dividers);
+
+create table starts as
+select *, row_number() over (partition by patient, visit, day order by part) as place
+from (select patient, visit, part, min(moment) as start, day_of(min(moment)) as day from cuts group by patient, visit, part);
+
+-- Another statement goes where its PV1-44 arrived, a cancel to what it takes back, the rest by their time.
+create table placements as
+select d.patient, d.visit, d.rank, coalesce(
+  (select max(p.part) from cuts p where p.patient = d.patient and p.visit = d.visit and p.rank = d.rank),
+  (select max(p.part) from cuts p join undoes u on u.undone = p.trigger
+   where p.patient = d.patient and p.visit = d.visit and u.cancel = d.trigger and p.moment // 60000 = d.occurred // 60000),
+  (select max(p.part) from cuts p where p.patient = d.patient and p.visit = d.visit and p.trigger <> 'A03'
+     and d.trigger in ('A02','A08') and p.moment // 60000 = d.begun // 60000),
+  (select max(s.part) from starts s where s.patient = d.patient and s.visit = d.visit
+     and d.trigger in ('A02','A08') and s.day = day_of(d.begun)),
+  (select max(s.part) from starts s where s.patient = d.patient and s.visit = d.visit and s.start <= d.moment), 1) as part
+from dated d;
+
+create table told as
+select n.* replace (case when not n.shared or p.part = 1 then n.visit
+    when s.place - (s.day = first.day)::int = 1 then n.visit || '~' || (date '1970-01-01' + s.day::integer)::date
+    else n.visit || '~' || (date '1970-01-01' + s.day::integer)::date || '~' || (s.place - (s.day = first.day)::int) end as visit)
+from numbered n left join placements p using (patient, visit, rank)
+left join starts s on s.patient = n.patient and s.visit = n.visit and s.part = p.part
+left join starts first on first.patient = n.patient and first.visit = n.visit and first.part = 1;
 
 create table happened as
 select *, case when trigger = 'A03' then coalesce(ended, occurred, recorded)
