@@ -62,31 +62,35 @@ def sort_out(statements: Sequence[Statement]) -> Reading:
 
 
 def _last_of_each_trigger(statements: Iterable[Statement]) -> dict[str, Statement]:
-    """Of the arrivals, and of the plans, of one trigger the statement recorded last: a time that was sent again is
-    corrected. (Of departures too, but there cancels are looked at first: `Reading.departure`.)
+    """Of arrivals, class marks and departures, the statement of each trigger recorded last: a time that was sent again
+    is corrected, so a cancel of the last one brings no earlier one back. An interim A03 supersedes nothing.
     """
     last: dict[str, Statement] = {}
     for statement in statements:
         known = last.get(statement.trigger)
-        if statement.trigger in ARRIVALS and (
+        if _gives_way(statement) and (
             known is None or (statement.rank, statement.when.at) >= (known.rank, known.when.at)
         ):
             last[statement.trigger] = statement
     return last
 
 
+def _gives_way(statement: Statement) -> bool:
+    """Whether a later statement of the same trigger corrects it."""
+    trigger = statement.trigger
+    return trigger in ARRIVALS or trigger in CLASS_MARKS or (trigger == "A03" and not is_interim(statement))
+
+
 def split_by_cancels(
     statements: Sequence[Statement], last: dict[str, Statement]
 ) -> tuple[list[Statement], list[Statement]]:
-    """(statements that stand, statements that a cancel took back). Superseded arrivals are in neither.
+    """(statements that stand, statements that a cancel took back). Superseded statements are in neither.
 
     A cancel takes back statements of its triggers up to its own rank. Its EVN-6 identifies one, to the minute; if it is
     empty or matches none, the cancel takes back all. An A11 that leaves the visit in class emergency takes back the
     admission alone.
     """
-    candidates = [
-        s for s in statements if s.trigger not in CANCELS and (s.trigger not in ARRIVALS or last[s.trigger] is s)
-    ]
+    candidates = [s for s in statements if s.trigger not in CANCELS and (not _gives_way(s) or last[s.trigger] is s)]
     taken: set[int] = set()
     for cancel in statements:
         if cancel.trigger in CANCELS:

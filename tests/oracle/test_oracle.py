@@ -15,6 +15,8 @@ from simulator.world import ZONE
 from tests.oracle.batch import Batch
 from tests.support.replaying import LIVE, Played, play_county
 
+REFUSED = ("child_of", "identity-conflict")
+
 
 def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
     noon = int(datetime.fromisoformat(f"{end} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
@@ -23,6 +25,8 @@ def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
     assert visits_of(played) == {
         key: (each["member"], each["status"], *_times(each)) for key, each in batch.visits().items()
     }
+    refused = {patient: why for patient, why in played.unattributed.items() if why in REFUSED}
+    assert refused == batch.refusals()
     counted = batch.counts()
     for row in county.roster:
         for months in (6, 12):

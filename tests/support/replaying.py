@@ -43,6 +43,8 @@ class Played:
         self.watches: dict[str, dict[str, Any]] = {}
         self.transitions: dict[str, dict[str, Any]] = {}
         self.utilization: dict[str, dict[str, Any]] = {}
+        self.unattributed: dict[str, str] = {}
+        """Patient key -> reason."""
         self.alerts: list[dict[str, Any]] = []
         self.replay = Replay(profiles, RULES, self._take)
         for received, kind, document in heard:
@@ -66,6 +68,10 @@ class Played:
                 self.alerts.append(document)
             case "member.transitions.v1":
                 self.transitions[document["transition_id"]] = document
+            case "adt.unattributed.v1" if document is None:
+                self.unattributed.pop(key, None)
+            case "adt.unattributed.v1":
+                self.unattributed[key] = document["reason"]
             case "ecm.candidates.v1" | "ecm.watchlist.v1" | "member.utilization.v1":
                 table = {"ecm.candidates.v1": self.candidates, "ecm.watchlist.v1": self.watches}.get(topic)
                 table = self.utilization if table is None else table
