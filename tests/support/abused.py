@@ -81,6 +81,7 @@ class Abused:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self._producer = Producer({**producer_config(system.kafka_settings), "message.max.bytes": 1_000_000})
 
     def send(self, messages: Sequence[bytes], connections: int = 4) -> Sent:
         """Send over MLLP, each patient's messages in their order."""
@@ -88,10 +89,9 @@ class Abused:
 
     def put(self, topic: str, key: str, value: bytes, headers: dict[str, str], partition: int = -1) -> None:
         """One record past the gateway."""
-        producer = Producer({**producer_config(self.system.kafka_settings), "message.max.bytes": 1_000_000})
         told = [(name, text.encode()) for name, text in headers.items()]
-        producer.produce(topic, value, key.encode(), partition, headers=told)
-        assert producer.flush(30) == 0
+        self._producer.produce(topic, value, key.encode(), partition, headers=told)
+        assert self._producer.flush(30) == 0
 
     def drain(self, seconds: float) -> float:
         """Wait until nothing waits; how long that took. Raises NotDrained."""
