@@ -23,6 +23,16 @@ from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, IDENTITY_FACTS, LI
 from domain.errors import Refusal
 from domain.patient.demographics import GUARD_KEY, demographic_keys, hash_name
 from domain.patient.events import ACCOUNT_MOVE, DELETED, PATIENT, VISIT_MOVE, AdtEvent, Merge
+from domain.patient.fold import (
+    fold_custody,
+    fold_event,
+    fold_guard,
+    fold_link,
+    fold_move,
+    fold_roster,
+    fold_survivor,
+    move_key,
+)
 from domain.patient.row import (
     LINKED,
     MERGED,
@@ -33,15 +43,7 @@ from domain.patient.row import (
     Hashes,
     PatientRow,
     claim_of,
-    fold_custody,
-    fold_event,
-    fold_guard,
-    fold_link,
-    fold_move,
-    fold_roster,
-    fold_survivor,
     later,
-    move_key,
     new_row,
     replace,
 )

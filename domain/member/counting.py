@@ -99,8 +99,14 @@ class _Scan:
         """ED visits that became a stay."""
         self.through_ed: set[int] = set()
         """Stays that an ED visit became."""
-        self._pair_ed_visits()
-        self.nursing = nursing_episodes(visits, duplicates, self.settings)
+        by_category: dict[str, list[int]] = {ED: [], STAY: [], SNF: []}
+        for index, visit in enumerate(visits):
+            places = by_category.get(visit.category)
+            if places is not None and visit.asserted and index not in duplicates:
+                places.append(index)
+        if by_category[ED] and by_category[STAY]:
+            self._pair_ed_visits(by_category[ED], by_category[STAY])
+        self.nursing = nursing_episodes(visits, by_category[SNF], self.settings)
         self.ends = _episode_ends(visits, self.nursing)
         self.ed_days: set[int] = set()
         self.last: MemberVisit | None = None
@@ -111,12 +117,10 @@ class _Scan:
         """The day from which the visit at hand counts no longer."""
         self.death = -1
 
-    def _pair_ed_visits(self) -> None:
-        stays = [i for i, v in enumerate(self.visits) if v.category == STAY and v.asserted and i not in self.duplicates]
+    def _pair_ed_visits(self, attendances: Sequence[int], stays: Sequence[int]) -> None:
         starts = [self.visits[stay].start for stay in stays]
-        for index, visit in enumerate(self.visits if stays else ()):
-            if visit.category != ED or not visit.asserted:
-                continue
+        for index in attendances:
+            visit = self.visits[index]
             # Only stays that begin at or after the visit's start, and not long after its end, can be its own.
             latest = (visit.start if visit.departed is None else visit.departed) + _LINK_DAYS * DAY
             for stay in stays[bisect_left(starts, visit.start) : bisect_right(starts, latest)]:

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from domain.patient.events import AdtEvent
+from domain.patient.fold import fold_event
 from domain.patient.publish import current_snapshots
-from domain.patient.row import Hashes, PatientRow, fold_event, new_row
+from domain.patient.row import Hashes, PatientRow, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
 from handoff.declarations.senders import load_senders
