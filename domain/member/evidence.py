@@ -93,7 +93,7 @@ def candidate_facts(
     opener = chain.opener if chain is not None else None
     visit = None if opener is None else _visit_of(opener.key, ledger)
     kind = "" if opener is None else opening_kind(opener.kind)
-    stays = [p for p in lines if p.counted and p.kind in ("inpatient", "snf", "newborn")]
+    stays = [p for p in lines if p.counted and p.kind in ("inpatient", "snf", "newborn", "obstetrics")]
     discharged = max((p.departed for p in stays if p.departed is not None and p.departed <= at), default=None)
     conditions = book.names_of(bits)
     event = "release" if line.kind == "release" else "" if discharged is None else "discharge"
@@ -129,7 +129,15 @@ def recount(lines: tuple[EvidenceLine, ...]) -> tuple[int, int, int, int]:
     return (counts[0], counts[1], counts[2], counts[3])
 
 
-_COLUMN: Final = {"emergency": 0, "observation": 0, "inpatient": 1, "newborn": 1, "snf": 2, RELEASE: 3}
+_COLUMN: Final = {
+    "emergency": 0,
+    "observation": 0,
+    "inpatient": 1,
+    "newborn": 1,
+    "obstetrics": 1,
+    "snf": 2,
+    RELEASE: 3,
+}
 
 
 def complete_since(row: MemberRow) -> int | None:

@@ -13,8 +13,7 @@ from threading import Event, Lock, Thread
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from agents.runtime.clock import AHEAD
-from agents.runtime.contract import Stage
+from agents.runtime.contract import AHEAD, Stage
 from agents.runtime.store import RowStore, Unreadable
 from streams import signals
 from streams.engine.attempts import Attempts

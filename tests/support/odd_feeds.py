@@ -18,6 +18,7 @@ Put = tuple[str, str, bytes, dict[str, str]]
 
 PATIENTS: Final = 60
 MEMBERS: Final = 25
+VISITS_EACH: Final = 40
 LARGEST: Final = 520_000
 _UNITS: Final = (
     "NTE|{}||an invented remark of an ordinary length",
@@ -33,10 +34,10 @@ _TRIGGERS: Final = ("A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A11
 
 
 class OddFeed:
-    """Messages and records from a seed, at times around `now` (ms UTC)."""
+    """Messages and records from a seed, at times around `now` (ms UTC), about patients and members of its own."""
 
     def __init__(self, seed: int, now: int) -> None:
-        self._chance, self._now, self._made = random.Random(seed), now, 0
+        self._seed, self._chance, self._now = seed, random.Random(seed), now
 
     def messages(self, count: int) -> list[bytes]:
         """That many messages for the gateway, of all kinds."""
@@ -62,15 +63,21 @@ class OddFeed:
         )
 
     def _patient(self) -> str:
-        return f"odd{self._chance.randrange(PATIENTS)}"
+        return self._named(self._chance.randrange(PATIENTS))
+
+    def _named(self, number: int) -> str:
+        return f"odd{self._seed}.{number % PATIENTS}"
+
+    def _member(self) -> str:
+        return cin(self._seed * MEMBERS % 9_000_000 + self._chance.randrange(MEMBERS))
 
     def _own(self) -> str:
-        return cin(500 + self._chance.randrange(MEMBERS)) if self._chance.random() < 0.4 else ""
+        return self._member() if self._chance.random() < 0.4 else ""
 
     def _visit(self) -> bytes:
         chance = self._chance
         patient = self._patient()
-        visit = f"{patient}V{chance.randrange(200)}"
+        visit = f"{patient}V{chance.randrange(VISITS_EACH)}"
         kind = chance.choice("EIOPRBNX")
         trigger, occurred = chance.choice(_TRIGGERS), self._time()
         return adt(trigger, self._time(), patient, visit=visit, cin=self._own(), occurred=occurred, kind=kind)
@@ -84,9 +91,9 @@ class OddFeed:
         chance = self._chance
         shape, number = chance.random(), chance.randrange(PATIENTS)
         if shape < 0.3:
-            other, survivor = f"odd{number}", f"odd{(number + 1) % PATIENTS}"
+            other, survivor = self._named(number), self._named(number + 1)
         elif shape < 0.5:
-            other, survivor = f"odd{number}", "odd0"
+            other, survivor = self._named(number), self._named(0)
         else:
             other, survivor = self._patient(), self._patient()
         trigger = chance.choice(("A40", "A40", "A40", "A18", "A34", "A30", "A47", "A24", "A37", "A44", "A45", "A35"))
@@ -111,7 +118,6 @@ class OddFeed:
 
     def _record(self) -> Put:
         chance = self._chance
-        self._made += 1
         stamp = str(chance.choice((self._now, self._now + 700 * DAY, 0, 10**15 - 1, self._time())))
         headers = {"received": chance.choice((stamp, "", "-5", "soon"))}
         match chance.randrange(7):
@@ -125,7 +131,7 @@ class OddFeed:
                 value = write_tick(Tick(max(0, at)))
                 return TICKS, "0", chance.choice((value, self._damaged(value))), {}
             case 3:
-                member = cin(500 + chance.randrange(MEMBERS))
+                member = self._member()
                 value = msgspec.json.encode(a_roster(member_id=member, cin=member))
                 return ROSTER, member, chance.choice((value, value, self._damaged(value))), headers
             case 4:

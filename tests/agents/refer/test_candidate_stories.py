@@ -607,3 +607,13 @@ def test_revisions_count_up_by_one() -> None:
     revisions = [json.loads(e.value)["revision"] for e in member.emits if e.topic == CANDIDATES and e.value]
     assert revisions == list(range(1, len(revisions) + 1))
     assert len(revisions) > 2
+
+
+def test_obstetric_stays_count_as_stays() -> None:
+    member = Member()
+    member.roster()
+    for number, day in enumerate(FIVE[2:], 1):
+        member.tell(a_visit(f"o{number}", day, "obstetrics"))
+    (candidate,) = member.live()
+    assert counts_of(candidate) == {"ed": 0, "inpatient": 3, "snf": 0, "release": 0} == recount(candidate)
+    assert candidate["due"]["followup_visit"] is not None
