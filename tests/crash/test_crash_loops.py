@@ -101,7 +101,7 @@ def test_clean_stops_do_not_count(kafka: HasBootstrap) -> None:
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param("after-begin", marks=IN_FULL), pytest.param("after-produce", marks=IN_FULL), "after-offsets"]
+    "point", [pytest.param("after-begin", marks=IN_FULL), "after-produce", pytest.param("after-offsets", marks=IN_FULL)]
 )
 def test_ends_while_results_are_written_do_not_set_a_record_aside(kafka: HasBootstrap, point: str) -> None:
     """What goes wrong with a transaction is Kafka's: however often, the record is decided in the end."""
@@ -111,6 +111,8 @@ def test_ends_while_results_are_written_do_not_set_a_record_aside(kafka: HasBoot
             # Passages before the record's own transaction: its mark, and once its death would condemn it, the second.
             victim = counted.worker(kill_at=f"{point}:{2 if number < 2 else 3}")
             assert victim.wait(60) == -signal.SIGKILL
+            if point != "after-offsets":  # the position of an open transaction is not known before it times out
+                assert metadata(counted) == [f"attempts={min(number + 1, 2)} at=0 through=3"]
         counted.finish({0: counted.worker()})
         assert letters(counted) == []
         counted.check(f"four ends {point}", 4)
