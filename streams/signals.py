@@ -48,6 +48,17 @@ def directory_unavailable(stage: str, questions: int) -> None:
     _log.warning("directory unavailable", stage=stage, questions=questions)
 
 
+def begun_before(stage: str, topic: str, partition: int, offset: int, attempts: int) -> None:
+    """Workers ended after they had begun the record at this place: it and those begun with it are decided alone."""
+    _log.warning("begun before", stage=stage, topic=topic, partition=partition, offset=offset, attempts=attempts)
+
+
+def crash_loop(stage: str, source: str, attempts: int) -> None:
+    """So many workers ended at the record at `source` (coordinates): it is set aside undecided."""
+    metrics.CRASH_LOOPS.labels(stage).inc()
+    _log.error("crash loop ended", stage=stage, source=source, attempts=attempts)
+
+
 def partition_ready(stage: str, partition: int, rows: int, seconds: float) -> None:
     """A partition's rows are restored, so many seconds after its assignment: its input is read from now on."""
     metrics.RESTORES.observe(seconds)

@@ -20,6 +20,7 @@ from mode import Service
 
 from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
+from streams.engine.attempts import Attempts
 from streams.engine.checkpointer import Checkpointer
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
@@ -168,12 +169,13 @@ class Worker:
         consumer = stage_consumer(self.kafka, options, group=self.group, instance=self.instance)
         poller = Poller(consumer, options, self.partitions)
         send = partial(topology.send, stage.name)
-        pump = self.pump = Pump(stage, options, self.partitions, poller, transactions, send, self.lookup)
+        attempts = Attempts(options.crash_limit)
+        pump = self.pump = Pump(stage, options, self.partitions, poller, attempts, transactions, send, self.lookup)
 
         def drain() -> None:
-            asyncio.run_coroutine_threadsafe(pump.drain(), loop).result(options.drain)
+            asyncio.run_coroutine_threadsafe(pump.give_back(), loop).result(options.drain)
 
-        assignment = Assignment(stage, self.kafka, options, self.partitions, poller, drain)
+        assignment = Assignment(stage, self.kafka, options, self.partitions, poller, attempts, drain)
         services = [
             Membership(assignment, poller, self.partitions, pump, self.on_ready),
             Watchdog(stage.name, pump, self.kafka, options),

@@ -24,6 +24,10 @@ from parsers.records.ticks import read_tick
 
 FORWARDED: Final = "forwarded-from"
 """Header of a record that was written again to the partition of its key: the coordinates of the first one."""
+CRASH_LOOP: Final = "CrashLoop"
+"""In place of an exception's type: the record ended the worker each time it was begun."""
+_HEADER: Final = 1_024
+"""Bytes of a header's value that a dead letter keeps."""
 
 
 def decide_chunk(
@@ -59,10 +63,31 @@ def decide_chunk(
     while True:
         decision = _Decision(stage, rows, pending, lookups, partitions, row_limit, watched, progress or Progress())
         decided = decision.run(records[:decided], expired if not watched else None)
-        changed, outgrown = decision.overlay.encoded()
+        changed, outgrown = decision.overlay.encoded(decision.progress)
         if not outgrown:
             return decision.result(changed, decided)
         watched |= outgrown
+
+
+def set_aside_undecided(
+    stage: Stage, rows: RowStore, record: Record, *, pending: ChunkResult | None = None, mark_row: bool = True
+) -> ChunkResult:
+    """The result of setting one record aside without deciding it, because workers ended at it. Nothing is changed.
+
+    `mark_row`: its row is read, to mark it as missing a record. Without it no code of the stage runs.
+    """
+    decision = _Decision(stage, rows, pending, None, None, ROW_LIMIT, set(), Progress())
+    key = None
+    if record.topic != stage.clock:
+        decision.clock.stamp(record)
+        if mark_row:
+            try:
+                key = stage.row_key(record)
+                decision.overlay.get(key)
+            except Exception:
+                key = None
+    decision.set_aside(record, key, Fault(dead_letters.INTERNAL_ERROR, "", record.coordinates, True, CRASH_LOOP))
+    return decision.result(decision.overlay.encoded(decision.progress)[0], 1)
 
 
 def questions(stage: Stage, records: Sequence[Record], progress: Progress | None = None) -> list[str]:
@@ -125,6 +150,8 @@ class _Decision:
                 key = stage.row_key(record)
             except Refusal as refusal:
                 self.refuse(record, refusal)
+            except TooCostly:
+                self.set_aside(record, None, Fault("too-costly", "", record.coordinates, bug=True))
             except Exception as bug:
                 self.quarantine(record, bug)
             else:
@@ -170,7 +197,7 @@ class _Decision:
         except Doubtful as doubtful:
             new, emits, doubt = doubtful.row, doubtful.emits, doubtful
         for emit in emits:
-            if emit.value is not None and len(emit.value) > dead_letters.LIMIT:
+            if size_of(emit) > dead_letters.LIMIT:
                 raise TooLarge("output-too-large")
         if new is not row:
             self.overlay.put(key, new)
@@ -200,7 +227,12 @@ class _Decision:
             return
         self.clock.tick(at, record)
         context = Context(self.clock.now, self.lookups, self.all_due)
-        for _, key in self.overlay.due(self.clock.now):
+        try:
+            due = self.overlay.due(self.clock.now)
+        except TooCostly:
+            self.set_aside(record, None, Fault("too-costly", "", record.coordinates, bug=True))
+            return
+        for _, key in due:
             self.due_decided += 1
             self.progress.records += 1
             self.take(key, msgspec.structs.replace(record, key=key.encode()), context)
@@ -212,7 +244,7 @@ class _Decision:
 
     def quarantine(self, record: Record, bug: Exception, key: str | None = None) -> None:
         """Our code is at fault: set the record aside under the place in the code, without the exception's text."""
-        code = bug.code if isinstance(bug, TooLarge) else "internal-error"
+        code = bug.code if isinstance(bug, TooLarge) else dead_letters.INTERNAL_ERROR
         frames = extract_tb(bug.__traceback__)
         where = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
         self.set_aside(record, key, Fault(code, "", record.coordinates, True, type(bug).__name__, where))
@@ -244,8 +276,14 @@ class _Decision:
 
 def dead_letter(stage: Stage, record: Record, code: str, place: str) -> Emit:
     """The record as it came, under its coordinates, with the reason why it was not taken."""
-    kept = tuple((name, record.headers[name]) for name in ("sender", "received") if name in record.headers)
+    kept = tuple((name, record.headers[name][:_HEADER]) for name in ("sender", "received") if name in record.headers)
     value, headers = dead_letters.dead_letter(
         record.value, code=code, place=place, stage=stage.name, kept=kept, source=record.coordinates
     )
     return Emit(stage.dead_letters, record.coordinates.encode(), value, headers)
+
+
+def size_of(emit: Emit) -> int:
+    """Bytes of an emit's key, headers and value, which together must fit into what Kafka takes."""
+    headers = sum(len(name) + len(value) for name, value in emit.headers)
+    return len(emit.key or b"") + headers + len(emit.value or b"")

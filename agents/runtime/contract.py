@@ -7,12 +7,16 @@ log order, and depends on nothing but its arguments: no clock, no network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from agents.topics import TICKS
 from domain.errors import Refusal
+from domain.times import MINUTE
+
+AHEAD: Final = 5 * MINUTE
+"""How far (ms) a `received` stamp or a tick may lie ahead of the record's append time."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -140,9 +144,16 @@ class Stage(msgspec.Struct, frozen=True):
         return self.schema - len(self.upcasters)
 
 
-def received_of(record: Record) -> int:
-    """When the gateway received this record's content (ms UTC): its `received` header, else the append time."""
+def stamp_of(record: Record) -> int:
+    """What a record says about when its content was received (ms UTC): its `received` header, else the append time."""
     stamp = record.headers.get("received")
     if stamp is not None and len(stamp) < 16 and stamp.isdigit():
         return int(stamp)
     return record.timestamp
+
+
+def received_of(record: Record) -> int:
+    """When the gateway received this record's content (ms UTC): its stamp, or the append time if it claims to be
+    later by more than AHEAD."""
+    at = stamp_of(record)
+    return record.timestamp if at > record.timestamp + AHEAD else at

@@ -205,7 +205,8 @@ class MemoryStore:
         """Apply one changelog record; `finish_restore` must follow the last. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
-                self.clock = max(self.clock, due_of(value))
+                # The last one, not the largest: a clock that ran ahead was set back.
+                self.clock = due_of(value)
             return
         if value is None:
             self.envelopes.pop(key.decode(), None)

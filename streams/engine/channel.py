@@ -7,7 +7,7 @@ from asyncio import Future, get_running_loop
 from collections.abc import Mapping
 
 from agents.runtime.chunk import decide_chunk
-from agents.runtime.contract import Record, Stage
+from agents.runtime.contract import Record, Stage, TooCostly
 from agents.runtime.store import ChunkResult, RowStore
 from streams.engine.budget import Budget
 
@@ -66,7 +66,7 @@ class Chunk:
                     progress=progress,
                     expired=self._expired,
                 )
-        except Exception as bug:
+        except (Exception, TooCostly) as bug:
             self.result.set_exception(bug)
         else:
             self.result.set_result(result)

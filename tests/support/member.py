@@ -251,6 +251,7 @@ def recount(candidate: dict[str, Any]) -> dict[str, int]:
         "observation": "ed",
         "inpatient": "inpatient",
         "newborn": "inpatient",
+        "obstetrics": "inpatient",
         "snf": "snf",
         "custody": "release",
     }

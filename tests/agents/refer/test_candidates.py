@@ -620,3 +620,13 @@ def test_an_answer_for_a_candidate_that_is_not_there_is_doubted_once_and_kept() 
     assert late.doubts == []
     late.answer(candidate["candidate_id"], "declined", "2026-05-12")
     assert late.doubts == []
+
+
+def test_obstetric_stays_count_as_stays() -> None:
+    member = Member()
+    member.roster()
+    for number, day in enumerate(FIVE[2:], 1):
+        member.tell(a_visit(f"o{number}", day, "obstetrics"))
+    (candidate,) = member.live()
+    assert counts_of(candidate) == {"ed": 0, "inpatient": 3, "snf": 0, "release": 0} == recount(candidate)
+    assert candidate["due"]["followup_visit"] is not None
