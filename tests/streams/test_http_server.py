@@ -26,7 +26,7 @@ async def length(request: Request) -> Response:
 
 async def late(_: Request) -> Response:
     """Takes longer than any deadline of a client."""
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(2.5)
     return PlainTextResponse("at last")
 
 
@@ -86,7 +86,8 @@ HALVES = {
 async def test_what_is_half_sent_is_ended(what: str) -> None:
     sent, why = HALVES[what]
     before = CUT_OFF.labels("halves", why)._value.get()
-    async with serving("halves") as port:
+    times = {"head": 30.0, "body": 30.0, why: 0.6}  # a busy machine must not run into the other one
+    async with serving("halves", times=HttpTimes(**times)) as port:
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
         for _, writer in clients:
             writer.write(sent)
@@ -112,11 +113,11 @@ async def test_a_trickle_is_ended_though_no_pause_is_long() -> None:
 
 
 async def test_requests_one_after_another_each_have_their_time() -> None:
-    async with serving("kept") as port:
+    async with serving("kept", times=HttpTimes(head=2.0, body=2.0, answer=2.0)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(4):  # together longer than one may take
+        for _ in range(5):  # together longer than one may take
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             writer.write(b"xxxxx")
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200 ")
