@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from console.lag_status import Trend
+from console.overview import STALE
 from console.tallies import STATUSES
 from console.view import ConsoleView
 
@@ -83,7 +84,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"duration": duration, "points": _points, "bars": _bars, "arrow": ARROWS.__getitem__}
-    found.globals |= {"SHOWN": SHOWN, "STATUSES": STATUSES, "WIDTH": _WIDTH, "HEIGHT": _HEIGHT}
+    found.globals |= {
+        "SHOWN": SHOWN,
+        "STATUSES": STATUSES,
+        "STALE_SECONDS": STALE / 1000,
+        "WIDTH": _WIDTH,
+        "HEIGHT": _HEIGHT,
+    }
     return found
 
 

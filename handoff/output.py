@@ -57,7 +57,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], emp
     texts = [tuple("" if value is None else str(value) for value in row) for row in rows]
     for text in texts:
         shown.add_row(*text)
-    if Measurement.get(out, out.options.update(max_width=10_000), shown).maximum > out.width:
+    wide = Measurement.get(out, out.options.update(max_width=10_000), shown).maximum > out.width
+    if wide and len(columns) > 1:
         _narrow(title, columns, texts)
     else:
         out.print(shown)

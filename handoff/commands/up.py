@@ -14,7 +14,8 @@ import typer
 
 from handoff import target
 from handoff.embedded.jars import JarsUnavailable
-from handoff.embedded.process import NotStarted, Refused, answers
+from handoff.embedded.kept import server_replies
+from handoff.embedded.process import NotStarted, Refused
 from handoff.exits import faults_exit_2
 from handoff.findings import Findings, findings
 from handoff.output import as_json, err, out, table
@@ -139,7 +140,9 @@ def status(
             out.print("Nothing runs on this machine. `handoff up --detach` starts one.")
         raise typer.Exit(1)
     for process in state["processes"]:
-        process["ready"] = is_ready(process["health"]) if "health" in process else answers(process["port"])
+        process["ready"] = (
+            is_ready(process["health"]) if "health" in process else server_replies(process["role"], process["port"])
+        )
     shown = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
     found = findings(target.here()) if state.get("console") else None
     shown["findings"] = None if found is None else found.says

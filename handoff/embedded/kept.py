@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, Final, Protocol
 
 from handoff.embedded.jars import JarsUnavailable
-from handoff.embedded.process import NotStarted, answers
+from handoff.embedded.process import NotStarted, replies
 
 LONGEST_PAUSE: Final = 5.0
 STEADY_SECONDS: Final = 30.0
+
+
+_API_VERSIONS: Final = struct.pack(">hhih", 18, 0, 1, -1)
+"""Kafka's ApiVersions, version 0, without a client ID: the request that every broker answers."""
+PROBES: Final = {"kafka": struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS, "redis": b"PING\r\n"}
+
+
+def server_replies(role: str, port: int) -> bool:
+    """Whether the server of this role (kafka, redis) answers at 127.0.0.1:port."""
+    return replies(port, PROBES[role])
 
 
 class Server(Protocol):
@@ -74,13 +85,13 @@ class Kept:
             self._thread.start()
 
     def status(self) -> dict[str, Any]:
-        """Its entry in the state file, like those of handoff's own processes. Ready: its port accepts connections."""
+        """Its entry in the state file, like those of handoff's own processes. Ready: it answers."""
         return {
             "role": self.role,
             "stage": None,
             "slot": None,
             "pid": self._server.pid,
-            "ready": answers(self.port),
+            "ready": server_replies(self.role, self.port),
             "port": self.port,
             "restarts": self.restarts,
         }

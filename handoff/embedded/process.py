@@ -67,6 +67,16 @@ def answers(port: int) -> bool:
         return False
 
 
+def replies(port: int, request: bytes) -> bool:
+    """Whether the server at 127.0.0.1:port answers `request`. One that hangs still accepts connections."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            connection.sendall(request)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
 class Child:
     """A server run in `folder`: output to `output.log`, PID and start time to `pid.json`, ended with this process.
 

@@ -67,3 +67,11 @@ def test_a_narrow_terminal_gets_every_value_whole(
 
 def test_a_wide_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert any("┃" in line for line in shown(monkeypatch, capsys, 160, "candidates"))
+
+
+def test_one_long_sentence_is_folded_within_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "out", Console(highlight=False, width=80))
+    output.table("Findings", ("finding",), [("REG/GENHOSP: 300 of 300 messages refused in the last day " * 3,)])
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())

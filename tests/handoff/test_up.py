@@ -103,7 +103,8 @@ def test_patients_of_an_outage_of_redis_are_asked_again_when_it_is_back(machine:
     """Redis is stopped, so that it is away for a while; then it is killed, and supervised back."""
     redis = machine.pid("redis")
     assert redis is not None
-    os.kill(redis, signal.SIGSTOP)
+    os.kill(redis, signal.SIGSTOP)  # it still accepts connections
+    wait_for(lambda: not machine.ready("redis"), 20, "the state to say that Redis does not answer")
     done = machine.send(*(admission(number) for number in range(1, 26)), admission(26, cin="91234567A"))
     assert done.returncode == 0, done.stdout + done.stderr
     expected = {"directory-unavailable": 25, "unchecked": 1}

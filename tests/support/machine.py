@@ -42,6 +42,10 @@ class Machine:
     def pid(self, role: str) -> int | None:
         return next((each["pid"] for each in self.state["processes"] if each["role"] == role), None)
 
+    def ready(self, role: str) -> bool:
+        """Whether the state file says that it is ready."""
+        return next(bool(each["ready"]) for each in self.state["processes"] if each["role"] == role)
+
     def kill(self, role: str) -> None:
         """SIGKILL, and wait until the system says that it runs again under another PID."""
         before = self.pid(role)
