@@ -58,7 +58,7 @@ class Probe:
             number += 1
             began = time.monotonic()
             message = adt("A08", run.now_ms(), f"probe{number % 50}", visit=f"probe{number}")
-            code = await client.exchange(message)
+            code = (await client.exchange(message)).code
             self.slowest = max(self.slowest, time.monotonic() - began)
             self.codes[code] = self.codes.get(code, 0) + 1
         client.close()
