@@ -147,8 +147,8 @@ def _message(
         told = update_of(about.visit, recorded)
         return partial(writer.visit, person, about.visit.number, told, writer.fields(about.visit), death=about)
     if about.trigger in ("A24", "A37"):
-        assert about.other is not None
-        return partial(writer.pair, person, world.as_written(about.other, sender), about)
+        other = about.person if about.other is None else about.other
+        return partial(writer.pair, person, world.as_written(other, sender), about)
     return partial(writer.merger, person, about)
 
 

@@ -41,7 +41,7 @@ def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
         not visit.from_emergency
         and not visit.shared
         and visit.disposition not in ("09", "02")
-        and visit.admission_type != "2"
+        and visit.admission_type not in ("2", "9")
     )
     if rng.random() < 0.06 and plain:
         way = rng.choice(("", "fast"))
@@ -61,22 +61,24 @@ def possible(visit: Visit) -> list[str]:
     """The courses that leave the final facts of this visit unambiguous."""
     dialect, names = DIALECTS[visit.sender], []
     simple = not visit.from_emergency and visit.kind in ("emergency", "inpatient", "outpatient")
-    if simple and visit.admission_type not in ("3", "4"):
-        # An elective stay that began with class E is indistinguishable from one through the ED.
+    if simple and visit.admission_type not in ("3", "4", "9"):
+        # A planned stay that began with class E is indistinguishable from one through the ED.
         names.append("misclassed")
     if not visit.from_emergency:
         names.append("arrival sent again")
     elif visit.kind == "inpatient" and dialect.happened and dialect.admits_by.startswith("A06"):
         names.append("admission sent again")
     if visit.departed is None:
-        names.append("departed by mistake")
+        names += ["departed by mistake"] * 3
     else:
         names += ["recoded", "disposition corrected", "reopened", "departure sent again"]
         if dialect.periods:
             names.append("departure corrected")
         if visit.kind == "emergency" and dialect.periods and dialect.happened:
             names.append("arrival corrected")
-        if visit.kind == "emergency" and dialect.happened and dialect.admits_by in ("A01", "A06"):
+        if visit.kind == "emergency" and (
+            dialect.admits_by == "A01" or (dialect.happened and dialect.admits_by == "A06")
+        ):
             names.append("admission revoked")
         if visit.kind == "inpatient":
             names.append("moved")
@@ -102,4 +104,5 @@ def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random
     if not touched or not has_cin:  # an A40 has no IN1: no message would have the CIN
         return visits, []
     moment = rng.randint(min(touched) - 20 * DAY, cutoff)
-    return renamed, [Merger(person.index, sender, person.number(sender), wrong, moment)]
+    trigger = "A24" if moment // 1000 % 3 == 0 else "A40"
+    return renamed, [Merger(person.index, sender, person.number(sender), wrong, moment, trigger)]

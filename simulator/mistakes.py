@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
+import msgspec
+
 from simulator import lives, records
 from simulator.case import Case, Mistakes
 from simulator.people import Person
@@ -41,6 +43,9 @@ def add_mistakes(
 ) -> Mistakes:
     """At most one mistake about a person; `before` are the people with lower indexes, `merged` the person's merges."""
     found = Mistakes(visits, list(merged))
+    for merger in merged:
+        if rng.random() < 0.5:  # then the wrong number is theirs by the merge or link alone
+            found.shown[person.index, merger.sender] = msgspec.structs.replace(person, given=f"{person.given}x")
     case = Case(person, before, found, cutoff, rng)
     for name, make in _KINDS.items():
         if rng.random() < rates.get(name, 0.0) and make(case):

@@ -82,26 +82,37 @@ def merged_by_mistake(case: Case) -> bool:
 def mistyped(case: Case) -> bool:
     """A birth date that one sender writes with a wrong digit, or with two digits swapped; it is accepted."""
     senders = sorted({visit.sender for visit in case.found.visits})
-    slips = _slips(case.person.birth)
+    slips = _digits(case.person.birth)
+    swaps = _swaps(case.person.birth)
     if not senders or not slips:
         return False
+    if swaps and case.rng.random() < 0.5:
+        slips = swaps
     sender = case.rng.choice(senders)
     case.found.shown[case.person.index, sender] = msgspec.structs.replace(case.person, birth=case.rng.choice(slips))
     return True
 
 
-def _slips(birth: int) -> list[int]:
-    """The valid birth dates (ordinals) of the last century with one digit other, or two adjacent digits swapped."""
+def _digits(birth: int) -> list[int]:
+    """The birth dates (ordinals) with one digit other; not much later ones."""
     text = date.fromordinal(birth).strftime("%Y%m%d")
-    texts = {f"{text[:i]}{digit}{text[i + 1 :]}" for i in range(3, 8) for digit in "0123456789"}
-    texts |= {f"{text[:i]}{text[i + 1]}{text[i]}{text[i + 2 :]}" for i in range(3, 7)}
+    return _valid({f"{text[:i]}{digit}{text[i + 1 :]}" for i in range(3, 8) for digit in "0123456789"}, birth)
+
+
+def _swaps(birth: int) -> list[int]:
+    """The birth dates (ordinals) with two different adjacent digits swapped; not much later ones."""
+    text = date.fromordinal(birth).strftime("%Y%m%d")
+    return _valid({f"{text[:i]}{text[i + 1]}{text[i]}{text[i + 2 :]}" for i in range(3, 7)}, birth)
+
+
+def _valid(texts: set[str], birth: int) -> list[int]:
     found: list[int] = []
-    for each in sorted(texts - {text}):
+    for each in sorted(texts):
         try:
             day = date(int(each[:4]), int(each[4:6]), int(each[6:])).toordinal()
         except ValueError:
             continue
-        if day < birth + 60:
+        if day != birth and day < birth + 60:
             found.append(day)
     return found
 

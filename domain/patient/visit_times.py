@@ -73,7 +73,9 @@ def _arrival(
     first = min(reading.arrivals, key=lambda s: (s.when.at, s.rank))
     when = first.when
     deleted = register.get("arrival_revision") or register.get("arrival_claim")
-    if deleted is not None and deleted[1] == DELETED and deleted[0] > first.rank and when.source == "PV1-44":
+    taken_back = deleted is not None and deleted[1] == DELETED and deleted[2].trigger not in CANCELS
+    if deleted is not None and taken_back and deleted[0] > first.rank and when.source == "PV1-44":
+        # A cancel of the admission alone leaves the arrival, and its time, as they are.
         when = When(first.recorded, False, "EVN-2")
     arrived, how = when.at, {"arrived": f"{first.trigger} {when.source}"}
     if revision is None or register["arrival_revision"][0] < first.rank or revision.at == arrived:

@@ -22,9 +22,11 @@ from simulator.county import County
 from simulator.world import OFFSETS, day_of
 from tests.support.replaying import PROFILES, RULES
 
-SQL = "".join(
-    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("visits.sql", "owners.sql", "batch.sql")
-)
+PARTS = {
+    name: Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("visits.sql", "owners.sql", "batch.sql")
+}
+"""The oracle's SQL, in the order in which it is run."""
 VALUE_SETS = Path(__file__).parents[2] / "rules" / "value_sets"
 EPOCH = date(1970, 1, 1).toordinal()
 TEXT, NUMBER, FLAG, TEXTS = "VARCHAR", "BIGINT", "BOOLEAN", "VARCHAR[]"
@@ -61,11 +63,12 @@ TABLES: dict[str, dict[str, str]] = {
 class Batch:
     """The oracle's answer for one county."""
 
-    def __init__(self, county: County, folder: Path, sql: str = SQL) -> None:
+    def __init__(self, county: County, folder: Path, parts: Iterable[str] = tuple(PARTS.values())) -> None:
         self.base = duckdb.connect(config={"threads": 2})
         for name, rows in _rows(county).items():
             self._load(name, rows, folder)
-        self.base.execute(sql)
+        for part in parts:
+            self.base.execute(part)
 
     def visits(self) -> dict[str, dict[str, Any]]:
         """Visit key -> member, status, class, start, departed, disposition of every visit that some member has."""

@@ -10,17 +10,21 @@ import pytest
 
 from domain.patient.publish import current_snapshots
 from domain.snapshots import VisitSnapshot
-from simulator.county import simulate
+from simulator.county import County, simulate
 from simulator.world import ZONE
 from tests.oracle.batch import Batch
 from tests.support.replaying import LIVE, Played, play_county
 
+COUNTIES = [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")]
 REFUSED = ("child_of", "identity-conflict")
 
 
-def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
+def county_of(seed: int, end: str, members: int = 120, days: int = 420) -> County:
     noon = int(datetime.fromisoformat(f"{end} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
-    county = simulate(members, days, seed, noon)
+    return simulate(members, days, seed, noon)
+
+
+def compare(county: County, folder: Path) -> None:
     batch, played = Batch(county, folder), play_county(county)
     assert visits_of(played) == {
         key: (each["member"], each["status"], *_times(each)) for key, each in batch.visits().items()
@@ -62,12 +66,12 @@ def _times(each: dict[str, object]) -> tuple[object, ...]:
     return each["class"], each["facility"], each["arrived"], admitted, each["departed"], each["disposition"]
 
 
-@pytest.mark.parametrize(("seed", "end"), [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")])
+@pytest.mark.parametrize(("seed", "end"), COUNTIES)
 def test_the_stream_answers_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
-    compare(members=120, days=420, seed=seed, end=end, folder=tmp_path)
+    compare(county_of(seed, end), tmp_path)
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_in_large(seed: int, tmp_path: Path) -> None:
-    compare(members=1_000, days=730, seed=seed, end="2026-06-30", folder=tmp_path)
+    compare(county_of(seed, "2026-06-30", members=1_000, days=730), tmp_path)

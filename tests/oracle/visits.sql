@@ -48,7 +48,7 @@ select *, sum(begins::int) over (partition by patient, visit order by moment, tr
 from (select *, case when trigger_before is null then true
     when trigger = 'A03' then trigger_before = 'A03' and moment - moment_before > 172800000
     when trigger_before = 'A03' then true
-    else class_before = 'emergency' and not exists (
+    else class_before = 'emergency' and moment - moment_before > 172800000 and not exists (
       select 1 from dated s where s.patient = dividers.patient and s.visit = dividers.visit
         and s.moment < dividers.moment and s.moment >= dividers.moment - 172800000) end as begins
   from dividers);

@@ -73,6 +73,16 @@ def test_an_admission_sent_again_with_another_time_is_corrected() -> None:
         assert stay.admitted == at("2026-03-01 15:00")
 
 
+def test_a_cancel_of_the_admission_alone_leaves_the_arrival_its_time() -> None:
+    came = event("A04", "2026-03-01 10:02", admitted="2026-03-01 10:00", cls="emergency")
+    admitted = event("A01", "2026-03-01 15:05", admitted="2026-03-01 15:00", cls="inpatient")
+    still = event("A11", "2026-03-01 16:00", admitted="2026-03-01 10:00", cls="emergency")
+    for order in permutations([came, admitted, still]):
+        stay = visit(*order)
+        assert stay is not None
+        assert (stay.patient_class, stay.arrived) == ("emergency", at("2026-03-01 10:00"))
+
+
 def test_every_order_of_the_story_gives_the_same_statements() -> None:
     expected = fold(STORY)
     for order in permutations(STORY):
