@@ -14,9 +14,12 @@ RUN --mount=type=cache,target=/cache/uv \
     uv pip install --no-deps /dist/*.whl
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /home/handoff handoff
+# A volume that is mounted over `secrets` begins with its owner: tokens are written there by the same user.
+RUN useradd --system --uid 10001 --create-home --home-dir /home/handoff handoff && \
+    install -d -m 0700 -o 10001 -g 10001 /home/handoff/secrets
 COPY --from=build /app /app
-ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1
+# A container has a host of its own, so its health port need not be a free one.
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 HANDOFF_HEALTH__PORT=8595
 WORKDIR /home/handoff
 USER 10001:10001
 # MLLP, HTTP, console, health and metrics.

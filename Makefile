@@ -67,6 +67,11 @@ fuzz: $(STAMP) ## damaged input by the million: make fuzz FUZZ_RUNS=10000000 FUZ
 	  VIRTUAL_ENV=$(VENV)-fuzz $$UV pip sync --quiet --require-hashes requirements/fuzz.txt
 	@$(VENV)-fuzz/bin/python -m tests.fuzz $(FUZZ_RUNS) $(FUZZ_SECONDS)
 
+ABUSE_SECONDS ?= 3600
+.PHONY: abuse
+abuse: setup ## odd feeds for an hour: make abuse ABUSE_SECONDS=3600; the last lines have what it cost
+	HANDOFF_ABUSE_SECONDS=$(ABUSE_SECONDS) $(BIN)/pytest tests/abuse/test_generated.py -q -s
+
 oracle: setup ## the batch oracle over 1,000 members, 2 years, 20 seeds
 	$(BIN)/pytest tests/oracle -q -m large
 

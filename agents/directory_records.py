@@ -16,9 +16,10 @@ from domain.patient.demographics import GUARD_KEY, demographic_keys, hash_birth,
 from domain.patient.groups import PatientFacts
 from domain.rules.vocabulary import OPEN, Vocabulary
 from parsers.records.facts import decode_facts
-from parsers.records.links import Link
+from parsers.records.links import ANSWERED, Link
 from parsers.records.roster import read_roster
 from parsers.records.roster_documents import RosterDocument
+from parsers.records.unattributed import OPEN_QUESTIONS
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -26,6 +27,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     patient: str
     identifiers: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -101,6 +103,8 @@ def take(directory: Directory, entry: Entry) -> list[Emit]:
         links = directory.roster(entry.key, Listed() if entry.listed is None else entry.listed, entry.received)
     elif entry.waiting is not None:
         links = directory.waiting(entry.waiting.patient, entry.waiting.identifiers, entry.received)
+        if entry.waiting.reason in OPEN_QUESTIONS:
+            links.append(Link(ANSWERED, entry.waiting.patient, entry.received))
     elif entry.topic == UNATTRIBUTED:
         directory.attributed(entry.key)
     elif entry.facts is not None:

@@ -66,7 +66,7 @@ REFER: Final = Node(
     "refer",
     "member stage: all visits of one member, judged by the program's rules",
     reads=(VISITS, ROSTER, DISPOSITIONS, TICKS),
-    writes=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS, ARCHIVE, TICKS, DEAD_LETTERS),
+    writes=(TRANSITIONS, UTILIZATION, CANDIDATES, WATCHLIST, ALERTS, ARCHIVE, TICKS, DISPOSITIONS, DEAD_LETTERS),
     changelog=REFER_CHANGELOG,
     key="member ID",
 )

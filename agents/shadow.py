@@ -31,7 +31,8 @@ def shadowed(stage: Stage, shadow: str, names: Mapping[str, str], *, visits: boo
 
     `names` maps declared to real names of topics. With `visits` it reads the shadow's visits in place of the live ones.
     Links come from two topics: those of the directory and of operators from the live one, those of the patient stage
-    from the shadow's. The clock is the live one: a shadow produces no ticks.
+    from the shadow's. The clock is the live one: a shadow produces no ticks. Nor does it write again what other systems
+    wrote to the wrong partition: the live stage does, and the shadow reads that.
     """
     own = {topic: shadow_topic(shadow, topic) for topic in topics_of_shadow(stage)}
     reads = {**names, VISITS: shadow_topic(shadow, VISITS)} if visits and VISITS in stage.inputs else dict(names)
@@ -46,4 +47,4 @@ def shadowed(stage: Stage, shadow: str, names: Mapping[str, str], *, visits: boo
             return False
 
     found = renamed(stage, reads, outputs=own, ignored=ignored)
-    return msgspec.structs.replace(found, ticks=False)
+    return msgspec.structs.replace(found, ticks=False, forwards=False)

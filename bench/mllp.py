@@ -133,7 +133,7 @@ async def one_each(port: int, count: int) -> dict[str, Any]:
     start = time.perf_counter()
     for number in range(count):
         begin = time.perf_counter()
-        if await client.exchange(message(number)) != "AA":
+        if (await client.exchange(message(number))).code != "AA":
             raise SystemExit("a peer did not answer AA")
         seconds.append(time.perf_counter() - begin)
         client.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from agents.topics import ADT_RAW, ALERTS, CANDIDATES, DEAD_LETTERS, UNATTRIBUTED, WATCHLIST
-from streams.health import DEFAULT_PORT as HEALTH_PORT
 from streams.tls import Tls
 
 
@@ -36,4 +35,6 @@ class ConsoleConfig(msgspec.Struct, frozen=True):
     token: str | None = None
     tls: Tls | None = None
     health_host: str = "127.0.0.1"
-    health_port: int = HEALTH_PORT
+    health_port: int = 0
+    connections: int = 256
+    connections_per_peer: int = 128

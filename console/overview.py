@@ -10,6 +10,7 @@ import msgspec
 from console import lag_status
 from console.lag_history import LagHistory
 from console.lag_status import Judgment, Limits, Point, State
+from console.origins import origins_of
 from console.tallies import STATUSES, CandidateChange, Tallies
 from console.view import (
     AlertsView,
@@ -24,45 +25,62 @@ from console.view import (
     TopicView,
 )
 from domain.times import rfc3339
+from streams.health import Detail
 from streams.kafka.lag import PartitionLag
 
 INTERNAL_FAULTS: Final = frozenset({"internal-error", "row-too-large", "output-too-large"})
 """Codes of dead letters that a fault of handoff caused: they can be driven again once it is fixed."""
 _DRAWN: Final = 60
-_STALE: Final = 15_000
-"""Milliseconds after which a lag reading is out of date."""
+STALE: Final = 15_000
+"""Milliseconds after which a lag reading, or a confirmation of the counts, is out of date."""
 
 Processes = Callable[[], Sequence[Mapping[str, Any]]]
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far the topics are counted: to their ends once (`counted`), and which are `missing`.
+
+    `confirmed`: when (ms UTC) the cluster last confirmed that nothing is left out, or that the counts grow.
+    """
+
+    counted: bool
+    missing: tuple[str, ...] = ()
+    confirmed: int | None = None
+
+
 class Overview(msgspec.Struct, frozen=True):
-    """Sources of the view. `progress()`: whether the topics are counted to their ends, and which are missing."""
+    """Sources of the view."""
 
     history: LagHistory
     tallies: Tallies
-    progress: Callable[[], tuple[bool, tuple[str, ...]]]
+    progress: Callable[[], Progress]
     processes: Processes = tuple
     limits: Limits = Limits()
 
     def view(self, now: int) -> ConsoleView:
         """The view at `now` (ms UTC)."""
         reading, fault = self.history.last, self.history.fault
-        age = None if reading is None else max(0, now - reading.at)
+        progress = self.progress()
+        age, counts_age = _age(None if reading is None else reading.at, now), _age(progress.confirmed, now)
         groups = self._groups()
-        counted, missing = self.progress()
+        if age is not None and age > STALE:
+            groups = tuple(_outdated(group, age) for group in groups)
         processes = tuple(_process(entry) for entry in self.processes())
         with self.tallies.lock:
             feeds, letters = self._feeds(now), self._letters(now)
+            aside = self._set_aside(now)
             built = ConsoleView(
                 at=rfc3339(now),
                 state=State.OK,
                 says=(),
                 kafka=fault,
                 reading_age=None if age is None else age / 1000,
-                counted=counted,
-                missing=missing,
+                counts_age=None if counts_age is None else counts_age / 1000,
+                counted=progress.counted,
+                missing=progress.missing,
                 groups=groups,
                 feeds=feeds,
+                origins=origins_of(self.tallies.origins, now),
                 letters=letters,
                 candidates=self._candidates(),
                 candidates_exact=self.tallies.candidates.exact,
@@ -79,8 +97,19 @@ class Overview(msgspec.Struct, frozen=True):
                 ),
                 processes=processes,
             )
-        state, says = _verdict(built, age)
+        state, says = _verdict(built, age, counts_age, aside)
         return msgspec.structs.replace(built, state=state, says=says)
+
+    def freshness(self, now: int) -> Detail:
+        """Readiness: whether what the page shows is of the last seconds. Ages are in seconds, null before a reading."""
+        reading = self.history.last
+        ages = {
+            "lag_age": _age(None if reading is None else reading.at, now),
+            "counts_age": _age(self.progress().confirmed, now),
+        }
+        fresh = all(age is not None and age <= STALE for age in ages.values())
+        told = {name: None if age is None else age / 1000 for name, age in ages.items()}
+        return fresh, {**told, "kafka": self.history.fault or "answers"}
 
     def _groups(self) -> tuple[GroupView, ...]:
         reading = self.history.last
@@ -156,6 +185,19 @@ class Overview(msgspec.Struct, frozen=True):
         ]
         return tuple(sorted(found, key=lambda view: (-view.count, view.code, view.sender)))
 
+    def _set_aside(self, now: int) -> list[str]:
+        """Records that a stage set aside in the last day and handoff is not at fault for, in words."""
+        counts = {
+            (stage, code): sum(found.hours.of_day(now))
+            for (stage, code), found in sorted(self.tallies.set_aside.items())
+            if code not in INTERNAL_FAULTS
+        }
+        return [
+            f"{stage} set aside {count} record{'s' if count > 1 else ''} in the last day: {code}"
+            for (stage, code), count in counts.items()
+            if count
+        ]
+
     def _candidates(self) -> tuple[PopulationView, ...]:
         found: dict[str, dict[str, int]] = {}
         for (population, status), count in self.tallies.candidates.counts.items():
@@ -164,16 +206,33 @@ class Overview(msgspec.Struct, frozen=True):
         return tuple(PopulationView(population, statuses) for population, statuses in sorted(found.items()))
 
 
-def _verdict(view: ConsoleView, age: int | None) -> tuple[State, tuple[str, ...]]:
+def _age(at: int | None, now: int) -> int | None:
+    return None if at is None else max(0, now - at)
+
+
+def _outdated(group: GroupView, age: int) -> GroupView:
+    """A group whose reading is old: what it was is no longer known to hold."""
+    state = lag_status.worst_of((group.state, State.WARNING))
+    return msgspec.structs.replace(group, state=state, why=f"{group.why or group.state.value}, {age // 1000} s ago")
+
+
+def _verdict(
+    view: ConsoleView, age: int | None, counts_age: int | None, aside: Sequence[str]
+) -> tuple[State, tuple[str, ...]]:
     """The worst state, and the findings as sentences, worst first."""
     found: list[Judgment] = []
-    if age is None or age > _STALE:  # a single failed reading is a moving coordinator or a restarting broker
+    if age is None or age > STALE:  # a single failed reading is a moving coordinator or a restarting broker
         if view.kafka is not None:
             found.append(Judgment(State.STOP, f"Kafka does not answer ({view.kafka})"))
         elif age is not None:
             found.append(Judgment(State.WARNING, f"the last lag reading is {age // 1000} s old"))
-    found += [Judgment(group.state, f"{group.group}: {group.why}") for group in view.groups if group.why]
+    else:
+        found += [Judgment(group.state, f"{group.group}: {group.why}") for group in view.groups if group.why]
+    if counts_age is not None and counts_age > STALE:
+        found.append(Judgment(State.WARNING, f"feeds, letters and candidates were counted {counts_age // 1000} s ago"))
     found += [Judgment(State.WARNING, f"{feed.sender} is silent") for feed in view.feeds if feed.quiet]
+    found += [Judgment(State.WARNING, f"{each.origin}: {each.finding}") for each in view.origins if each.finding]
+    found += [Judgment(State.WARNING, each) for each in aside]
     faults = sum(letters.last_day for letters in view.letters if letters.code in INTERNAL_FAULTS)
     if faults:
         found.append(

@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from console.lag_status import Trend
+from console.overview import STALE
 from console.tallies import STATUSES
 from console.view import ConsoleView
 
@@ -30,7 +31,7 @@ def sections(view: ConsoleView) -> dict[str, str]:
         for topic in group.topics:
             found[f"{group.group}/{topic.topic}"] = render.topic(topic)
             found[f"{group.group}/{topic.topic}/partitions"] = render.partitions(topic)
-    for name in ("feeds", "letters", "candidates", "latest", "others", "processes"):
+    for name in ("feeds", "origins", "letters", "candidates", "latest", "others", "processes"):
         found[name] = getattr(render, name)(view)
     return {name: str(html) for name, html in found.items()}
 
@@ -83,7 +84,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"duration": duration, "points": _points, "bars": _bars, "arrow": ARROWS.__getitem__}
-    found.globals |= {"SHOWN": SHOWN, "STATUSES": STATUSES, "WIDTH": _WIDTH, "HEIGHT": _HEIGHT}
+    found.globals |= {
+        "SHOWN": SHOWN,
+        "STATUSES": STATUSES,
+        "STALE_SECONDS": STALE / 1000,
+        "WIDTH": _WIDTH,
+        "HEIGHT": _HEIGHT,
+    }
     return found
 
 

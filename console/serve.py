@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Mapping, Sequence
+from socket import socket
 from threading import Event
 from typing import Final
 
@@ -16,7 +16,7 @@ from console.app import Probes, build
 from console.config import ConsoleConfig, Topics
 from console.lag_history import LagHistory
 from console.metrics import ViewMetrics
-from console.overview import Overview, Processes
+from console.overview import Overview, Processes, Progress
 from console.tallies import Tallies
 from console.view import ConsoleView
 from console.watchers import LagWatch, TopicWatch, clock, lag_reader
@@ -24,6 +24,7 @@ from streams.exit_codes import EXIT_STOPPED
 from streams.health import Detail, HealthServer
 from streams.http_server import http_server
 from streams.kafka.settings import KafkaSettings
+from streams.listening import Bounds, open_sockets, port_of
 
 _JOIN_SECONDS: Final = 1.0
 _log = structlog.get_logger("console")
@@ -47,7 +48,7 @@ def serve(
     history, tallies = LagHistory(), Tallies(topics)
     lag = LagWatch(lag_reader(kafka, groups), history, stopping)
     follow = TopicWatch(kafka, topics, tallies, stopping)
-    overview = Overview(history, tallies, lambda: (follow.counted, follow.missing), processes)
+    overview = Overview(history, tallies, lambda: Progress(follow.counted, follow.missing, follow.confirmed), processes)
 
     def view() -> ConsoleView:
         return overview.view(clock())
@@ -56,18 +57,19 @@ def serve(
         return lag.is_alive() and follow.is_alive(), {"lag": lag.is_alive(), "topics": follow.is_alive()}
 
     def ready() -> Detail:
-        # One reading is enough: when the cluster goes away later, the page that shows it must stay reachable.
-        return history.last is not None, {"read": history.last is not None, "kafka": history.fault or "answers"}
+        return overview.freshness(clock())
 
     app = build(view, Probes(alive, ready), stopping, config.token, secure=config.tls is not None)
-    server = http_server(app, config.tls, drain=1)
+    bounds = Bounds(config.connections, config.connections_per_peer)
+    server = http_server(app, config.tls, "console", bounds, drain=1)
     listening = _listen(config.host, config.port)
     collector = ViewMetrics(view)
     REGISTRY.register(collector)
     try:
         health = HealthServer(config.health_host, config.health_port, alive, ready)
     except OSError as taken:
-        listening.close()
+        for each in listening:
+            each.close()
         REGISTRY.unregister(collector)
         raise PortTaken(f"{config.health_host}:{config.health_port}") from taken
 
@@ -80,8 +82,8 @@ def serve(
         lag.start()
         follow.start()
         scheme = "http" if config.tls is None else "https"
-        _log.info("console", address=f"{scheme}://{config.host}:{listening.getsockname()[1]}", health=health.port)
-        server.run(sockets=[listening])
+        _log.info("console", address=f"{scheme}://{config.host}:{port_of(listening)}", health=health.port)
+        server.run(sockets=listening)
     finally:
         stopping.set()
         health.stop()
@@ -94,8 +96,8 @@ def serve(
     return EXIT_STOPPED
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> list[socket]:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return open_sockets(host, port)
     except OSError as taken:
         raise PortTaken(f"{host}:{port}") from taken

@@ -18,6 +18,7 @@ import msgspec
 from agents.runtime.contract import Record, received_of
 from console.config import Topics
 from domain.times import HOUR
+from parsers.hl7.origin import ORIGIN
 from parsers.records.documents import LIVE_STATUSES
 
 OTHER: Final = "other"
@@ -26,6 +27,7 @@ LATEST: Final = 20
 _SENDER: Final = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9_.-]{0,62}")
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+){0,5}")
 _POPULATION: Final = re.compile(r"[0-9]{1,2}[a-z]?")
+_FIELD: Final = re.compile(r"PV1-[0-9]{1,2}")
 _CANDIDATE: Final = re.compile(r"c_[0-9a-z]{8,64}")
 _NAMES: Final = 200
 """Most different names of one kind; further ones are counted as "other"."""
@@ -75,6 +77,17 @@ class Feed:
         self.first = min(self.first or at, at)
         self.last = max(self.last, at)
         self.hours.add(at)
+
+
+class Origin:
+    """One sending application and facility (MSH-3/MSH-4) under one profile. `codes`: of its refusals, over all time."""
+
+    def __init__(self) -> None:
+        self.taken, self.refused = Hours(), Hours()
+        self.unmapped: dict[str, Hours] = {}
+        """Field (PV1-36) -> messages with a code there that the profile does not map."""
+        self.codes: Counter[str] = Counter()
+        self.last = 0
 
 
 class Occurrences:
@@ -139,7 +152,11 @@ class Tallies:
     def __init__(self, topics: Topics) -> None:
         self.lock = RLock()
         self.feeds: dict[str, Feed] = {}
+        self.origins: dict[tuple[str, str], Origin] = {}
+        """(MSH-3/MSH-4, profile) -> what came from there."""
         self.letters: dict[tuple[str, str], Occurrences] = {}
+        self.set_aside: dict[tuple[str, str], Occurrences] = {}
+        """(stage, code) -> records that a stage set aside: the gateway had taken them."""
         self.changes: Counter[tuple[str, str]] = Counter()
         self.latest: list[CandidateChange] = []
         self.candidates, self.unattributed, self.watchlist = LabelCounts(), LabelCounts(), LabelCounts()
@@ -164,9 +181,15 @@ class Tallies:
                 self.unread += 1
 
     def _raw(self, record: Record) -> None:
-        feed = self._feed(record)
+        feed, at = self._feed(record), received_of(record)
         feed.taken += 1
-        feed.seen(received_of(record))
+        feed.seen(at)
+        if (source := self._origin(record)) is not None:
+            source.taken.add(at)
+            source.last = max(source.last, at)
+            for place in record.headers.get("unmapped", b"").decode("ascii", "replace").split():
+                if _FIELD.fullmatch(place):
+                    source.unmapped.setdefault(place, Hours()).add(at)
 
     def _dead_letter(self, record: Record) -> None:
         if record.value is None and "redriven" in record.headers:
@@ -179,13 +202,16 @@ class Tallies:
                 feed.seen(received_of(record))
             else:
                 feed.set_aside += 1
-        key = (_named(record.headers.get("code"), _CODE), _named(record.headers.get("sender", b"-"), _SENDER, "-"))
-        if key not in self.letters and len(self.letters) >= _NAMES:
-            key = (OTHER, OTHER)
-        letters = self.letters.setdefault(key, Occurrences())
-        letters.count += 1
-        letters.last = max(letters.last, at)
-        letters.hours.add(at)
+        code = _named(record.headers.get("code"), _CODE)
+        if record.headers.get("stage") != b"gateway":
+            stage = _named(record.headers.get("stage"), _SENDER)
+            _add(self.set_aside, (stage, code), at)
+        elif (source := self._origin(record)) is not None:
+            source.refused.add(received_of(record))
+            source.codes[code] += 1
+            source.last = max(source.last, received_of(record))
+        key = (code, _named(record.headers.get("sender", b"-"), _SENDER, "-"))
+        _add(self.letters, key, at)
 
     def _candidate(self, record: Record) -> None:
         key = record.key or b""
@@ -217,11 +243,29 @@ class Tallies:
         self.alerts.last = max(self.alerts.last, record.timestamp)
         self.alerts.hours.add(record.timestamp)
 
+    def _origin(self, record: Record) -> Origin | None:
+        """Where a message is from; None for one that an earlier version took."""
+        if "origin" not in record.headers:
+            return None
+        key = (_named(record.headers["origin"], ORIGIN), _named(record.headers.get("sender"), _SENDER))
+        if key not in self.origins and len(self.origins) >= _NAMES:
+            key = (OTHER, OTHER)
+        return self.origins.setdefault(key, Origin())
+
     def _feed(self, record: Record) -> Feed:
         sender = _named(record.headers.get("sender"), _SENDER)
         if sender not in self.feeds and len(self.feeds) >= _NAMES:
             sender = OTHER
         return self.feeds.setdefault(sender, Feed())
+
+
+def _add(counts: dict[tuple[str, str], Occurrences], key: tuple[str, str], at: int) -> None:
+    if key not in counts and len(counts) >= _NAMES:
+        key = (OTHER, OTHER)
+    found = counts.setdefault(key, Occurrences())
+    found.count += 1
+    found.last = max(found.last, at)
+    found.hours.add(at)
 
 
 def _named(header: bytes | None, shape: re.Pattern[str], allowed: str = "") -> str:

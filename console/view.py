@@ -59,6 +59,22 @@ class FeedView(msgspec.Struct, frozen=True):
     hours: tuple[int, ...]
 
 
+class OriginView(msgspec.Struct, frozen=True):
+    """One sending application and facility (`MSH-3/MSH-4`) over the last 24 hours. `refused_for`: codes, the most
+    frequent first. `unmapped`: field -> messages with a code there that the profile `sender` does not map. `finding`:
+    what is wrong, in words, "" for nothing.
+    """
+
+    origin: str
+    sender: str
+    taken: int
+    refused: int
+    refused_for: tuple[str, ...]
+    unmapped: dict[str, int]
+    last: str
+    finding: str
+
+
 class DeadLettersView(msgspec.Struct, frozen=True):
     code: str
     sender: str
@@ -99,7 +115,8 @@ class ProcessView(msgspec.Struct, frozen=True):
 class ConsoleView(msgspec.Struct, frozen=True):
     """Everything, at one moment. `says`: the findings, as sentences; empty when all is well.
 
-    `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading.
+    `kafka`: the error's name when the cluster does not answer. `reading_age`: seconds since the last lag reading;
+    `counts_age`: since the cluster confirmed the counts of feeds, dead letters and candidates.
     `counted`: whether the topics were read to their ends; until then the counts are incomplete.
     """
 
@@ -108,10 +125,12 @@ class ConsoleView(msgspec.Struct, frozen=True):
     says: tuple[str, ...]
     kafka: str | None
     reading_age: float | None
+    counts_age: float | None
     counted: bool
     missing: tuple[str, ...]
     groups: tuple[GroupView, ...]
     feeds: tuple[FeedView, ...]
+    origins: tuple[OriginView, ...]
     letters: tuple[DeadLettersView, ...]
     candidates: tuple[PopulationView, ...]
     candidates_exact: bool

@@ -1,4 +1,8 @@
-"""Two threads: one reads the lag, one follows the topics. Both outlive an absence of the cluster."""
+"""Two threads: one reads the lag, one follows the topics. Both outlive an absence of the cluster.
+
+A reader that failed is never used again: after a long absence a client may fail at each try, or wait for ever, while a
+new one answers at once.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Final, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from console.config import Topics
 from console.lag_history import LagHistory
@@ -16,6 +21,7 @@ from console.tallies import Tallies
 from domain.times import DAY
 from streams.kafka.consumers import STEADY, reader
 from streams.kafka.lag import LagReader, LagReading
+from streams.kafka.offsets import admin_client, ends
 from streams.kafka.read import record_of, tail
 from streams.kafka.settings import KafkaSettings
 
@@ -25,6 +31,10 @@ RAW_LOOK_BACK: Final = 7 * DAY
 _BATCH: Final = 500
 _SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 0.5
+_LONGEST_PAUSE: Final = 8.0
+_CHECK_SECONDS: Final = 4.0
+_STUCK_CHECKS: Final = 3
+"""So many checks without progress, though records wait, and the consumer is replaced."""
 _MISSING_SECONDS: Final = 10.0
 _log = structlog.get_logger("console")
 
@@ -56,28 +66,61 @@ class LagWatch(Thread):
         self._connect, self._history, self._stopping = connect, history, stopping
 
     def run(self) -> None:
-        """Read, wait, read. A fault goes to the history and is logged once."""
+        """Read, wait, read. A fault goes to the history and is logged once; the next reading has a new reader."""
         reader: ReadsLag | None = None
+        failures = 0
         while not self._stopping.is_set():
             start, pause = time.monotonic(), STEP_SECONDS
             try:
                 reader = reader or self._connect()
                 self._history.take(reader.read(clock()))
+                failures = 0
             except Exception as error:
                 # Whatever it is, the page must show it, with the readings there are.
                 if self._history.fault != named(error):
                     _log.warning("no lag reading", error=named(error))
                 self._history.away(named(error))
-                pause = _RETRY_SECONDS
+                pause = min(_LONGEST_PAUSE, _RETRY_SECONDS * 2**failures)
+                failures += 1
+                if reader is not None:
+                    reader.close()
+                    reader = None
             self._stopping.wait(max(0.1, pause - (time.monotonic() - start)))
         if reader is not None:
             reader.close()
 
 
+class _Stuck(Exception):
+    """Records wait, and the consumer brings none."""
+
+
+class _Progress:
+    """Whether a consumer's positions reach the ends of its partitions, or move. For one thread."""
+
+    def __init__(self, admin: AdminClient, parts: Sequence[TopicPartition]) -> None:
+        self._admin, self._places = admin, [(part.topic, part.partition) for part in parts]
+        self._next_check, self._stuck = 0.0, 0
+        self._before: list[int] = []
+
+    def confirmed(self, positions: Mapping[tuple[str, int], int]) -> bool:
+        """Whether the cluster confirms it now; asked every few seconds only. Raises _Stuck, and KafkaException."""
+        if time.monotonic() < self._next_check:
+            return False
+        now = [positions[place] for place in self._places]
+        last = ends(self._admin, self._places, seconds=_SECONDS)
+        behind = any(position < last[place] for place, position in zip(self._places, now, strict=True))
+        self._stuck = self._stuck + 1 if behind and now == self._before else 0
+        if self._stuck >= _STUCK_CHECKS:
+            raise _Stuck
+        self._before, self._next_check = now, time.monotonic() + _CHECK_SECONDS
+        return not self._stuck
+
+
 class TopicWatch(Thread):
     """Counts the records of the topics, old and new, until `stopping` is set: committed records only, in no group.
 
-    Positions are kept over faults, so nothing is counted twice. `counted`: the ends were reached once.
+    Positions are kept over faults, so nothing is counted twice. `counted`: the ends were reached once. `confirmed`:
+    when (ms UTC) the cluster last confirmed that the counts are complete, or that they grow; None before it did.
     """
 
     def __init__(self, kafka: KafkaSettings, topics: Topics, tallies: Tallies, stopping: Event) -> None:
@@ -86,6 +129,7 @@ class TopicWatch(Thread):
         self._next: dict[tuple[str, int], int] = {}
         self._ends: set[tuple[str, int]] = set()
         self.counted = False
+        self.confirmed: int | None = None
         self.missing: tuple[str, ...] = ()
 
     def run(self) -> None:
@@ -103,12 +147,15 @@ class TopicWatch(Thread):
             parts = self._partitions(consumer)
             consumer.assign(parts)
             again = time.monotonic() + _MISSING_SECONDS
+            progress = _Progress(admin_client(self._kafka), parts)
             for batch in tail(consumer, size=_BATCH, wait=0.25):
                 for message in batch.messages:
                     self._tallies.take(record_of(message))
                 self._next.update(batch.positions)
                 self._ends.update(batch.ends)
                 self.counted = self.counted or {(part.topic, part.partition) for part in parts} <= self._ends
+                if progress.confirmed(self._next):
+                    self.confirmed = clock()
                 if self._stopping.is_set() or (self.missing and time.monotonic() > again):
                     return
         finally:

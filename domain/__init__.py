@@ -1,5 +1,16 @@
 """The meaning of facts: pure functions over values, without I/O and clock.
 
-`patient` and `member` are the two stages; they share `snapshots`, `times`, `discharge`, `facilities`, `identity`,
-`errors`.
+`patient` and `member` are the two stages; they share the other modules of `__all__`.
 """
+
+__all__ = [
+    "discharge",
+    "errors",
+    "facilities",
+    "identity",
+    "member",
+    "patient",
+    "rules",
+    "snapshots",
+    "times",
+]

@@ -20,7 +20,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "STILL_PATIENT": ("30",),
     "HOSPICE": ("50", "51"),
 }
-NOT_RELEASED: Final = frozenset({"ACUTE_TRANSFER", "INTO_CUSTODY"})
+NOT_RELEASED: Final = frozenset({"ACUTE_TRANSFER", "INTO_CUSTODY", "EXPIRED", "STILL_PATIENT"})
 """Groups after which a person who leaves a jail is not released (docs/semantics.md#releases)."""
 _GROUP_OF: Final = {code: group for group, codes in _GROUPS.items() for code in codes}
 

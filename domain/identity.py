@@ -13,6 +13,9 @@ _CIN: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z]", re.ASCII)
 """DHCS: `9`, seven digits, and a check letter other than B I J K L O P Q R S."""
 _CARD: Final = re.compile(r"9[0-9]{7}[AC-HMNT-Z][0-9]{5}", re.ASCII)
 """A benefits card number: the CIN, a check digit, and the four-digit date of issue."""
+MOST_CHARACTERS: Final = 199
+"""Characters of one identifier, code or copied text at most. HL7's longest: EI.1 and HD.2 in version 2.5.1, MSH-10 from
+2.6 on. CX.1 (15 in 2.5.1) and HD.1 (20) have less there, but feeds send UUIDs and object identifiers in them."""
 
 
 def patient_key(authority: str, number: str) -> str:

@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 
 from domain.errors import Refusal
-from parsers.hl7.ack import GOOD, read_ack
+from parsers.hl7.ack import GOOD, Ack, read_ack
 from parsers.hl7.adt import patient_key_of
 from parsers.hl7.encoding import unescape
 from parsers.hl7.envelope import read_envelope
@@ -47,12 +47,16 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The outcome of one message. `code` is MSA-1 or "none", `seconds` the time to the answer of the last try."""
+    """The outcome of one message. `code` is MSA-1 or "none", `seconds` the time to the answer of the last try.
+
+    `why`: the text of an answer that does not accept (MSA-3, else ERR), or why there was none.
+    """
 
     index: int
     code: str
     seconds: float
     tries: int = 1
+    why: str = ""
 
     @property
     def good(self) -> bool:
@@ -103,8 +107,8 @@ class MllpClient:
         self._writer: asyncio.StreamWriter | None = None
         self._frames = FrameReader()
 
-    async def exchange(self, message: bytes) -> str:
-        """Send one message; returns MSA-1 of its answer. Raises LostConnection (the connection is closed then)."""
+    async def exchange(self, message: bytes) -> Ack:
+        """Send one message; returns its answer. Raises LostConnection (the connection is closed then)."""
         try:
             if self._writer is None:
                 await self._connect()
@@ -131,7 +135,7 @@ class MllpClient:
             )
         self._frames = FrameReader()
 
-    async def _send(self, message: bytes) -> str:
+    async def _send(self, message: bytes) -> Ack:
         assert self._reader is not None
         assert self._writer is not None
         self._writer.write(frame(message))
@@ -145,7 +149,7 @@ class MllpClient:
                 ack = read_ack(answers[0].body)
                 if ack.control_id != _control_id(message) or len(answers) > 1:
                     raise LostConnection("answer to another message")
-                return ack.code
+                return ack
 
 
 def _control_id(message: bytes) -> str:
@@ -217,11 +221,12 @@ async def _until_answered(client: MllpClient, target: Target, index: int, messag
         tries += 1
         begin = time.perf_counter()
         try:
-            code = await client.exchange(message)
-        except LostConnection:
-            code = NO_ANSWER
+            ack = await client.exchange(message)
+            code, why = ack.code, "" if ack.code in GOOD else ack.text
+        except LostConnection as lost:
+            code, why = NO_ANSWER, str(lost)
         if (code not in _REJECTED and code != NO_ANSWER) or tries > target.retries:
-            return Outcome(index, code, time.perf_counter() - begin, tries)
+            return Outcome(index, code, time.perf_counter() - begin, tries, why)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 

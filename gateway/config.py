@@ -9,7 +9,7 @@ import msgspec
 
 from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, ROSTER
 from domain.rules.vocabulary import OPEN, Vocabulary
-from streams.health import DEFAULT_PORT as HEALTH_PORT
+from streams.http_server import HttpTimes
 from streams.tls import Tls
 
 MESSAGE_BYTES: Final = 512 * 1024
@@ -68,13 +68,17 @@ class MllpConfig(msgspec.Struct, frozen=True):
 class HttpConfig(msgspec.Struct, frozen=True):
     """The HTTP listener. Port 0 takes a free one; `limit` bounds one body, in bytes.
 
-    `token` may be empty only where `tls` requires client certificates.
+    `token` may be empty only where `tls` requires client certificates. However many connections it is asked for, it
+    leaves descriptors for those of MLLP.
     """
 
     token: str = ""
     host: str = "127.0.0.1"
     port: int = 8575
+    connections: int = 256
+    connections_per_peer: int = 128
     limit: int = MESSAGE_BYTES
+    times: HttpTimes = HttpTimes()
     tls: Tls | None = None
     words: Vocabulary = OPEN
     """The words that a roster row may use."""
@@ -105,7 +109,7 @@ class GatewayConfig(msgspec.Struct, frozen=True):
     http: HttpConfig | None = None
     folder: FolderConfig | None = None
     health_host: str = "127.0.0.1"
-    health_port: int = HEALTH_PORT
+    health_port: int = 0
     confirm: float = 20.0
     topics: Topics = Topics()
 

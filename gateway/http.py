@@ -7,12 +7,14 @@ in order, under the status of the worst.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -26,12 +28,16 @@ from parsers.records.roster import read_roster
 from parsers.records.roster_documents import encode_roster
 from streams.http_server import Server, bearer_of, http_server, same_secret
 from streams.kafka.produce import NotConfirmed
+from streams.listening import Bounds
 
 ER7: Final = "application/hl7-v2; charset=utf-8"
 _STATUS: Final = {"accepted": 200, "error": 422, "rejected": 503}
 _OVERSIZE: Final = 413
+_IN_FLIGHT: Final = 200
+"""Messages or records of one body that wait for Kafka at a time."""
 _AGAIN: Final = {"Retry-After": "5"}
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+T = TypeVar("T")
 Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
@@ -49,7 +55,10 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False, 
             given = bearer_of(request.headers.get("authorization", ""))
             if token and not same_secret(given, token):
                 return _detail(401, "a bearer token is required", {"WWW-Authenticate": "Bearer"})
-            body = await _body(request, limit)
+            try:
+                body = await _body(request, limit)
+            except ClientDisconnect:
+                return Response(status_code=400)  # for nobody: otherwise uvicorn would log an error
             if body is None:
                 return _detail(_OVERSIZE, f"longer than {limit} bytes")
             try:
@@ -61,7 +70,7 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False, 
 
     async def hl7(request: Request, body: bytes) -> Response:
         peer = request.client.host if request.client else None
-        answers = [await ingress.accept(message, peer) for message in split_frame(body)]
+        answers = await _together(ingress.accept(message, peer) for message in split_frame(body))
         # Of several messages the worst decides; those that were stored are recognized when all are sent again.
         status = max(_STATUS[answer.outcome] for answer in answers)
         headers = _AGAIN if any(answer.outcome == "rejected" for answer in answers) else None
@@ -71,8 +80,10 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False, 
         loaded = load_custody(body, source="http")
         if loaded.faults:
             return JSONResponse({"faults": [str(fault) for fault in loaded.faults]}, 422)
-        for record in loaded.documents:
-            await ingress.store(ingress.topics.custody, record.key.encode(), encode_custody(record))
+        topic = ingress.topics.custody
+        await _together(
+            ingress.store(topic, record.key.encode(), encode_custody(record)) for record in loaded.documents
+        )
         return JSONResponse({"stored": len(loaded.documents)})
 
     async def roster(request: Request, body: bytes) -> Response:
@@ -99,6 +110,21 @@ def http_app(ingress: Ingress, token: str, limit: int, certified: bool = False, 
     )
 
 
+async def _together(steps: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all steps, begun in their order and then waited for together. Raises what the first raised.
+
+    Each step calls the producer before its first wait, so a patient's messages reach Kafka in the order of the body.
+    """
+    done: list[T] = []
+    waiting = iter(steps)
+    while some := list(islice(waiting, _IN_FLIGHT)):
+        for result in await asyncio.gather(*some, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            done.append(result)
+    return done
+
+
 async def _body(request: Request, limit: int) -> bytes | None:
     """The body, or None as soon as it is longer than `limit`."""
     body = bytearray()
@@ -113,8 +139,12 @@ def _detail(status: int, what: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"detail": what}, status, headers)
 
 
-def ingress_server(ingress: Ingress, config: HttpConfig) -> Server:
-    """A server whose `serve()` runs in the caller's loop until `should_exit`. Raises ValueError as `http_app` does."""
+def ingress_server(ingress: Ingress, config: HttpConfig, spare: int) -> Server:
+    """A server whose `serve(sockets)` runs in the caller's loop until `should_exit`.
+
+    `spare`: descriptors left to others (`streams.listening.Bounds`). Raises ValueError as `http_app` does.
+    """
     certified = config.tls is not None and config.tls.client_ca is not None
     app = http_app(ingress, config.token, config.limit, certified, config.words)
-    return http_server(app, config.tls, host=config.host, port=config.port)
+    bounds = Bounds(config.connections, config.connections_per_peer, spare)
+    return http_server(app, config.tls, "http", bounds, config.times)

@@ -17,11 +17,14 @@ from typing import Final
 import msgspec
 
 from domain.errors import Refusal
+from domain.identity import MOST_CHARACTERS
 from gateway import metrics, signals
 from gateway.config import Topics
 from parsers.hl7.ack import Outcome, acknowledge, answer_code
 from parsers.hl7.adt import raw_key, read_adt
+from parsers.hl7.dialects import UNMAPPED
 from parsers.hl7.envelope import Envelope, read_envelope
+from parsers.hl7.origin import origin
 from parsers.hl7.profiles import DEFAULT, Profiles, SenderProfile
 from parsers.records.dead_letters import INTERNAL_ERROR, OVERSIZE, dead_letter
 from streams.kafka.produce import ConfirmedProducer, NotConfirmed
@@ -146,7 +149,11 @@ class Ingress:
             return await self._set_aside(received, Refusal(INTERNAL_ERROR))
         try:
             key = raw_key(event.patient, event.sender, event.control_id)
-            await self._send(self.topics.raw, key, received.raw, self._headers(received, event.control_id))
+            headers = self._headers(received, event.control_id)
+            if places := [each.removeprefix(UNMAPPED) for each in event.notes if each.startswith(UNMAPPED)]:
+                headers.append(("unmapped", " ".join(places).encode()))
+                signals.unmapped(received.profile.name, places)
+            await self._send(self.topics.raw, key, received.raw, headers)
         except NotConfirmed as error:
             if not error.too_large:
                 raise
@@ -183,10 +190,14 @@ class Ingress:
         await self.producer.send(topic, key, value, headers)
 
     def _headers(self, received: Received, control_id: str) -> list[tuple[str, bytes]]:
+        envelope = received.envelope
+        names = ("", "") if envelope is None else (envelope.sending_app, envelope.sending_facility)
         return [
             ("sender", received.profile.name.encode()),
+            ("origin", origin(*names).encode()),
             ("received", str(received.at).encode()),
-            ("control-id", control_id.encode()),
+            # A message that is refused for a longer one must still fit into a dead letter.
+            ("control-id", control_id[:MOST_CHARACTERS].encode()),
             ("content-hash", received.content_hash.encode()),
             ("trace", _trace()),
         ]

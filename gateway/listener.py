@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from gateway import metrics, signals
 from gateway.config import Keepalive, MllpConfig
 from gateway.ingress import Ingress
 from gateway.mllp import Connection
 from gateway.peers import peer_name
+from streams.listening import Bounds, Listening, Slot, cut_off, open_sockets, turned_away
 from streams.tls import server_context
 
+NAME: Final = "mllp"
 _SWEEP_SECONDS: Final = 0.1
-_HANDSHAKE_SECONDS: Final = 10.0
 _BUFFER: Final = 65_536
 
 
@@ -27,8 +27,7 @@ class Listener:
     def __init__(self, ingress: Ingress, config: MllpConfig) -> None:
         self._ingress, self._config = ingress, config
         self._connections: dict[Connection, asyncio.Task[None]] = {}
-        self._by_peer: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
+        self._listening: Listening | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self.stopping = False
         self.port = 0
@@ -41,17 +40,12 @@ class Listener:
 
     async def start(self) -> None:
         """Listen. Raises OSError, or ssl.SSLError for a certificate that cannot be used."""
-        tls = None if self._config.tls is None else server_context(self._config.tls)
-        self._server = await asyncio.start_server(
-            self._connected,
-            self._config.host,
-            self._config.port,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
-            limit=_BUFFER,
-            backlog=512,
-        )
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        config = self._config
+        tls = None if config.tls is None else server_context(config.tls)
+        bounds = Bounds(config.connections, config.connections_per_peer)
+        self._listening = Listening(NAME, open_sockets(config.host, config.port), bounds, self._protocol, tls)
+        self._listening.start()
+        self.port = self._listening.port
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, seconds: float) -> int:
@@ -60,8 +54,8 @@ class Listener:
         Returns the number of connections that had to be cut off.
         """
         self.stopping = True
-        if self._server is not None:
-            self._server.close()
+        if self._listening is not None:
+            self._listening.close()
         for connection in list(self._connections):
             connection.stop()
         tasks = list(self._connections.values())
@@ -76,20 +70,25 @@ class Listener:
             self._sweeper.cancel()
         return len(late)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = str((writer.get_extra_info("peername") or ("unknown",))[0])
-        if why := self._no_room(address):
-            signals.turned_away(why)
+    def _protocol(self, slot: Slot) -> asyncio.Protocol:
+        loop = asyncio.get_running_loop()
+        return asyncio.StreamReaderProtocol(
+            asyncio.StreamReader(_BUFFER, loop), partial(self._connected, slot), loop=loop
+        )
+
+    async def _connected(self, slot: Slot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.stopping:
+            turned_away(NAME, "stopping")
             writer.transport.abort()
+            slot.release()
             return
+        address = slot.address
         _set_keepalive(writer.get_extra_info("socket"), self._config.keepalive)
         peer = peer_name(writer.get_extra_info("peercert"), address, self._ingress.profiles)
         connection = Connection(reader, writer, peer, self._ingress, self._config.timeouts, self._config.limit)
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
-        self._by_peer[address] += 1
-        metrics.CONNECTIONS.inc()
         try:
             await connection.serve()
             # Closing waits until the peer has read the last answer; the sweeper ends it when that takes too long.
@@ -99,20 +98,8 @@ class Listener:
         finally:
             writer.transport.abort()
             del self._connections[connection]
-            self._by_peer[address] -= 1
-            if not self._by_peer[address]:
-                del self._by_peer[address]
-            metrics.CONNECTIONS.dec()
-
-    def _no_room(self, address: str) -> str:
-        """The limit that one more connection from `address` would exceed; "" for none."""
-        if self.stopping:
-            return "stopping"
-        if len(self._connections) >= self._config.connections:
-            return "total"
-        if self._by_peer[address] >= self._config.connections_per_peer:
-            return "peer"
-        return ""
+            # Not sooner: a message whose sender is gone still waits for Kafka.
+            slot.release()
 
     async def _sweep(self) -> None:
         """End connections that take too long. One pass over all of them is cheaper than a timer for each read."""
@@ -121,6 +108,7 @@ class Listener:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = loop.time()
             for connection in [each for each in self._connections if each.deadline < now]:
+                cut_off(NAME, connection.waits_for)
                 connection.cut_off()
 
 

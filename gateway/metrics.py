@@ -11,20 +11,21 @@ from prometheus_client import Counter, Gauge, Histogram
 MESSAGES: Final = Counter("handoff_messages", "Messages answered", ["sender", "code"])
 RESENDS: Final = Counter("handoff_resends", "Messages that were stored already and only answered again", ["sender"])
 UNKNOWN: Final = Counter("handoff_unknown_senders", "Messages of senders without a profile", ["answer"])
+UNMAPPED: Final = Counter(
+    "handoff_unmapped_codes", "Messages with a code that the sender's profile does not map", ["sender", "place"]
+)
 ACK_SECONDS: Final = Histogram(
     "handoff_ack_seconds",
     "From a whole message to its answer",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0),
 )
 JUNK: Final = Counter("handoff_mllp_junk_bytes", "Bytes outside MLLP frames")
-CONNECTIONS: Final = Gauge("handoff_mllp_connections", "Open MLLP connections")
-TURNED_AWAY: Final = Counter("handoff_mllp_turned_away", "Connections closed at once, over a limit", ["why"])
-CUT_OFF: Final = Counter("handoff_mllp_cut_off", "Connections that the gateway ended", ["why"])
 INCOMPLETE: Final = Counter("handoff_mllp_incomplete", "Connections that ended inside a message")
 FOLDER_FILES: Final = Counter(
     "handoff_folder_files", "Files of the watched folder: done, failed, left, unopened", ["state"]
 )
 FOLDER_WAITING: Final = Gauge("handoff_folder_waiting", "Files that lie in the folder")
+FOLDER_REPLACED: Final = Gauge("handoff_folder_replaced", "1: another folder has taken the watched folder's place")
 SILENCE: Final = Gauge("handoff_sender_silence_seconds", "Since the last message, or the start", ["sender"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway import metrics, signals
+from gateway import metrics
 from gateway.config import Timeouts
 from gateway.ingress import Ingress
 from parsers.hl7.frames import split_frame
@@ -52,7 +52,6 @@ class Connection:
 
     def cut_off(self) -> None:
         """End it now: it took too long."""
-        signals.cut_off(self.waits_for)
         self.deadline = NEVER
         self._writer.transport.abort()
 

@@ -19,10 +19,11 @@ from gateway.ingress import Ingress
 from gateway.listener import Listener
 from parsers.hl7.profiles import Profiles
 from streams.exit_codes import EXIT_CRASHED, EXIT_STOPPED
-from streams.health import Detail, HealthServer
+from streams.health import MOST_CONNECTIONS, Detail, HealthServer
 from streams.http_server import Server
 from streams.kafka.produce import ConfirmedProducer
 from streams.kafka.settings import KafkaSettings
+from streams.listening import open_sockets, port_of, spare_for
 
 _CHECK_SECONDS: Final = 5.0
 _BEAT_SECONDS: Final = 1.0
@@ -72,10 +73,11 @@ async def serve(
     listener = Listener(ingress, config.mllp)
     folder = None if config.folder is None else Folder(ingress, config.folder)
     watching = None if folder is None else folder.open()
+    spare = spare_for(config.mllp.connections + MOST_CONNECTIONS)
     health = HealthServer(config.health_host, config.health_port, condition.alive, condition.ready)
     await listener.start()
     monitor = asyncio.create_task(_monitor(condition, listener, producer, config.topics))
-    http = None if config.http is None else await _start_http(ingress, config.http)
+    http = None if config.http is None else await _start_http(ingress, config.http, spare)
     if watching is not None:
         watching.add_done_callback(lambda _: stop.set())  # before the stop it ends only by a bug
     addresses: dict[str, Any] = {
@@ -114,16 +116,12 @@ class _Http(NamedTuple):
     address: str
 
 
-async def _start_http(ingress: Ingress, config: HttpConfig) -> _Http:
-    """Serve HTTP; returns once the port is open. Raises OSError when it cannot be."""
-    server = ingress_server(ingress, config)
-    task = asyncio.create_task(server.serve())
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
-    if not server.started:
-        raise OSError("the HTTP port cannot be opened")
-    port = server.servers[0].sockets[0].getsockname()[1]
-    return _Http(server, task, f"{'http' if config.tls is None else 'https'}://{config.host}:{port}")
+async def _start_http(ingress: Ingress, config: HttpConfig, spare: int) -> _Http:
+    """Serve HTTP on a port that is open from now on. Raises OSError when it cannot be."""
+    server = ingress_server(ingress, config, spare)
+    sockets = open_sockets(config.host, config.port)
+    task = asyncio.create_task(server.serve(sockets))
+    return _Http(server, task, f"{'http' if config.tls is None else 'https'}://{config.host}:{port_of(sockets)}")
 
 
 async def _monitor(condition: _Condition, listener: Listener, producer: ConfirmedProducer, topics: Topics) -> None:

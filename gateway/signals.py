@@ -5,6 +5,7 @@ Fields and labels are sender profiles, codes and sizes: never content, control I
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -37,22 +38,16 @@ def set_aside(sender: str, code: str, place: str) -> None:
     _log.info("set aside", sender=sender, code=code, place=place)
 
 
-def turned_away(why: str) -> None:
-    """A connection was closed at once: `why` is the limit (total, peer) or "stopping"."""
-    metrics.TURNED_AWAY.labels(why).inc()
-    _log.warning("connection turned away", why=why)
+def unmapped(sender: str, places: Sequence[str]) -> None:
+    """A stored message has codes that its profile does not map; `places` are fields (PV1-36), never a code."""
+    for place in places:
+        metrics.UNMAPPED.labels(sender, place).inc()
 
 
-def cut_off(why: str) -> None:
-    """A connection was ended for taking too long over `why`."""
-    metrics.CUT_OFF.labels(why).inc()
-    _log.info("connection cut off", why=why)
-
-
-def file_not_opened(error: OSError) -> None:
-    """A file in the watched folder cannot be opened."""
+def file_not_opened(error: OSError, name: str) -> None:
+    """A file in the watched folder cannot be opened, or is not to be taken. `name`: a hash of its name."""
     metrics.FOLDER_FILES.labels("unopened").inc()
-    _log.error("file cannot be opened", error=error.strerror or type(error).__name__)
+    _log.error("file cannot be opened", name=name, error=error.strerror or type(error).__name__)
 
 
 def file_left(size: int, stopping: bool) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streams.descriptors import raise_descriptor_limit
+
 COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
     # name: (module, attribute, panel, first line of help)
     "demo": (
@@ -82,6 +84,15 @@ COMMANDS: Final[dict[str, tuple[str, str, str, str]]] = {
 class _Lazy(TyperGroup):
     """Imports a command's module when the command runs, so that `--help` answers at once."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Where Kafka does not answer, one line and exit code 2 in place of a traceback."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if type(error).__name__ in ("KafkaException", "TopicMissing"):  # by name: `--help` imports no client
+                import_module("handoff.output").exit_2_for_kafka(error)
+            raise
+
     def list_commands(self, _: Any) -> list[str]:
         """In the order of the table."""
         return list(COMMANDS)
@@ -129,4 +140,5 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line."""
+    raise_descriptor_limit()
     app()

@@ -18,7 +18,6 @@ from console.config import ConsoleConfig
 from domain.errors import BadDeclaration
 from gateway.config import FolderConfig, GatewayConfig, HttpConfig
 from streams.engine.options import EngineOptions
-from streams.health import DEFAULT_PORT
 from streams.kafka.settings import KafkaSettings
 from streams.tls import Tls
 
@@ -128,6 +127,11 @@ class HttpSettings(_GuardedSection):
 
     port: int = Field(default=_HTTP.port, ge=0, le=65535)
     max_body_bytes: int = Field(default=_HTTP.limit, ge=1024, le=1024 * 1024)
+    max_connections: int = Field(default=_HTTP.connections, ge=1)
+    max_connections_per_peer: int = Field(default=_HTTP.connections_per_peer, ge=1)
+    head_seconds: float = Field(default=_HTTP.times.head, gt=0)
+    body_seconds: float = Field(default=_HTTP.times.body, gt=0)
+    answer_seconds: float = Field(default=_HTTP.times.answer, gt=0)
 
 
 class FolderSettings(_Section):
@@ -154,13 +158,18 @@ class ConsoleSettings(_GuardedSection):
     """The operations page (`HANDOFF_CONSOLE__*`)."""
 
     port: int = Field(default=_CONSOLE.port, ge=0, le=65535)
+    max_connections: int = Field(default=_CONSOLE.connections, ge=1)
+    max_connections_per_peer: int = Field(default=_CONSOLE.connections_per_peer, ge=1)
 
 
 class HealthSettings(_Section):
-    """Where a process serves /livez, /readyz and /metrics (`HANDOFF_HEALTH__*`)."""
+    """Where a process serves /livez, /readyz and /metrics (`HANDOFF_HEALTH__*`).
+
+    Port 0 takes a free one, so that any number of processes run on one host; each logs the one that it has.
+    """
 
     host: str = "127.0.0.1"
-    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535)
+    port: int = Field(default=0, ge=0, le=65535)
 
 
 class WorkSettings(_Section):

@@ -8,22 +8,25 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka.admin import AdminClient
-
 from agents.graph import STAGES
 from handoff.embedded.kafka import EmbeddedKafka
-from handoff.embedded.process import NotStarted, free_ports, is_free
+from handoff.embedded.kept import Kept
+from handoff.embedded.process import Child
 from handoff.embedded.redis import EmbeddedRedis
 from handoff.embedded.tether import started_at
-from handoff.settings import Settings
-from handoff.supervisor import Process, Supervisor, is_alive, read_state, write_state
+from handoff.folder_lock import LOCK_FILE, FolderLock
+from handoff.ports import Ports
+from handoff.settings import ConsoleSettings, HttpSettings, MllpSettings, Settings
+from handoff.supervisor import Process, Supervisor, write_state
 from handoff.target import state_path
+from streams.kafka.offsets import admin_client
 from streams.kafka.settings import KafkaSettings
 from streams.topics import apply, cluster_state, load_topics, plan
 
@@ -33,7 +36,10 @@ _SAVE_SECONDS = 2.0
 
 
 class System:
-    """Starts and stops all of it. A context manager; call `supervise` a few times a second while it runs."""
+    """Starts and stops all of it. A context manager; call `supervise` a few times a second while it runs.
+
+    `new_ports`: take other ports than at earlier starts. `fresh`: remove what earlier runs left in the folder.
+    """
 
     def __init__(
         self,
@@ -45,6 +51,8 @@ class System:
         on_step: OnStep = lambda _: None,
         tick_seconds: float | None = None,
         quick: bool = False,
+        new_ports: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.data = data.resolve()
         self._settings = settings
@@ -53,7 +61,9 @@ class System:
         self._on_step = on_step
         self._tick_seconds = tick_seconds
         self._quick = quick
-        self._ours = False
+        self._new_ports, self._fresh = new_ports, fresh
+        self._lock = FolderLock(self.data)
+        self._servers: list[Kept] = []
         self.kafka: EmbeddedKafka | None = None
         self.redis: EmbeddedRedis | None = None
         self.supervisor: Supervisor | None = None
@@ -61,32 +71,36 @@ class System:
         self.environment: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start all and wait until every process is ready. Raises NotStarted or JarsUnavailable."""
-        known = read_state(state_path(self.data))
-        if known is not None and is_alive(known):
-            raise NotStarted(
-                f"A handoff already runs on {self.data} (process {known['pid']}). Stop it with `handoff down`, "
-                "or name another folder with HANDOFF_DATA."
-            )
-        self._ours = True
-        self.data.mkdir(parents=True, exist_ok=True)
+        """Start all and wait until every process is ready. Raises NotStarted or JarsUnavailable; Refused when another
+        system has the folder, or another process a port.
+        """
+        self._lock.take()
         self.data.chmod(0o700)
+        self._end_stale()
+        if self._fresh:
+            self._clear()
+        ports = Ports(self.data, anew=self._new_ports)
+        front, processes = self._front_ports(ports), self._processes(ports)
         bootstrap = self._settings.kafka.bootstrap
         if not bootstrap:
             self._on_step("Kafka")
-            self.kafka = EmbeddedKafka(self.data / "kafka", end_stale=True, quick=self._quick)
+            self.kafka = EmbeddedKafka(
+                self.data / "kafka", end_stale=True, quick=self._quick, new_ports=self._new_ports
+            )
             self.kafka.start()
             bootstrap = self.kafka.bootstrap
+            self._servers.append(Kept("kafka", int(bootstrap.rpartition(":")[2]), self.kafka, self._on_step))
         redis_url = self._settings.redis.url.get_secret_value()
         if not redis_url:
             self._on_step("Redis")
-            self.redis = EmbeddedRedis(self.data / "redis", end_stale=True)
+            self.redis = EmbeddedRedis(self.data / "redis", port=ports.take("redis"), end_stale=True)
             self.redis.start()
             redis_url = self.redis.url
+            self._servers.append(Kept("redis", self.redis.port, self.redis, self._on_step))
         self._on_step("topics")
         self._apply_topics(self._settings.kafka.model_copy(update={"bootstrap": bootstrap}))
-        self._addresses(bootstrap, redis_url)
-        processes = self._processes()
+        ports.save()
+        self._addresses(bootstrap, redis_url, front)
         self.supervisor = Supervisor(self.data, processes, self.environment)
         self._on_step("listener, directory, workers")
         self.supervisor.start()
@@ -99,9 +113,16 @@ class System:
         return self._settings.kafka.model_copy(update={"bootstrap": self.addresses["bootstrap"]})
 
     def supervise(self) -> None:
-        """Supervise the processes once."""
+        """Supervise the servers and processes once."""
+        for server in self._servers:
+            server.supervise()
         if self.supervisor is not None:
             self.supervisor.supervise()
+
+    def status(self) -> list[dict[str, Any]]:
+        """One entry for each embedded server and process: role, stage, slot, pid, ready, restarts."""
+        assert self.supervisor is not None
+        return [*(server.status() for server in self._servers), *self.supervisor.status()]
 
     def keep(self, stop: Callable[[], bool]) -> None:
         """Supervise the processes and keep the state file up to date until `stop()`, or until a process refuses its
@@ -117,7 +138,6 @@ class System:
 
     def save(self) -> None:
         """Write the state file for the other commands."""
-        assert self.supervisor is not None
         write_state(
             state_path(self.data),
             {
@@ -125,7 +145,7 @@ class System:
                 "pid": os.getpid(),
                 "started": started_at(os.getpid()),
                 "environment": self.environment,
-                "processes": self.supervisor.status(),
+                "processes": self.status(),
             },
         )
 
@@ -133,12 +153,15 @@ class System:
         """Stop the listeners first, then workers, then Redis and Kafka."""
         if self.supervisor is not None:
             self.supervisor.stop()
+        for server in self._servers:
+            server.settle()
         if self.redis is not None:
             self.redis.stop()
         if self.kafka is not None:
             self.kafka.stop()
-        if self._ours:
+        if self._lock.held:
             state_path(self.data).unlink(missing_ok=True)
+            self._lock.release()
 
     def __enter__(self) -> Self:
         try:
@@ -153,18 +176,41 @@ class System:
 
     def _apply_topics(self, kafka: KafkaSettings) -> None:
         wanted = load_topics(self._settings.paths.topics).for_environment(self._settings.environment, kafka.topics)
-        admin = AdminClient(kafka.librdkafka())
+        admin = admin_client(kafka)
         apply(admin, plan(wanted, cluster_state(admin)))
 
-    def _addresses(self, bootstrap: str, redis_url: str) -> None:
-        """Take the configured ports, or free ones where those are taken."""
-        wanted = (self._settings.mllp.port, self._settings.http.port, self._settings.console.port)
-        spare = free_ports(len(wanted))
-        mllp, http, console = (
-            port if port and is_free(port) else free for port, free in zip(wanted, spare, strict=True)
-        )
+    def _end_stale(self) -> None:
+        """End what a killed run left on the folder: it has the ports, and ends by itself only after a while."""
+        for kind in ("processes/*", "kafka/*", "redis"):
+            for file in self.data.glob(f"{kind}/pid.json"):
+                Child(file.parent.name, file.parent).refuse_or_end_stale(end_stale=True)
+
+    def _clear(self) -> None:
+        for entry in self.data.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK_FILE:
+                entry.unlink()
+
+    def _front_ports(self, ports: Ports) -> dict[str, int]:
+        """The named ports, else those of the last start, else the usual ones or free ones where those are taken."""
+        settings = self._settings
+        sections: dict[str, MllpSettings | HttpSettings | ConsoleSettings] = {
+            "mllp": settings.mllp,
+            "http": settings.http,
+            "console": settings.console,
+        }
+        found = {}
+        for name, section in sections.items():
+            named = section.port if "port" in section.model_fields_set else 0
+            found[name] = ports.take(name, usual=section.port, named=named, setting=f"HANDOFF_{name.upper()}__PORT")
+        return found
+
+    def _addresses(self, bootstrap: str, redis_url: str, front: dict[str, int]) -> None:
+        mllp, http, console = front["mllp"], front["http"], front["console"]
         token = self._settings.http.token
         self.environment = {
+            "HANDOFF_DATA": str(self.data),
             "HANDOFF_KAFKA__BOOTSTRAP": bootstrap,
             "HANDOFF_REDIS__URL": redis_url,
             "HANDOFF_MLLP__PORT": str(mllp),
@@ -188,7 +234,7 @@ class System:
             "console": f"http://{self._settings.console.host}:{console}" if self._console else None,
         }
 
-    def _processes(self) -> list[Process]:
+    def _processes(self, ports: Ports) -> list[Process]:
         roles: list[tuple[str, str | None, int | None, tuple[str, ...]]] = [("listen", None, None, ("listen",))]
         if self._console:
             roles.append(("console", None, None, ("console",)))
@@ -196,8 +242,10 @@ class System:
         for stage in STAGES:
             for slot in range(self._workers):
                 roles.append(("work", stage.name, slot, ("work", "--stage", stage.name, "--slot", str(slot))))
-        ports = free_ports(len(roles))
-        return [
-            Process(role=role, stage=stage, slot=slot, command=command, health=port)
-            for (role, stage, slot, command), port in zip(roles, ports, strict=True)
+        processes = [
+            Process(role=role, stage=stage, slot=slot, command=command, health=0)
+            for role, stage, slot, command in roles
         ]
+        for process in processes:
+            process.health = ports.take(f"{process.name}'s health")
+        return processes

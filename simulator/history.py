@@ -73,6 +73,7 @@ class History:
             busy = max((day_of(v.departed or v.arrived) for v in self.visits), default=day)
             day = max(day, busy, self.clear_until) + APART + int(rng.expovariate(1.0 / gap))
         self._edges()
+        self._still_in()
         return sorted(self.visits, key=lambda visit: visit.arrived)
 
     # -- episodes ------------------------------------------------------------------------------------------------------
@@ -133,10 +134,11 @@ class History:
         """A transfer, a quick or planned return, or a nursing-facility stay, by the disposition."""
         rng = self.rng
         if stay.disposition == "02":
-            onward = departed + int(rng.uniform(1, 5) * HOUR)
+            onward = departed + int(rng.choice((rng.uniform(1, 5), rng.uniform(7, 20))) * HOUR)
             self._stay(onward, "1", days=3, ward=self._other(stay.sender), source="4", plain=True)
         elif stay.disposition in ("81", "86"):
-            self._stay(at(day_of(departed) + rng.randint(4, 24), 9.5), "2", days=2, ward=stay.sender, plain=True)
+            back = at(day_of(departed) + rng.randint(4, 24), 9.5)
+            self._stay(back, rng.choice("29"), days=2, ward=stay.sender, plain=True)
             self.clear_until = day_of(departed) + PLANNED_WITHIN
         elif stay.disposition == "06":  # back again: on the next day it is the same stay, two days later another
             back = at(day_of(departed) + rng.randint(1, 2), rng.uniform(1, 22))
@@ -149,6 +151,12 @@ class History:
             place = rng.choice(NURSING)
             left = at(day_of(arrived) + days, rng.uniform(8, 18))
             self._add(place.sender, "snf", arrived, departed=left, disposition="01", source="4")
+            if rng.random() < 0.4:  # back again: after a week, or elsewhere after a day, it is another stay
+                gap = rng.choice((1, 2, 7, 8))
+                again = rng.choice(NURSING)
+                arrived = at(day_of(left) + gap, rng.uniform(9, 16))
+                left = at(day_of(arrived) + rng.randint(3, 20), 10)
+                self._add(again.sender, "snf", arrived, departed=left, disposition="01", source="4")
 
     def _edges(self) -> None:
         """Attendances on the first day of a look-back, and on the day before it."""
@@ -165,6 +173,13 @@ class History:
             if day > self.first_day and not any(near):
                 noon = at(day, 12)
                 self._add(rng.choice(self.hospitals), "emergency", noon, departed=noon + 3 * HOUR, disposition="01")
+
+    def _still_in(self) -> None:
+        """For a few, a stay that has not ended."""
+        day = self.last_day - 2
+        ended = all(v.departed is not None and day_of(v.departed) + APART < day for v in self.visits)
+        if ended and self.clear_until < day and self.first_day < day and self.rng.random() < 0.08:
+            self._stay(at(day, self.rng.uniform(1, 20)), "1", days=20, plain=True)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

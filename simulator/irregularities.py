@@ -17,7 +17,13 @@ from simulator.world import DAY, Merger, Visit
 
 LATEST_CORRECTION: Final = 5 * DAY
 """The longest time from a departure to its correction; a visit that ended later has none."""
-_AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected"})
+_AFTER_DEPARTURE: Final = frozenset({"recoded", "disposition corrected", "departure corrected", "departure sent again"})
+
+
+_MOVING: Final = frozenset(
+    {"arrival sent again", "arrival corrected", "departure sent again", "admission revoked", "departed by mistake"}
+)
+"""Courses whose times leave open where visits with the same number are divided."""
 
 
 def add_irregularities(
@@ -31,16 +37,23 @@ def add_irregularities(
 def _course(visit: Visit, cutoff: int, rng: Random) -> Visit:
     if visit.kind == "expected":
         return visit if rng.random() < 0.5 else msgspec.structs.replace(visit, cancelled=True)
-    plain = not visit.from_emergency and visit.disposition not in ("09", "02") and visit.admission_type != "2"
+    plain = (
+        not visit.from_emergency
+        and not visit.shared
+        and visit.disposition not in ("09", "02")
+        and visit.admission_type not in ("2", "9")
+    )
     if rng.random() < 0.06 and plain:
         way = rng.choice(("", "fast"))
         return msgspec.structs.replace(
             visit, cancelled=True, departed=None, disposition="", diagnoses=visit.working, course=way
         )
-    if rng.random() > 0.3:
+    if rng.random() > (0.3 if visit.departed is not None else 0.7):
         return visit
     corrigible = visit.departed is not None and visit.departed + LATEST_CORRECTION < cutoff
     course = rng.choice([name for name in possible(visit) if corrigible or name not in _AFTER_DEPARTURE] or [""])
+    if visit.shared and course in _MOVING:
+        return visit
     return msgspec.structs.replace(visit, course=course)
 
 
@@ -48,16 +61,24 @@ def possible(visit: Visit) -> list[str]:
     """The courses that leave the final facts of this visit unambiguous."""
     dialect, names = DIALECTS[visit.sender], []
     simple = not visit.from_emergency and visit.kind in ("emergency", "inpatient", "outpatient")
-    if simple and visit.admission_type not in ("3", "4"):
-        # An elective stay that began with class E is indistinguishable from one through the ED.
+    if simple and visit.admission_type not in ("3", "4", "9"):
+        # A planned stay that began with class E is indistinguishable from one through the ED.
         names.append("misclassed")
-    if visit.departed is not None:
-        names += ["recoded", "disposition corrected", "reopened"]
+    if not visit.from_emergency:
+        names.append("arrival sent again")
+    elif visit.kind == "inpatient" and dialect.happened and dialect.admits_by.startswith("A06"):
+        names.append("admission sent again")
+    if visit.departed is None:
+        names += ["departed by mistake"] * 3
+    else:
+        names += ["recoded", "disposition corrected", "reopened", "departure sent again"]
         if dialect.periods:
             names.append("departure corrected")
         if visit.kind == "emergency" and dialect.periods and dialect.happened:
             names.append("arrival corrected")
-        if visit.kind == "emergency" and dialect.happened and dialect.admits_by in ("A01", "A06"):
+        if visit.kind == "emergency" and (
+            dialect.admits_by == "A01" or (dialect.happened and dialect.admits_by == "A06")
+        ):
             names.append("admission revoked")
         if visit.kind == "inpatient":
             names.append("moved")
@@ -66,7 +87,7 @@ def possible(visit: Visit) -> list[str]:
 
 def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random) -> tuple[list[Visit], list[Merger]]:
     """Give some visits at one hospital a second patient number, merged before, between or after them."""
-    senders = sorted({visit.sender for visit in visits})
+    senders = sorted({visit.sender for visit in visits if not visit.shared})
     if not senders or rng.random() > 0.18:
         return visits, []
     sender = rng.choice(senders)
@@ -83,4 +104,5 @@ def _wrong_numbers(person: Person, visits: list[Visit], cutoff: int, rng: Random
     if not touched or not has_cin:  # an A40 has no IN1: no message would have the CIN
         return visits, []
     moment = rng.randint(min(touched) - 20 * DAY, cutoff)
-    return renamed, [Merger(person.index, sender, person.number(sender), wrong, moment)]
+    trigger = "A24" if moment // 1000 % 3 == 0 else "A40"
+    return renamed, [Merger(person.index, sender, person.number(sender), wrong, moment, trigger)]

@@ -62,6 +62,7 @@ _HL7_CLASSES: Final = {
     "observation": "OBS",
     "expected": "P",
     "snf": "I",
+    "newborn": "NB",
 }
 _LONG_CLASSES: Final = {
     "emergency": "ER",
@@ -69,6 +70,7 @@ _LONG_CLASSES: Final = {
     "outpatient": "OP",
     "observation": "OBV",
     "expected": "PREADMIT",
+    "newborn": "NB",
 }
 _HL7_TYPES: Final = {"1": "E", "2": "U", "3": "C", "4": "N", "5": "A"}
 _WORDS: Final = {
@@ -151,6 +153,8 @@ HOSPITALS: Final = (
         dispositions=_UNPADDED,
     ),
     Dialect("poppy-childrens", "PCH", "poppy-childrens", "PCH", classes=_HL7_CLASSES),
+    Dialect("sierra-vista", "SVH", "sierra-vista", "SVH", classes=_HL7_CLASSES),
+    Dialect("mesa-valley", "MVH", "mesa-valley", "MVH", offset=False, classes=_HL7_CLASSES),
 )
 NURSING: Final = (
     Dialect("willow-care", "WILLOW", "willow-care", "WILLOW", "snf", classes=_HL7_CLASSES),

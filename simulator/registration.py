@@ -12,7 +12,7 @@ import msgspec
 
 from simulator.conditions import BENIGN
 from simulator.places import Dialect
-from simulator.world import DAY, HOUR, MINUTE, OFFSETS, Visit
+from simulator.world import DAY, HOUR, MINUTE, OFFSETS, Visit, number_sent
 
 
 class TriggerEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -43,7 +43,7 @@ class _Log:
         self.events: list[TriggerEvent] = []
         self.clock = 0
         self.kind = visit.kind
-        self.number = visit.prior or visit.visit
+        self.number = visit.prior or number_sent(visit)
         self.begun: int | None = visit.arrived
 
     def add(
@@ -95,7 +95,16 @@ def trigger_events(visit: Visit, dialect: Dialect, cutoff: int, rng: Random) -> 
             _stay(log, cutoff)
             if visit.departed is not None:
                 _depart(log, visit.departed)
+            elif visit.course == "departed by mistake":
+                _depart_not(log)
     return [event for event in log.events if event.recorded <= cutoff]
+
+
+def update_of(visit: Visit, recorded: int) -> TriggerEvent:
+    """An A08 that repeats the final facts of a visit that has ended."""
+    return TriggerEvent(
+        "A08", recorded, None, visit.kind, visit.visit, visit.arrived, visit.departed, visit.disposition
+    )
 
 
 def _expect(log: _Log) -> None:
@@ -117,6 +126,9 @@ def _arrive(log: _Log) -> None:
     if true.course == "arrival corrected":
         arrived += rng.choice((-26, -3, 2)) * HOUR
         log.begun = arrived
+    if true.course == "arrival sent again":
+        arrived += rng.choice((-74, -26, -3, 2)) * HOUR
+        log.begun = arrived
     bed = log.kind in ("inpatient", "snf")
     if true.admission_type == "3" and bed and rng.random() < 0.6:
         log.kind, log.begun = "expected", None
@@ -126,6 +138,9 @@ def _arrive(log: _Log) -> None:
     if true.course == "arrival corrected":
         log.begun = true.arrived
         log.add("A08", entered + 40 * MINUTE)
+    elif true.course == "arrival sent again":
+        log.begun = true.arrived
+        log.add("A01" if bed else "A04", entered + 20 * MINUTE, occurred=true.arrived)
     elif true.course == "misclassed":
         log.kind = true.kind
         log.add("A08", entered + rng.randint(5, 50) * MINUTE)
@@ -147,6 +162,9 @@ def _admit(log: _Log) -> None:
         log.add("A08", true.arrived + 3 * HOUR)
     elif true.admitted is not None and true.from_emergency:
         log.updates(true.admitted, 2)
+        if true.course == "admission sent again":
+            early = max(true.admitted - rng.choice((1, 3, 30)) * HOUR, true.arrived + 10 * MINUTE)
+            _admission(log, early)
         _admission(log, true.admitted)
     elif true.course == "admission revoked" and true.departed is not None:
         moment = true.arrived + (true.departed - true.arrived) // 2
@@ -164,7 +182,7 @@ def _admit(log: _Log) -> None:
 def _admission(log: _Log, moment: int) -> None:
     log.kind = "inpatient"
     prior = ""
-    if log.true.prior:
+    if log.true.prior and log.number != log.true.visit:
         prior, log.number = log.number, log.true.visit
     if log.dialect.admits_by == "A01":
         log.begun = moment
@@ -185,6 +203,15 @@ def _stay(log: _Log, cutoff: int) -> None:
         log.updates(until, 2)
 
 
+def _depart_not(log: _Log) -> None:
+    """A departure that is entered, corrected and taken back."""
+    early = log.clock + log.rng.randint(5, 30) * MINUTE
+    early -= early % MINUTE
+    log.add("A03", early, occurred=early - HOUR, ended=early - HOUR, disposition="01")
+    log.add("A03", early + 2 * MINUTE, occurred=early, ended=early, disposition="01")
+    log.add("A13", early + 9 * MINUTE, occurred=early)
+
+
 def _depart(log: _Log, departed: int) -> None:
     """The departure, with first values that are corrected later, and the final coding."""
     true, rng = log.true, log.rng
@@ -200,11 +227,16 @@ def _depart(log: _Log, departed: int) -> None:
         first = rng.choice([code for code in ("01", "02", "03", "81", "07") if code != true.disposition])
     if true.course == "departure corrected":
         ended += rng.choice((-2, 3, 20)) * HOUR
+    elif true.course == "departure sent again":
+        ended += rng.choice((-50, -2, 3, 20, 60)) * HOUR
     coded = true.course != "recoded" and rng.random() < 0.5
     corrected = true.course in ("recoded", "disposition corrected", "departure corrected")
     dropped = (rng.choice(BENIGN), "E119") if true.course == "recoded" else None
     diagnoses = final if coded or not corrected else dropped
     log.add("A03", departed + rng.randint(0, 20) * MINUTE, ended, ended, first, diagnoses)
+    if true.course == "departure sent again":
+        again = log.clock + rng.randint(5, 50 * 60) * MINUTE
+        log.add("A03", again, departed, departed, true.disposition, final)
     if corrected:
         entered = log.clock + rng.randint(30, 100 * 60) * MINUTE
         log.add("A08", entered, None, departed, true.disposition, final)

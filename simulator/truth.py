@@ -125,6 +125,8 @@ def judge(world: World, conditions: Iterable[str] = FALLBACK) -> dict[str, Any]:
     visits: dict[int, list[Visit]] = {}
     events: dict[int, list[Custody]] = {}
     for visit in world.visits:
+        if visit.nobodys:
+            continue
         visits.setdefault(visit.person, []).append(visit)
     for event in world.custody:
         events.setdefault(event.person, []).append(event)
@@ -133,11 +135,11 @@ def judge(world: World, conditions: Iterable[str] = FALLBACK) -> dict[str, Any]:
         if not person.member:
             continue
         tallies = tally(visits.get(person.index, ()))
-        live = candidates_of(person, tallies, events.get(person.index, []), end_day, conditions)
-        truth["candidates"] += live
-        truth["near_threshold"] += [
-            {"member": person.member, "population": each} for each in watched(person, tallies, end_day)
-        ]
+        if not world.died(person.index):
+            truth["candidates"] += candidates_of(person, tallies, events.get(person.index, []), end_day, conditions)
+            truth["near_threshold"] += [
+                {"member": person.member, "population": each} for each in watched(person, tallies, end_day)
+            ]
         truth["members"].append(
             {
                 "member": person.member,

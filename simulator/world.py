@@ -50,6 +50,19 @@ class Visit(msgspec.Struct, frozen=True):
     cancelled: bool = False
     course: str = ""
     prior: str = ""
+    registered: int | None = None
+    """The person under whose record it was entered, if that is another one; `number` is that person's."""
+    account: str = ""
+    """PID-18, where it is sent."""
+    shared: str = ""
+    """The number in its messages, where other visits have it too; `visit` is then the name that the rules give it."""
+    nobodys: bool = False
+    """Its number is refused, so that it counts for no member."""
+
+
+def number_sent(visit: Visit) -> str:
+    """The last visit number in the messages of a visit."""
+    return visit.shared or visit.visit
 
 
 class Custody(msgspec.Struct, frozen=True):
@@ -65,13 +78,36 @@ class Custody(msgspec.Struct, frozen=True):
 
 
 class Merger(msgspec.Struct, frozen=True):
-    """A merge of two patient numbers of one person: `retired` into `survivor`, recorded at `at` (ms UTC)."""
+    """An entry about two patient numbers, recorded at `at` (ms UTC); `person` has the number `survivor`.
+
+    By `trigger`: A40 merges `retired` into `survivor`, A24 links the two, A37 takes either back, A45 moves `visit` and
+    A44 `account` from `retired` to `survivor`. `other` is the person of `retired`, if that is another one.
+    """
 
     person: int
     sender: str
     survivor: str
     retired: str
     at: int
+    trigger: str = "A40"
+    other: int | None = None
+    visit: str = ""
+    account: str = ""
+
+
+class Death(msgspec.Struct, frozen=True):
+    """An entry about the death of a person, recorded at `at` (ms UTC).
+
+    `when` is PID-29 (ms UTC), `flag` PID-30: Y, or N and `""` to take it back. `visit`: told by an A08 about that
+    visit, else by an A31.
+    """
+
+    person: int
+    sender: str
+    at: int
+    flag: str
+    when: int | None = None
+    visit: Visit | None = None
 
 
 class World(msgspec.Struct, frozen=True):
@@ -82,6 +118,18 @@ class World(msgspec.Struct, frozen=True):
     custody: tuple[Custody, ...]
     mergers: tuple[Merger, ...]
     end: int
+    deaths: tuple[Death, ...] = ()
+    shown: dict[tuple[int, str], Person] = {}
+    """(person, sender) -> the person as that sender writes them, where birth date or CIN are wrong."""
+
+    def as_written(self, person: int, sender: str) -> Person:
+        """The person as a sender writes them."""
+        return self.shown.get((person, sender), self.people[person])
+
+    def died(self, person: int) -> bool:
+        """Whether the person is dead by what was told last."""
+        told = [death for death in self.deaths if death.person == person]
+        return bool(told) and max(told, key=lambda death: death.at).flag == "Y"
 
 
 class Offsets:

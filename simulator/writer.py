@@ -12,7 +12,7 @@ import msgspec
 from simulator.people import Person
 from simulator.places import DIALECTS, Dialect
 from simulator.registration import TriggerEvent
-from simulator.world import DAY, OFFSETS, Merger, Visit
+from simulator.world import DAY, OFFSETS, Death, Merger, Visit
 
 _STRUCTURES: Final = {
     "A01": "ADT_A01",
@@ -26,10 +26,14 @@ _STRUCTURES: Final = {
     "A11": "ADT_A09",
     "A12": "ADT_A09",
     "A13": "ADT_A01",
+    "A24": "ADT_A24",
     "A28": "ADT_A05",
     "A31": "ADT_A05",
+    "A37": "ADT_A37",
     "A38": "ADT_A38",
     "A40": "ADT_A39",
+    "A44": "ADT_A43",
+    "A45": "ADT_A45",
 }
 _USUAL: Final = "|^~\\&"
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -70,6 +74,7 @@ class VisitFields(msgspec.Struct, frozen=True):
     source: str
     nursing: bool = False
     number: str = ""
+    account: str = ""
 
 
 class MessageWriter:
@@ -96,14 +101,24 @@ class MessageWriter:
             source=visit.source,
             nursing=ward.facility_type == "snf",
             number=f"{ward.code}-{visit.visit[1:]}" if self.dialect.exchange else "",
+            account="" if self.dialect.exchange else visit.account,
         )
 
     def visit(
-        self, person: Person, number: str, event: TriggerEvent, fields: VisitFields, built: int, control: str
+        self,
+        person: Person,
+        number: str,
+        event: TriggerEvent,
+        fields: VisitFields,
+        built: int,
+        control: str,
+        death: Death | None = None,
     ) -> str:
-        """The message of one trigger event of a visit."""
+        """The message of one trigger event of a visit; of an A08 that tells a death, too."""
         dialect, clock, end = self.dialect, self.clock, self.dialect.line_end
         pid, insurance = self._person(person, number)
+        if fields.account or death is not None:
+            pid = self._more(pid, fields.account, death)
         kind = dialect.classes["snf" if fields.nursing else event.kind]
         disposition = dialect.dispositions.get(event.disposition, event.disposition)
         begun, ended = (clock(event.begun), clock(event.ended)) if dialect.periods else ("", "")
@@ -120,17 +135,39 @@ class MessageWriter:
                 text += f"DG1|{place}||{dotted}^^I10|||{'F' if event.ended else 'W'}{end}"
         return self._delimited(text + insurance)
 
-    def update(self, person: Person, number: str, trigger: str, recorded: int, built: int, control: str) -> str:
-        """An A28 or A31: about the person, with the filler PV1 that some systems add."""
+    def update(
+        self,
+        person: Person,
+        number: str,
+        trigger: str,
+        recorded: int,
+        built: int,
+        control: str,
+        death: Death | None = None,
+    ) -> str:
+        """An A28 or A31: about the person, with the filler PV1 that some systems add; `death` is told by it."""
         pid, insurance = self._person(person, number)
+        if death is not None:
+            pid = self._more(pid, "", death)
         text = f"{self._start(trigger, recorded, None, built, control)}{pid}PV1|1|N{self.dialect.line_end}"
         return self._delimited(text + insurance)
 
     def merger(self, person: Person, merger: Merger, built: int, control: str) -> str:
-        """An A40: MRG-1 is merged into PID-3."""
+        """An A40, A44 or A45: MRG-1, or its account or visit, goes to PID-3."""
         pid, _ = self._person(person, merger.survivor)
-        retired = f"MRG|{merger.retired}^^^{self.dialect.authority}^MR{self.dialect.line_end}"
-        return self._delimited(self._start("A40", merger.at, None, built, control) + pid + retired)
+        end = self.dialect.line_end
+        retired = f"MRG|{merger.retired}^^^{self.dialect.authority}^MR"
+        if merger.visit:
+            retired += f"||||{merger.visit}{self.owner}{end}PV1|1|N{'|' * 17}{merger.visit}{self.owner}"
+        elif merger.account:
+            retired += f"||{merger.account}"
+        return self._delimited(self._start(merger.trigger, merger.at, None, built, control) + pid + retired + end)
+
+    def pair(self, person: Person, other: Person, merger: Merger, built: int, control: str) -> str:
+        """An A24 or A37: two PIDs."""
+        first, _ = self._person(person, merger.survivor)
+        second, _ = self._person(other, merger.retired)
+        return self._delimited(self._start(merger.trigger, merger.at, None, built, control) + first + second)
 
     def _start(self, trigger: str, recorded: int, occurred: int | None, built: int, control: str) -> str:
         """MSH and EVN. Without EVN, MSH-7 is the time of entry."""
@@ -165,6 +202,12 @@ class MessageWriter:
         )
         self.known[person.index, number] = (pid, insurance)
         return pid, insurance
+
+    def _more(self, pid: str, account: str, death: Death | None) -> str:
+        """A PID with account (PID-18) and death (PID-29, PID-30)."""
+        end = self.dialect.line_end
+        told = "" if death is None else f"{'|' * 11}{self.clock(death.when)}|{death.flag}"
+        return f"{pid.removesuffix(end)}{'|' * 5}{account}{told}{end}"
 
     def _delimited(self, text: str) -> str:
         return text if self.plain else text.translate(self.table)

@@ -109,6 +109,8 @@ class DirectoryKeeper:
         """Partitions of the facts topic whose end was not reached yet since the start."""
         self._known_facts: dict[Place, int] = {}
         """Where facts begin whose questions Redis does not have yet."""
+        self._held_back: set[Place] = set()
+        """Partitions of unattributed patients that are not read yet."""
         self._stopping = threading.Event()
         self._beat = time.monotonic()
         self._state = "starting"
@@ -181,6 +183,9 @@ class DirectoryKeeper:
         begin |= dict.fromkeys(self._known_facts, 0)
         self._unread_facts = {place for place in self._known_facts if last[place] > 0}
         consumer.assign([TopicPartition(*place, begin[place]) for place in places])
+        # Patients come after the whole roster: what is answered about one must not be taken back a moment later.
+        self._held_back = {place for place in places if self._topics[place[0]] == UNATTRIBUTED}
+        consumer.pause([TopicPartition(*place) for place in self._held_back])
 
     def _forget_all(self) -> None:
         self._write(lambda pipeline: pipeline.delete(CAUGHT_UP))
@@ -209,6 +214,9 @@ class DirectoryKeeper:
             self._beat = now = time.monotonic()
             records = [record_of(message) for message in batch.messages]
             behind -= batch.ends.keys()
+            if self._held_back and behind <= self._held_back:
+                consumer.resume([TopicPartition(*place) for place in self._held_back])
+                self._held_back = set()
             self._unread_facts -= batch.ends.keys()
             positions = self._advance(batch.positions) if records else {}
             if records or now - looked > _LOOK_SECONDS:

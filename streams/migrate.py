@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from agents.graph import STAGES
 from agents.runtime.contract import Stage
@@ -26,8 +25,9 @@ from agents.topics import TICKS
 from domain.errors import BadDeclaration
 from streams.kafka.consumers import reader
 from streams.kafka.lag import LagReader
+from streams.kafka.offsets import admin_client, committed, ends, places_of, starts
 from streams.kafka.produce import produce_blocking
-from streams.kafka.read import snapshot
+from streams.kafka.read import snapshot, tail
 from streams.kafka.settings import KafkaSettings, producer_config
 from streams.shadow import APP
 from streams.topics import Plan, Topic, apply, cluster_state, plan
@@ -65,7 +65,7 @@ def moves(topics: Iterable[Topic], kafka: KafkaSettings, suffix: str, partitions
     """
     if not (suffix.startswith("v") and suffix[1:].isdigit()):
         raise BadDeclaration((f"--suffix {suffix}: a version is v and a number, as v2",))
-    state = cluster_state(AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin_client(kafka))
     found, faults = [], []
     for topic in topics:
         if topic.copartition is None:
@@ -86,11 +86,10 @@ def moves(topics: Iterable[Topic], kafka: KafkaSettings, suffix: str, partitions
 
 def sizes(kafka: KafkaSettings, move: Move) -> int:
     """How many offsets the old topic spans: its records and the marks of transactions."""
-    consumer = reader(kafka, f"{APP}.migrate")
-    try:
-        return sum(end - start for start, end in _ends(consumer, move.old).values())
-    finally:
-        consumer.close()
+    admin = admin_client(kafka)
+    places = places_of(admin, [move.old])
+    first = starts(admin, places)
+    return sum(end - first[place] for place, end in ends(admin, places).items())
 
 
 def what_is_busy(kafka: KafkaSettings, stages: Iterable[Stage]) -> list[str]:
@@ -116,7 +115,7 @@ def copy(kafka: KafkaSettings, planned: Sequence[Move], suffix: str, progress: P
         raise BadDeclaration(
             (f"{done} has positions in the new topics already: the move is finished, nothing is copied",)
         )
-    state = cluster_state(admin := AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin := admin_client(kafka))
     missing = [_open_for_copy(move) for move in planned if move.new not in state]
     apply(admin, Plan(create=tuple(missing), update=(), refused=(), extra=()))
     group = f"{APP}.migrate.{suffix}"
@@ -152,7 +151,7 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
                 producer.produce(move.new, clock_envelope(clock), CLOCK_KEY, partition)
     if producer.flush(_SECONDS):
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the clocks were not written"))
-    admin = AdminClient(kafka.librdkafka())
+    admin = admin_client(kafka)
     wanted = [
         msgspec.structs.replace(topic, name=names[topic.name], partitions=planned[0].partitions)
         for topic in topics
@@ -163,27 +162,24 @@ def finish(kafka: KafkaSettings, planned: Sequence[Move], stages: Iterable[Stage
     for stage in stages:
         consumer = reader(kafka, f"{APP}.{stage.name}")
         try:
-            ends = [
-                TopicPartition(names[topic], partition, end)
-                for topic in stage.inputs
-                for partition, (_, end) in _ends(consumer, names[topic]).items()
-            ]
-            consumer.commit(offsets=ends, asynchronous=False)
+            places = places_of(consumer, [names[topic] for topic in stage.inputs])
+            positions = [TopicPartition(*place, end) for place, end in ends(admin, places).items()]
+            consumer.commit(offsets=positions, asynchronous=False)
         finally:
             consumer.close()
 
 
 def _positions(kafka: KafkaSettings, planned: Sequence[Move]) -> str | None:
     """A stage's group that has positions in the topics moved to, if all do."""
-    state = cluster_state(AdminClient(kafka.librdkafka()))
-    places = [TopicPartition(m.new, p) for m in planned if m.new in state for p in range(m.partitions)]
+    state = cluster_state(admin_client(kafka))
+    places = [(m.new, p) for m in planned if m.new in state for p in range(m.partitions)]
     if not places:
         return None
     seen = []
     for stage in STAGES:
         consumer = reader(kafka, f"{APP}.{stage.name}")
         try:
-            if any(place.offset >= 0 for place in consumer.committed(places, timeout=_SECONDS)):
+            if any(position is not None for position in committed(consumer, places, seconds=_SECONDS).values()):
                 seen.append(f"{APP}.{stage.name}")
         finally:
             consumer.close()
@@ -199,49 +195,41 @@ def _copy_topic(kafka: KafkaSettings, move: Move, group: str, producer: Producer
     consumer = reader(kafka, group)
     copied = 0
     try:
-        ends = _ends(consumer, move.old)
-        places = consumer.committed([TopicPartition(move.old, number) for number in ends], timeout=_SECONDS)
-        for place in places:
-            place.offset = max(place.offset, ends[place.partition][0])
-        waiting = {place.partition for place in places if place.offset < ends[place.partition][1]}
-        consumer.assign(places)
+        admin = admin_client(kafka)
+        places = places_of(consumer, [move.old])
+        until, first, done = ends(admin, places), starts(admin, places), committed(consumer, places)
+        begin = {place: max(done[place] or 0, first[place]) for place in places}
+        waiting = {place for place in places if begin[place] < until[place]}
+        consumer.assign([TopicPartition(*place, begin[place]) for place in sorted(waiting)])
+        batches = tail(consumer, size=_BATCH, wait=0.5, silence=_SECONDS)
         while waiting:
-            positions: dict[int, int] = {}
-            messages = consumer.consume(_BATCH, 0.5)
-            if not messages:
+            batch = next(batches)
+            if not batch.positions:
                 continue
             producer.begin_transaction()
             try:
-                for message in messages:
-                    error, partition = message.error(), message.partition() or 0
-                    if error is None:
-                        positions[partition] = (message.offset() or 0) + 1
-                        if not (move.changelog and message.key() == CLOCK_KEY):
-                            stamp = message.timestamp()[1]
-                            headers = message.headers() or []
-                            produce_blocking(
-                                producer, move.new, message.value(), message.key(), headers=headers, timestamp=stamp
-                            )
-                            copied += 1
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        # Behind the last record there may be marks of transactions, which are not read.
-                        positions[partition] = message.offset() or 0
-                    else:
-                        raise KafkaException(error)
-                offsets = [TopicPartition(move.old, partition, at) for partition, at in positions.items()]
+                copied += _copy(batch.messages, move, producer)
+                # Behind the last record there may be marks of transactions, which are not read.
+                offsets = [TopicPartition(*place, at) for place, at in batch.positions.items()]
                 producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), _SECONDS)
                 producer.commit_transaction(_SECONDS)
             except BaseException:
                 producer.abort_transaction(_SECONDS)
                 raise
-            waiting -= {partition for partition, at in positions.items() if at >= ends[partition][1]}
+            waiting -= {place for place, at in batch.positions.items() if at >= until[place]}
             progress(copied)
     finally:
         consumer.close()
     return copied
 
 
-def _ends(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    """By partition: its first offset, and the one after its last committed record or mark."""
-    known = consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions
-    return {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS) for number in known}
+def _copy(messages: Iterable[Message], move: Move, producer: Producer) -> int:
+    """Hands the messages to the producer with their headers and times; returns how many. Clocks of rows stay behind."""
+    copied = 0
+    for message in messages:
+        key, headers, stamp = message.key(), message.headers() or [], message.timestamp()[1]
+        if move.changelog and key == CLOCK_KEY:
+            continue
+        produce_blocking(producer, move.new, message.value(), key, headers=headers, timestamp=stamp)
+        copied += 1
+    return copied

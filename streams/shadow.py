@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from agents.runtime.contract import Stage
 from agents.shadow import shadow_topic, topics_of_shadow
 from agents.topics import VISITS
 from domain.errors import BadDeclaration
+from streams.kafka.offsets import admin_client
 from streams.kafka.settings import KafkaSettings
 from streams.topics import Plan, Topic, apply, cluster_state
 
@@ -48,7 +48,7 @@ def topics_for(shadow: str, stages: Iterable[Stage], declared: Iterable[Topic], 
     """
     check_name(shadow)
     wanted = {topic for stage in stages for topic in topics_of_shadow(stage)}
-    state = cluster_state(AdminClient(kafka.librdkafka()))
+    state = cluster_state(admin_client(kafka))
     found, faults = [], []
     for topic in declared:
         if topic.name not in wanted:
@@ -66,7 +66,7 @@ def topics_for(shadow: str, stages: Iterable[Stage], declared: Iterable[Topic], 
 
 def create(kafka: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
     """Create the missing ones; returns their names. Raises KafkaException."""
-    admin = AdminClient(kafka.librdkafka())
+    admin = admin_client(kafka)
     present = cluster_state(admin)
     missing = tuple(topic for topic in topics if topic.name not in present)
     apply(admin, Plan(create=missing, update=(), refused=(), extra=()))
@@ -76,7 +76,7 @@ def create(kafka: KafkaSettings, topics: Iterable[Topic]) -> list[str]:
 def topics_of(kafka: KafkaSettings, shadow: str | None = None) -> list[str]:
     """Names of the topics of one shadow, or of all, in the cluster. Raises KafkaException."""
     start = "shadow." if shadow is None else shadow_topic(shadow, "")
-    known = AdminClient(kafka.librdkafka()).list_topics(timeout=_SECONDS).topics
+    known = admin_client(kafka).list_topics(timeout=_SECONDS).topics
     return sorted(name for name in known if name.startswith(start))
 
 
@@ -92,7 +92,7 @@ def drop(kafka: KafkaSettings, shadow: str, stages: Iterable[str]) -> list[str]:
     that has stopped for the rest of its session, which is waited for.
     """
     check_name(shadow)
-    admin = AdminClient(kafka.librdkafka())
+    admin = admin_client(kafka)
     deadline = time.monotonic() + _SECONDS
     for group in [f"{group_prefix(shadow)}.{stage}" for stage in stages]:
         while True:

@@ -27,6 +27,9 @@ def committed(stage: str, outcome: Outcome, rows: Mapping[int, RowStore], now: f
             metrics.DUE_ROWS.labels(stage).inc(result.due_decided)
         if result.clamped_stamps:
             metrics.HELD_STAMPS.labels(stage).inc(result.clamped_stamps)
+        if result.forwarded:
+            metrics.FORWARDED.labels(stage).inc(result.forwarded)
+            _log.warning("forwarded", stage=stage, partition=partition, records=result.forwarded)
         for fault in result.faults:
             DEAD_LETTERS.labels(fault.code).inc()
             if fault.bug:
@@ -43,6 +46,17 @@ def directory_unavailable(stage: str, questions: int) -> None:
     """A batch is decided without the directory's answers; its unknown patients wait as `directory-unavailable`."""
     metrics.DIRECTORY_AWAY.labels(stage).inc()
     _log.warning("directory unavailable", stage=stage, questions=questions)
+
+
+def begun_before(stage: str, topic: str, partition: int, offset: int, attempts: int) -> None:
+    """Workers ended after they had begun the record at this place: it and those begun with it are decided alone."""
+    _log.warning("begun before", stage=stage, topic=topic, partition=partition, offset=offset, attempts=attempts)
+
+
+def crash_loop(stage: str, source: str, attempts: int) -> None:
+    """So many workers ended at the record at `source` (coordinates): it is set aside undecided."""
+    metrics.CRASH_LOOPS.labels(stage).inc()
+    _log.error("crash loop ended", stage=stage, source=source, attempts=attempts)
 
 
 def partition_ready(stage: str, partition: int, rows: int, seconds: float) -> None:

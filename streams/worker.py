@@ -20,6 +20,7 @@ from mode import Service
 
 from agents.runtime.contract import Stage
 from streams.engine.assignment import Assignment
+from streams.engine.attempts import Attempts
 from streams.engine.checkpointer import Checkpointer
 from streams.engine.lookup import Lookup
 from streams.engine.options import EngineOptions
@@ -32,6 +33,7 @@ from streams.engine.transactions import Transactions, stage_producer
 from streams.engine.watchdog import Watchdog
 from streams.exit_codes import EXIT_CRASHED, EXIT_REFUSED
 from streams.health import Detail, HealthServer
+from streams.kafka.offsets import admin_client, places_of
 from streams.kafka.settings import KafkaSettings
 from streams.topics import check_topics
 from streams.topology import Topology
@@ -57,6 +59,7 @@ class Health(EngineService):
         """Listen; `on_health` gets the port."""
         if self._options.health_port is not None:
             self._server = HealthServer(self._options.health_host, self._options.health_port, self._alive, self._ready)
+            _log.info("health", address=f"http://{self._options.health_host}:{self._server.port}")
             if self._on_health is not None:
                 self._on_health(self._server.port)
 
@@ -140,7 +143,11 @@ class Worker:
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code. A crash does not return."""
-        await self.health.start()
+        try:
+            await self.health.start()
+        except OSError as error:
+            _log.error("refused to start", stage=self.stage.name, why=f"health port: {error.strerror or error}")
+            return EXIT_REFUSED
         try:
             return await self._serve()
         finally:
@@ -162,12 +169,13 @@ class Worker:
         consumer = stage_consumer(self.kafka, options, group=self.group, instance=self.instance)
         poller = Poller(consumer, options, self.partitions)
         send = partial(topology.send, stage.name)
-        pump = self.pump = Pump(stage, options, self.partitions, poller, transactions, send, self.lookup)
+        attempts = Attempts(options.crash_limit)
+        pump = self.pump = Pump(stage, options, self.partitions, poller, attempts, transactions, send, self.lookup)
 
         def drain() -> None:
-            asyncio.run_coroutine_threadsafe(pump.drain(), loop).result(options.drain)
+            asyncio.run_coroutine_threadsafe(pump.give_back(), loop).result(options.drain)
 
-        assignment = Assignment(stage, self.kafka, options, self.partitions, poller, drain)
+        assignment = Assignment(stage, self.kafka, options, self.partitions, poller, attempts, drain)
         services = [
             Membership(assignment, poller, self.partitions, pump, self.on_ready),
             Watchdog(stage.name, pump, self.kafka, options),
@@ -189,6 +197,9 @@ class Worker:
         stage, options = self.stage, self.options
         try:
             faults = await asyncio.to_thread(faults_of_topics, stage, self.kafka, seconds=options.start)
+            if stage.foreign and not faults:
+                places = await asyncio.to_thread(places_of, admin_client(self.kafka), [stage.changelog])
+                self.partitions.of_topic = len(places)
         except KafkaException as error:
             _log.error("cluster not reached", stage=stage.name, code=error.args[0].name())
             return EXIT_CRASHED

@@ -15,7 +15,7 @@ import msgspec
 
 from agents.graph import RECONCILE
 from agents.links import link_record
-from agents.reconcile.outputs import Identities, derive_outputs
+from agents.reconcile.outputs import Identities, asks, derive_outputs
 from agents.reconcile.upcasters import UPCASTERS
 from agents.runtime.contract import Context, Emit, Record, Stage, received_of
 from agents.runtime.rows import check_schema, mark_impaired, row_key
@@ -23,6 +23,16 @@ from agents.topics import ADT_RAW, CUSTODY_RAW, DEAD_LETTERS, IDENTITY_FACTS, LI
 from domain.errors import Refusal
 from domain.patient.demographics import GUARD_KEY, demographic_keys, hash_name
 from domain.patient.events import ACCOUNT_MOVE, DELETED, PATIENT, VISIT_MOVE, AdtEvent, Merge
+from domain.patient.fold import (
+    fold_custody,
+    fold_event,
+    fold_guard,
+    fold_link,
+    fold_move,
+    fold_roster,
+    fold_survivor,
+    move_key,
+)
 from domain.patient.row import (
     LINKED,
     MERGED,
@@ -33,15 +43,7 @@ from domain.patient.row import (
     Hashes,
     PatientRow,
     claim_of,
-    fold_custody,
-    fold_event,
-    fold_guard,
-    fold_link,
-    fold_move,
-    fold_roster,
-    fold_survivor,
     later,
-    move_key,
     new_row,
     replace,
 )
@@ -49,7 +51,7 @@ from domain.snapshots import Source
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles
 from parsers.records.custody import CustodyRecord, read_custody
-from parsers.records.links import Link, decode_link
+from parsers.records.links import ANSWERED, Link, decode_link
 
 TEST_KEY: Final = b"handoff"
 """The key of hashes where none is set: for replays and tests, which keep nothing."""
@@ -173,6 +175,7 @@ def _decide(
     patient = row_key(record)
     before = row if row is not None else new_row(patient, received)
     emits: list[Emit] = []
+    away = context.lookups is None
     if record.topic == ADT_RAW:
         message = messages.of(record)
         event = message.event
@@ -186,15 +189,20 @@ def _decide(
         after = _fold_answers(after, message.lookups, context)
     elif record.topic == CUSTODY_RAW:
         custody = read_custody(record.value or b"")
-        after = _fold_custody(before, custody, record, received)
-        after = _fold_answers(after, _keys_of_custody(record, custody), context)
+        asked = _keys_of_custody(record, custody)
+        away = away and bool(asked)
+        after = _fold_answers(_fold_custody(before, custody, record, received), asked, context)
     elif record.topic == LINKS:
-        after = _fold_link(before, decode_link(record.value or b""), row is None)
+        link = decode_link(record.value or b"")
+        away = asks(row) and link.kind != ANSWERED
+        after = _fold_link(before, link, row is None)
+        if link.kind == ANSWERED and not asks(row):
+            return row, []  # a repeat, or the row has asked something else since
     else:
         raise Refusal("unexpected-topic")
-    if after is before and row is not None:
+    answered = asks(row) and not away
+    if after is before and row is not None and not answered:
         return row, emits
-    away = context.lookups is None and record.topic != LINKS
     return derive_outputs(row, after, received, away, identities, emits)
 
 
@@ -271,6 +279,8 @@ def _fold_link(row: PatientRow, link: Link, unknown: bool) -> PatientRow:
         return fold_link(row, link.survivor, link.claim)
     if link.kind == "move" and link.identifier and link.claim is not None:
         return fold_move(row, link.identifier, link.claim)
+    if link.kind == ANSWERED:
+        return row
     if link.kind in ("group", "absorb"):  # `absorb` is of earlier versions
         return row if row.grouped else replace(row, grouped=True)
     if link.kind == "owner" and link.survivor and link.owner is not None:

@@ -13,12 +13,12 @@ import msgspec
 from agents.runtime.contract import Emit
 from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
 from domain.patient.demographics import GUARD_KEY
-from domain.patient.groups import PatientFacts
+from domain.patient.groups import CIN, PatientFacts
 from domain.patient.ownership import Owner, asks_of, facts_of, own_evidence, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, replace
 from parsers.records.facts import encode_facts
-from parsers.records.unattributed import Unattributed
+from parsers.records.unattributed import OPEN_QUESTIONS, UNAVAILABLE, UNCHECKED, Unattributed
 from parsers.records.visits import encode_snapshot
 
 
@@ -42,7 +42,7 @@ def derive_outputs(
 ) -> tuple[PatientRow, list[Emit]]:
     """(the row with its memory, `emits` and what follows from the change). `received` is ms UTC.
 
-    `away`: the directory did not answer for this record.
+    `away`: the directory has not answered yet for what the row asks.
     """
     now = identities.owner(after)
     before = identities.owner(row).member if row is not None else None
@@ -52,6 +52,11 @@ def derive_outputs(
     after = _emit_facts(after, identities, stamp, emits)
     after = _emit_unattributed(after, now, away, stamp, emits)
     return after, emits
+
+
+def asks(row: PatientRow | None) -> bool:
+    """Whether the row waits for an answer of the directory."""
+    return row is not None and (row.unattributed or "").partition(":")[0] in OPEN_QUESTIONS
 
 
 def _emit_facts(row: PatientRow, identities: Identities, stamp: tuple[str, bytes], emits: list[Emit]) -> PatientRow:
@@ -76,10 +81,14 @@ def _emit_facts(row: PatientRow, identities: Identities, stamp: tuple[str, bytes
 def _emit_unattributed(
     row: PatientRow, now: Owner, away: bool, stamp: tuple[str, bytes], emits: list[Emit]
 ) -> PatientRow:
-    """Keep `adt.unattributed.v1` true: a record while the patient has visits and no member, a tombstone afterwards."""
+    """Keep `adt.unattributed.v1` true: a record while the patient has visits and no member, or a member by a CIN that
+    could not be checked; a tombstone afterwards."""
     reason: str | None = None
-    if now.member is None and (row.visits or row.custody):
-        reason = "directory-unavailable" if away and now.method == "no-match" else now.method
+    if row.visits or row.custody:
+        if now.member is None:
+            reason = UNAVAILABLE if away and now.method == "no-match" else now.method
+        elif away and now.method == CIN and now.member not in row.guards:
+            reason = UNCHECKED
     identifiers = {row.patient, *row.identifiers, *row.demographics}
     if row.cin is not None and row.cin.value is not None:
         identifiers.add(GUARD_KEY + row.cin.value)

@@ -19,7 +19,7 @@ from agents.refer.compress import pack, unpack
 from agents.refer.events import Emission
 from agents.refer.outputs import derive_outputs
 from agents.refer.upcasters import UPCASTERS
-from agents.runtime.contract import Context, Emit, Record, Stage, received_of
+from agents.runtime.contract import Context, Doubtful, Emit, Record, Stage, received_of
 from agents.runtime.rows import check_schema, mark_impaired, row_key
 from agents.topics import (
     ALERTS,
@@ -93,6 +93,7 @@ def stage(rules: RuleSet, *, source: str = "handoff", archive_at: int = ARCHIVE_
         impair=mark_impaired,
         schema=SCHEMA,
         upcasters=UPCASTERS,
+        foreign=(DISPOSITIONS,),
     )
 
 
@@ -112,7 +113,11 @@ def _decide(
     emission = Emission(member, now, received, complete_since(after), source)
     after, emits = derive_outputs(before, after, emission, book)
     after, archived = archive.keep(before, after, emission)
-    return None if is_empty(after) else after, [*emits, *archived]
+    kept, emits = None if is_empty(after) else after, [*emits, *archived]
+    if after.dispositions.keys() - before.dispositions.keys() - after.emitted.keys():
+        # Kept, since inputs have no order among them. But whoever answered has read a candidate, so it should be here.
+        raise Doubtful("unknown-candidate", "candidate_id", kept, emits)
+    return kept, emits
 
 
 def _fold(row: MemberRow, record: Record, words: Vocabulary) -> tuple[MemberRow, int]:

@@ -30,7 +30,7 @@ def derive_outputs(
     before: MemberRow, row: MemberRow, emission: Emission, book: Rulebook
 ) -> tuple[MemberRow, list[Emit]]:
     """(the row with its memory and next due time, records to emit). `before` is the row before this record."""
-    ledger = read_ledger(row.visits, book)
+    ledger = read_ledger(row.visits, book, row.custody)
     # A new roster row may change who was in ECM when a transition occurred, and so which transitions have an alert.
     transitions, emits = emit_transitions(row, ledger, emission, book, all_again=row.roster is not before.roster)
     utilization, counted, counts_due = _utilization(row, ledger, emission)

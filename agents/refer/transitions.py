@@ -17,12 +17,14 @@ from agents.runtime.contract import Emit
 from agents.topics import ALERTS, TRANSITIONS
 from domain.identity import digest
 from domain.member.counting import Ledger
+from domain.member.custody import DIED
 from domain.member.eligibility import enrolled_at
 from domain.member.row import PERSON, EmittedTransition, EmittedTransitions, MemberRow
 from domain.member.transitions import (
     Transition,
+    custody_fingerprint,
     custody_source_key,
-    custody_transition,
+    custody_transitions,
     fingerprint_of,
     representatives,
     visit_transitions,
@@ -78,17 +80,17 @@ class _Emitter:
     def custody(self) -> None:
         """Transitions of custody records; of several under one key, the first."""
         seen: set[str] = set()
-        for record in self._row.custody:
+        for index, record in enumerate(self._ledger.custody.records):
             key = custody_source_key(record)
             if key in seen:
                 continue
             seen.add(key)
             known = self._row.transitions.get(key)
-            fingerprint = record.revision << 8 | (record.at <= self._emission.now)
+            fingerprint = custody_fingerprint(index, self._ledger, self._emission.now)
             if not self._unchanged(known, fingerprint):
-                transition = custody_transition(record, self._emission.now)
+                found = custody_transitions(index, self._ledger, self._emission.now)
                 subject = Subject(key, record.facility, record.messages, record.received)
-                self._remember(subject, known, [] if transition is None else [transition], fingerprint)
+                self._remember(subject, known, found, fingerprint)
 
     def person(self) -> None:
         """The death that hospitals registered (PID-29, PID-30), unless a visit that ended so has the transition."""
@@ -97,7 +99,8 @@ class _Emitter:
         if not row.persons and known is None:
             return
         first = min(row.persons, key=lambda person: (person.died, person.patient), default=None)
-        holds = first is not None and self._ledger.death < 0 and first.died <= self._emission.now
+        elsewhere = self._ledger.death >= 0 or any(self._ledger.custody.events(DIED))
+        holds = first is not None and not elsewhere and first.died <= self._emission.now
         fingerprint = first.revision << 1 | 1 if first is not None and holds else 0
         if not self._unchanged(known, fingerprint):
             found = [Transition("death", first.died)] if first is not None and holds else []

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from agents.runtime.contract import Record, received_of
-from domain.times import MINUTE
-
-AHEAD: Final = 5 * MINUTE
-"""How far (ms) a `received` stamp or a tick may lie ahead of the record's append time."""
+from agents.runtime.contract import AHEAD, Record, stamp_of
 
 
 class Clock:
@@ -23,7 +17,7 @@ class Clock:
 
     def stamp(self, record: Record) -> bool:
         """Advance to the record's stamp. Returns whether that changed the time."""
-        at = self._clamp(received_of(record), record)
+        at = self._clamp(stamp_of(record), record)
         if at <= self.now:
             return False
         self.now = at

@@ -7,11 +7,16 @@ log order, and depends on nothing but its arguments: no clock, no network.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from agents.topics import TICKS
+from domain.errors import Refusal
+from domain.times import MINUTE
+
+AHEAD: Final = 5 * MINUTE
+"""How far (ms) a `received` stamp or a tick may lie ahead of the record's append time."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +65,17 @@ class Context(msgspec.Struct, frozen=True):
     """A tick after the clock was set back: every row is decided, due or not."""
 
 
+class Doubtful(Refusal):
+    """A record that is refused and kept all the same: the row has it, in case what it names comes later.
+
+    Carries what the decision would have returned.
+    """
+
+    def __init__(self, code: str, place: str, row: Any, emits: list[Emit]) -> None:
+        super().__init__(code, place)
+        self.row, self.emits = row, emits
+
+
 class TooCostly(BaseException):
     """Raised into a decision that takes too long. No code between the timer and the chunk may catch it."""
 
@@ -75,7 +91,8 @@ class Progress:
 
 Decide = Callable[[Any, Record, Context], tuple[Any, list[Emit]]]
 """(row or None, record, context) -> (row, emits). The same row object means that nothing changed; None removes the row.
-Raises `Refusal` when the record is at fault; any other exception is a fault of ours."""
+Raises `Refusal` when the record is at fault (`Doubtful`: and the row keeps it); any other exception is a fault of ours.
+"""
 
 
 Upcaster = Callable[[bytes], bytes]
@@ -115,6 +132,11 @@ class Stage(msgspec.Struct, frozen=True):
     worker from starting."""
     clock: str = TICKS
     """The topic of its ticks."""
+    foreign: tuple[str, ...] = ()
+    """Inputs that other systems write. Their clients may choose another partition for a key than ours do; such a record
+    is written again to the partition of its key."""
+    forwards: bool = True
+    """Whether it is this stage that writes such a record again. A shadow does not: the live stage does."""
 
     @property
     def oldest(self) -> int:
@@ -122,9 +144,16 @@ class Stage(msgspec.Struct, frozen=True):
         return self.schema - len(self.upcasters)
 
 
-def received_of(record: Record) -> int:
-    """When the gateway received this record's content (ms UTC): its `received` header, else the append time."""
+def stamp_of(record: Record) -> int:
+    """What a record says about when its content was received (ms UTC): its `received` header, else the append time."""
     stamp = record.headers.get("received")
     if stamp is not None and len(stamp) < 16 and stamp.isdigit():
         return int(stamp)
     return record.timestamp
+
+
+def received_of(record: Record) -> int:
+    """When the gateway received this record's content (ms UTC): its stamp, or the append time if it claims to be
+    later by more than AHEAD."""
+    at = stamp_of(record)
+    return record.timestamp if at > record.timestamp + AHEAD else at

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agents.runtime.contract import Stage
+from agents.runtime.contract import Progress, Stage, TooCostly
 from agents.runtime.store import ChunkResult, RowStore, envelope, row_of
 
 ROW_LIMIT: Final = 512 * 1024
-"""Bytes a row may take, encoded."""
+"""Bytes a row may take, encoded, and its key with it."""
 _UNREAD: Final = object()
 
 
@@ -51,8 +51,8 @@ class Overlay:
         before = self.seen.get(key)
         if key in self._watched:
             if row is not None:
-                self._measure(row)
-        elif key in self.changed and before is not None and not self._fits(before):
+                self._measure(key, row)
+        elif key in self.changed and before is not None and not self._fits(key, before):
             self._outgrown.add(key)
         self.seen[key] = row
         self.changed[key] = None
@@ -74,23 +74,27 @@ class Overlay:
                 found.add((due, key))
         return sorted(found)
 
-    def encoded(self) -> tuple[dict[str, bytes | None], set[str]]:
-        """(envelopes of the changed rows, None for removed ones; keys of the rows that cannot be written)."""
+    def encoded(self, progress: Progress) -> tuple[dict[str, bytes | None], set[str]]:
+        """(envelopes of the changed rows, None for removed ones; keys of the rows that cannot be written).
+
+        Each row counts as a record on `progress`: the time of all is not that of the last record.
+        """
         stage, watched = self._stage, self._watched
         changed: dict[str, bytes | None] = {}
         for key in self.changed:
+            progress.records += 1
             row = self.seen[key]
             if row is None:
                 changed[key] = None
                 continue
             try:
                 body, due = stage.encode(row), stage.next_due(row)
-            except Exception:
+            except (Exception, TooCostly):
                 if key in watched:
                     raise
                 self._outgrown.add(key)
                 continue
-            if len(body) > self._row_limit and key not in watched:
+            if _size(key, body) > self._row_limit and key not in watched:
                 self._outgrown.add(key)
             changed[key] = envelope(stage.schema, due, body)
         return changed, self._outgrown
@@ -111,14 +115,18 @@ class Overlay:
         stored = self._rows.get(key)
         return None if stored is None else row_of(self._stage, stored)
 
-    def _measure(self, row: Any) -> None:
+    def _measure(self, key: str, row: Any) -> None:
         self._stage.next_due(row)
-        if len(self._stage.encode(row)) > self._row_limit:
+        if _size(key, self._stage.encode(row)) > self._row_limit:
             raise TooLarge("row-too-large")
 
-    def _fits(self, row: Any) -> bool:
+    def _fits(self, key: str, row: Any) -> bool:
         try:
-            self._measure(row)
+            self._measure(key, row)
         except Exception:
             return False
         return True
+
+
+def _size(key: str, body: bytes) -> int:
+    return len(key.encode()) + len(body)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from agents.runtime.contract import Context, Emit, Record, Stage
+from agents.runtime.contract import Context, Doubtful, Emit, Record, Stage
 
 
 def renamed(
@@ -41,8 +41,14 @@ def renamed(
     def decide_declared(row: Any, record: Record, context: Context) -> tuple[Any, list[Emit]]:
         if ignored is not None and ignored(record):
             return row, []
-        row, emits = decide(row, declared(record), context)
-        return row, [msgspec.structs.replace(emit, topic=writes.get(emit.topic, emit.topic)) for emit in emits]
+        try:
+            row, emits = decide(row, declared(record), context)
+        except Doubtful as doubt:
+            raise Doubtful(doubt.code, doubt.place, doubt.row, written(doubt.emits)) from None
+        return row, written(emits)
+
+    def written(emits: Iterable[Emit]) -> list[Emit]:
+        return [msgspec.structs.replace(emit, topic=writes.get(emit.topic, emit.topic)) for emit in emits]
 
     def lookups_declared(record: Record) -> Iterable[str]:
         return lookups(declared(record))
@@ -60,4 +66,5 @@ def renamed(
         decide=decide_declared,
         lookups=lookups_declared,
         clock=names.get(stage.clock, stage.clock),
+        foreign=tuple(names.get(topic, topic) for topic in stage.foreign),
     )

@@ -66,6 +66,8 @@ class ChunkResult(msgspec.Struct, frozen=True):
     """Stamps and ticks that lay too far ahead of their append time and were clamped to it."""
     due_decided: int
     """Rows decided because they were due."""
+    forwarded: int = 0
+    """Records written again to the partition of their key."""
 
 
 def envelope(schema: int, due: int | None, row: bytes) -> bytes:
@@ -203,7 +205,8 @@ class MemoryStore:
         """Apply one changelog record; `finish_restore` must follow the last. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
-                self.clock = max(self.clock, due_of(value))
+                # The last one, not the largest: a clock that ran ahead was set back.
+                self.clock = due_of(value)
             return
         if value is None:
             self.envelopes.pop(key.decode(), None)

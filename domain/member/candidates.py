@@ -93,7 +93,7 @@ def judge(row: MemberRow, member: str, ledger: Ledger, now: int, book: Rulebook)
     roster = row.roster
     if roster is None:
         return Judgment(_ended(row, frozenset(), "left_roster", now, book), None, [], None)
-    found = releases(row.custody, ledger)
+    found = releases(ledger)
     lines = line_spans(ledger, found, roster, book)
     edges = [edge for each in lines for edge in each.edges() if now < edge < FOREVER]
     if not (row.emitted or row.dispositions or edges):

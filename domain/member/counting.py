@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from domain.member.custody import CustodyLedger, read_custody
 from domain.member.dedup import join_duplicates
 from domain.member.episodes import admitted_from, continues_stay, nursing_episodes
 from domain.member.visits import (
@@ -28,6 +29,7 @@ from domain.member.visits import (
     PLANNED_READMISSION,
     SNF,
     STAY,
+    MemberCustody,
     MemberVisit,
 )
 from domain.rules.rulebook import Rulebook
@@ -85,6 +87,8 @@ class Ledger(msgspec.Struct, frozen=True, gc=False):
     part of another (JOINED)."""
     death: int
     """The position of the visit that ended with the member's death, or -1."""
+    custody: CustodyLedger
+    deliveries: frozenset[int] = frozenset()
     wholes: frozenset[int] = frozenset()
     """Nursing-facility stays that have the end of a whole episode."""
 
@@ -99,8 +103,14 @@ class _Scan:
         """ED visits that became a stay."""
         self.through_ed: set[int] = set()
         """Stays that an ED visit became."""
-        self._pair_ed_visits()
-        self.nursing = nursing_episodes(visits, duplicates, self.settings)
+        by_category: dict[str, list[int]] = {ED: [], STAY: [], SNF: []}
+        for index, visit in enumerate(visits):
+            places = by_category.get(visit.category)
+            if places is not None and visit.asserted and index not in duplicates:
+                places.append(index)
+        if by_category[ED] and by_category[STAY]:
+            self._pair_ed_visits(by_category[ED], by_category[STAY])
+        self.nursing = nursing_episodes(visits, by_category[SNF], self.settings)
         self.ends = _episode_ends(visits, self.nursing)
         self.ed_days: set[int] = set()
         self.last: MemberVisit | None = None
@@ -110,13 +120,12 @@ class _Scan:
         self.until = EVER
         """The day from which the visit at hand counts no longer."""
         self.death = -1
+        self.deliveries: list[int] = []
 
-    def _pair_ed_visits(self) -> None:
-        stays = [i for i, v in enumerate(self.visits) if v.category == STAY and v.asserted and i not in self.duplicates]
+    def _pair_ed_visits(self, attendances: Sequence[int], stays: Sequence[int]) -> None:
         starts = [self.visits[stay].start for stay in stays]
-        for index, visit in enumerate(self.visits if stays else ()):
-            if visit.category != ED or not visit.asserted:
-                continue
+        for index in attendances:
+            visit = self.visits[index]
             # Only stays that begin at or after the visit's start, and not long after its end, can be its own.
             latest = (visit.start if visit.departed is None else visit.departed) + _LINK_DAYS * DAY
             for stay in stays[bisect_left(starts, visit.start) : bisect_right(starts, latest)]:
@@ -125,8 +134,8 @@ class _Scan:
                     self.through_ed.add(stay)
 
 
-def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
-    """Give each visit its reason: the first function that has one. `held` is in row order (start, patient, visit)."""
+def read_ledger(held: Sequence[MemberVisit], book: Rulebook, custody: Sequence[MemberCustody] = ()) -> Ledger:
+    """Give each visit its reason: the first function that has one. `held` and `custody` are in row order."""
     visits, duplicates = join_duplicates(held, book.settings.stitch_minutes)
     scan = _Scan(visits, duplicates, book)
     reasons: list[str] = []
@@ -140,7 +149,18 @@ def read_ledger(held: Sequence[MemberVisit], book: Rulebook) -> Ledger:
     for first, (ended, last) in scan.ends.items():
         group = visits[last].disposition_group
         visits[first] = msgspec.structs.replace(visits[first], departed=ended, disposition_group=group)
-    return Ledger(visits, reasons, counted, duplicates, scan.links, scan.death, frozenset(scan.ends))
+    events = read_custody(custody, book.settings.custody_join_hours)
+    return Ledger(
+        visits,
+        reasons,
+        counted,
+        duplicates,
+        scan.links,
+        scan.death,
+        events,
+        frozenset(scan.deliveries),
+        frozenset(scan.ends),
+    )
 
 
 def reason_in(reason: str, day: int, until: int, first: int, last: int) -> str:
@@ -200,8 +220,10 @@ def _stay_reason(scan: _Scan, index: int, visit: MemberVisit, continued: bool) -
     conditions = book.conditions(visit.diagnoses, visit.day) if visit.diagnoses else 0
     if flags & NEWBORN or conditions & book.newborn:
         return NEWBORN_STAY
-    if not scan.settings.count_deliveries and (flags & LABOR or conditions & book.delivery):
-        return DELIVERY
+    if flags & LABOR or conditions & book.delivery:
+        scan.deliveries.append(index)
+        if not scan.settings.count_deliveries:
+            return DELIVERY
     if continued:
         return TRANSFER
     if _is_planned(scan, index, visit):

@@ -9,6 +9,7 @@ never by the order of arrival.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -22,7 +23,8 @@ def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[M
 
     `visits` are in row order; positions are kept.
     """
-    if len(visits) < 2:
+    limit = minutes * MINUTE
+    if not _any_near(visits, limit):
         return list(visits), {}
     clusters: list[list[int]] = []
     nearby: dict[tuple[str, str], list[list[int]]] = {}
@@ -34,7 +36,7 @@ def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[M
         home = named.get(visit.visit)
         if home is None:
             # Only the last few can be near: row order is by start, and a visit that overlaps began not long ago.
-            home = next((c for c in reversed(place[-_LOOK_BACK:]) if _joins(visits, c, visit, minutes * MINUTE)), None)
+            home = next((c for c in reversed(place[-_LOOK_BACK:]) if _joins(visits, c, visit, limit)), None)
         if home is not None:
             home.append(index)
             continue
@@ -50,7 +52,25 @@ def join_duplicates(visits: Sequence[MemberVisit], minutes: int) -> tuple[list[M
     return view, duplicates
 
 
-_LOOK_BACK = 8
+_LOOK_BACK: Final = 8
+
+
+def _any_near(visits: Sequence[MemberVisit], limit: int) -> bool:
+    """Whether any two visits overlap, begin within `limit` of each other or bear one number: of most members none do.
+
+    Facility and category are left to the search itself.
+    """
+    reach = -limit
+    for visit in visits:
+        arrived = visit.arrived
+        if arrived is not None:
+            if arrived <= reach:
+                return True
+            departed = visit.departed
+            latest = (departed if departed is not None and departed > arrived else arrived) + limit
+            if latest > reach:
+                reach = latest
+    return len({visit.visit for visit in visits}) < len(visits)
 
 
 def _joins(visits: Sequence[MemberVisit], cluster: Sequence[int], visit: MemberVisit, limit: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from domain.member.counting import Ledger
+from domain.member.custody import DIED
 from domain.member.enrollment import enrollment_edges, on_day
 from domain.member.row import CareResponse, MemberRow
 from domain.member.spans import Chain
@@ -146,6 +147,8 @@ def eligibility_dues(roster: RosterFacts, answers: Mapping[str, CareResponse], b
 def died_by(row: MemberRow, ledger: Ledger, now: int) -> bool:
     """Whether the member had died by `now` (ms UTC): a visit ended so, or a hospital registered it (PID-29, PID-30)."""
     if any(person.died <= now for person in row.persons):
+        return True
+    if any(record.at <= now for record in ledger.custody.events(DIED)):
         return True
     if ledger.death < 0:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from domain.member.visits import SNF, MemberVisit
+from domain.member.visits import MemberVisit
 from domain.rules.ruleset import CountingSettings
 from domain.times import HOUR, local_day
 
@@ -59,19 +59,19 @@ def continues_stay(before: MemberVisit, stay: MemberVisit, settings: CountingSet
     return sent and stay.day <= local_day(before.departed) + settings.transfer_days
 
 
-def nursing_episodes(
-    visits: Sequence[MemberVisit], skipped: Iterable[int], settings: CountingSettings
-) -> dict[int, int]:
+def nursing_episodes(visits: Sequence[MemberVisit], stays: Iterable[int], settings: CountingSettings) -> dict[int, int]:
     """Nursing-facility stay -> the stay that it continues (the first of its episode).
+
+    `stays` are the positions of the nursing-facility stays that took place, in row order.
 
     The same facility again after at most a day is one stay, whatever the account; another facility on that or the next
     day is one episode, with a move; a return to the same facility within the bed hold continues too.
     """
-    passed = set(skipped)
     first_of: dict[int, int] = {}
     last: int | None = None
-    for index, visit in enumerate(visits):
-        if visit.category != SNF or not visit.asserted or not visit.day or index in passed:
+    for index in stays:
+        visit = visits[index]
+        if not visit.day:
             continue
         if last is not None and _continues_nursing(visits[last], visit, settings):
             first_of[index] = first_of.get(last, last)

@@ -15,8 +15,9 @@ import msgspec
 from domain.member.ages import ages_of
 from domain.member.candidates import LIVE, Judgment, Verdict
 from domain.member.counting import COUNTED, EVER, OUTSIDE, Ledger, reason_in
+from domain.member.custody import BOOKED, RELEASED
 from domain.member.enrollment import on_day
-from domain.member.releases import RELEASE, SURE, Release, entitled
+from domain.member.releases import RELEASE, SURE, Release, custody_key, entitled
 from domain.member.row import MemberRow
 from domain.member.spans import Span, leaving
 from domain.member.transitions import opening_kind, transition_id
@@ -25,6 +26,7 @@ from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import Criterion, Route, Support
 from domain.times import leaves_window, local_day, months_before
 
+BACK: Final = "back_in_custody"
 CONDITION: Final = "condition"
 """The reason of a visit that is not counted but has a diagnosis that the rule requires."""
 _SHOWN_CLASS: Final = {SNF: "snf"}
@@ -94,13 +96,16 @@ def candidate_facts(
     opener = chain.opener if chain is not None else None
     visit = None if opener is None else _visit_of(opener.key, ledger)
     kind = "" if opener is None else opening_kind(opener.kind)
-    stays = [p for p in lines if p.counted and p.kind in ("inpatient", "snf", "newborn")]
+    stays = [p for p in lines if p.counted and _COLUMN[p.kind] in _STAYS]
     discharged = max((p.departed for p in stays if p.departed is not None and p.departed <= at), default=None)
     conditions = book.names_of(bits)
+    again = _back_in_custody(verdict, ledger) if line.kind == "release" else None
+    if again is not None:
+        lines = (*lines, again)
     event = "release" if line.kind == "release" else "" if discharged is None else "discharge"
     return CandidateFacts(
         verdict=verdict,
-        state="near_threshold" if verdict.watch else "meets_criteria" if sure else "needs_review",
+        state="near_threshold" if verdict.watch else "meets_criteria" if sure and again is None else "needs_review",
         criterion=criterion,
         first=first,
         last=last,
@@ -130,7 +135,17 @@ def recount(lines: tuple[EvidenceLine, ...]) -> tuple[int, int, int, int]:
     return (counts[0], counts[1], counts[2], counts[3])
 
 
-_COLUMN: Final = {"emergency": 0, "observation": 0, "inpatient": 1, "newborn": 1, "snf": 2, RELEASE: 3}
+_COLUMN: Final = {
+    "emergency": 0,
+    "observation": 0,
+    "inpatient": 1,
+    "obstetrics": 1,
+    "newborn": 1,
+    "snf": 2,
+    RELEASE: 3,
+}
+"""Class of a visit as evidence shows it -> its place in the counts: every class of a category that counts."""
+_STAYS: Final = (1, 2)
 
 
 def complete_since(row: MemberRow) -> int | None:
@@ -203,6 +218,18 @@ def _release_lines(
     first = min(days, default=today)
     last = leaves_window(max(days), criterion.months) - 1 if days else today
     return first, last, tuple(lines), sure
+
+
+def _back_in_custody(verdict: Verdict, ledger: Ledger) -> EvidenceLine | None:
+    """The booking after the last release, if there is one: the person may be in custody again."""
+    at = verdict.at
+    left = [release.at for release in ledger.custody.events(RELEASED) if release.at <= at]
+    booked = [booking for booking in ledger.custody.events(BOOKED) if booking.at <= at]
+    if not left or not booked or booked[-1].at < left[-1]:
+        return None
+    last = booked[-1]
+    key = custody_key(last.record_id)
+    return EvidenceLine(key, RELEASE, last.facility, last.at, None, BACK, last.messages, last.fingerprint)
 
 
 def _line_of_visit(visit: MemberVisit, reason: str) -> EvidenceLine:

@@ -10,16 +10,18 @@ import msgspec
 from domain.discharge import NOT_RELEASED
 from domain.member.ages import Ages
 from domain.member.counting import Ledger
+from domain.member.custody import RELEASED
 from domain.member.spans import Span
-from domain.member.visits import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY, MemberCustody
+from domain.member.visits import CUSTODY, FROM_COURT, OTHER, YOUTH_FACILITY
 from domain.rules.rulebook import Rulebook
 from domain.rules.ruleset import YOUTH, Criterion
 from domain.snapshots import RosterFacts
-from domain.times import day_start, leaves_window, local_day
+from domain.times import HOUR, day_start, leaves_window, local_day
 
 SURE: Final = frozenset({"confirmed", "high"})
 """Confidences of a release that need no review by a person."""
 RELEASE: Final = "custody"
+_NEAR: Final = 72 * HOUR
 
 
 class Release(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +45,11 @@ def custody_key(record_id: str) -> str:
     return f"custody:{record_id}"
 
 
-def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
-    """All releases in order of (time, key). A transfer to a hospital or to other custody is not a release."""
+def releases(ledger: Ledger) -> list[Release]:
+    """All releases in order of (time, key): the events of custody records, and what visits alone hint at.
+
+    A visit brought by court or law enforcement that ends at home is no release of its own near one that is known.
+    """
     found = [
         Release(
             r.at,
@@ -56,9 +61,9 @@ def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
             r.fingerprint,
             r.received,
         )
-        for r in custody
-        if r.kind == "released"
+        for r in ledger.custody.events(RELEASED)
     ]
+    known = [release.at for release in found]
     for index, visit in enumerate(ledger.visits):
         if visit.category != CUSTODY and not visit.flags & FROM_COURT:
             continue
@@ -69,6 +74,8 @@ def releases(custody: Sequence[MemberCustody], ledger: Ledger) -> list[Release]:
                 continue
             confidence, kind = "high", "youth-facility" if visit.flags & YOUTH_FACILITY else "jail"
         elif visit.disposition_group == "HOME" and visit.category != OTHER:
+            if any(abs(at - visit.departed) <= _NEAR for at in known):
+                continue
             confidence, kind = "medium", ""
         else:
             continue

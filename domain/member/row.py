@@ -153,6 +153,7 @@ def is_empty(row: MemberRow) -> bool:
     return row.roster is None and not (
         row.visits
         or row.custody
+        or row.persons
         or row.withdrawn
         or row.dispositions
         or row.transitions

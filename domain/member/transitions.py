@@ -14,6 +14,7 @@ import msgspec
 from domain.discharge import NOT_RELEASED
 from domain.identity import public_id
 from domain.member.counting import JOINED, READMITTED, TRANSFERRED, Ledger
+from domain.member.custody import BOOKED, DIED, RELEASED
 from domain.member.releases import custody_key
 from domain.member.visits import (
     BECAME_INPATIENT,
@@ -33,9 +34,10 @@ from domain.times import DAY, day_start
 
 CLASS_OF: Final = {ED: "emergency", STAY: "inpatient", SNF: "snf", OBSERVATION: "observation", CUSTODY: "custody"}
 KINDS: Final = (
-    "ed_arrival", "admission", "discharge", "transfer", "readmission_30d", "nf_admission", "nf_discharge",
+    "ed_arrival", "observation", "admission", "delivery", "discharge", "transfer", "readmission_30d",
+    "nf_admission", "nf_discharge",
     "hospital_to_nf", "nf_to_hospital", "nf_long_stay", "custody_booking", "custody_release_scheduled",
-    "custody_release", "into_custody", "death", "left_against_advice",
+    "custody_release", "back_in_custody", "into_custody", "death", "left_against_advice",
 )  # fmt: skip
 
 
@@ -67,7 +69,7 @@ def fingerprint_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
     """
     visit = ledger.visits[index]
     if not visit.asserted or index in ledger.duplicates:
-        return visit.revision << 9
+        return visit.revision << 10
     if index in ledger.wholes or (ledger.duplicates and index in ledger.duplicates.values()):
         return -1
     bits = ledger.links.get(index, 0) | (256 if index == ledger.death else 0)
@@ -81,7 +83,9 @@ def fingerprint_of(index: int, ledger: Ledger, now: int, book: Rulebook) -> int:
         bits |= 64
     if visit.flags & FROM_NF and _left_nf(index, ledger):
         bits |= 128
-    return visit.revision << 9 | bits
+    if index in ledger.deliveries:
+        bits |= 512
+    return visit.revision << 10 | bits
 
 
 def representatives(ledger: Ledger) -> list[int]:
@@ -117,17 +121,32 @@ def visit_transitions(index: int, ledger: Ledger, now: int, book: Rulebook) -> l
     return [transition for transition in found if transition.occurred <= now]
 
 
-def custody_transition(record: MemberCustody, now: int) -> Transition | None:
-    """The transition of a custody record, or None while it lies ahead."""
-    if record.at > now:
-        return None
-    if record.kind == "booked":
-        return Transition("custody_booking", record.at, "", "custody", record.confidence)
+def custody_transitions(index: int, ledger: Ledger, now: int) -> list[Transition]:
+    """The transitions of a custody record: none while it lies ahead, or where another record represents its event."""
+    record = ledger.custody.records[index]
+    if record.at > now or not ledger.custody.stands(index):
+        return []
+    at, confidence = record.at, record.confidence
+    if record.kind == BOOKED:
+        found = [Transition("custody_booking", at, "", "custody", confidence)]
+        if ledger.custody.follows_release(record):
+            found.append(Transition("back_in_custody", at, "", "custody", confidence))
+        return found
     if record.kind == "scheduled":
-        return Transition("custody_release_scheduled", record.at, "custody", "", record.confidence, record.scheduled)
-    if record.kind == "released":
-        return Transition("custody_release", record.at, "custody", "", record.confidence)
-    return Transition("into_custody", record.at, "custody", "custody", record.confidence)
+        return [Transition("custody_release_scheduled", at, "custody", "", confidence, record.scheduled)]
+    if record.kind == RELEASED:
+        return [Transition("custody_release", at, "custody", "", confidence)]
+    if record.kind == DIED:
+        return [Transition("death", at, "custody", "EXPIRED", confidence)] if ledger.death < 0 else []
+    return [Transition("into_custody", at, "custody", "custody", confidence)]
+
+
+def custody_fingerprint(index: int, ledger: Ledger, now: int) -> int:
+    """All that the transitions of a custody record depend on, as one number (see `fingerprint_of`)."""
+    record, custody = ledger.custody.records[index], ledger.custody
+    bits = (record.at <= now) | custody.stands(index) << 1
+    bits |= (record.kind == BOOKED and custody.follows_release(record)) << 2 | (ledger.death < 0) << 3
+    return record.revision << 8 | bits
 
 
 def custody_source_key(record: MemberCustody) -> str:
@@ -150,9 +169,13 @@ def _arrivals(index: int, visit: MemberVisit, ledger: Ledger) -> list[Transition
     arrived = visit.arrived if visit.arrived is not None else visit.start
     if group == ED or visit.flags & (BECAME_INPATIENT | FROM_ED):
         found.append(Transition("ed_arrival", arrived, "", "emergency"))
+    elif group == OBSERVATION:
+        found.append(Transition("observation", arrived, "", "observation"))
     if group == STAY:
         origin = "emergency" if visit.flags & BECAME_INPATIENT else ""
         found.append(Transition("admission", visit.start, origin, "inpatient"))
+        if index in ledger.deliveries:
+            found.append(Transition("delivery", visit.start, "", "inpatient"))
         link = ledger.links.get(index, 0)
         if link == TRANSFERRED:
             found.append(Transition("transfer", visit.start, "inpatient", "inpatient"))

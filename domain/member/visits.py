@@ -212,6 +212,8 @@ def _flags_of(snapshot: VisitSnapshot) -> int:
         flags |= _FLAGS.get(name, 0)
     if visit.patient_class == "newborn":
         flags |= NEWBORN
+    if flags & NEWBORN:
+        flags &= ~FROM_NF  # with admission type 4, point of origin 5 means born here (NUBC FL 15)
     if snapshot.weak:
         flags |= WEAK
     if len(visit.disposition) == 2 and "81" <= visit.disposition <= "95":

@@ -45,14 +45,16 @@ def own_evidence(row: PatientRow, key: bytes) -> tuple[Claim | None, str]:
         (DEMOGRAPHICS, [claim for name, claim in row.roster.items() if name.startswith(DEMOGRAPHICS_KEY)]),
     ):
         members = {claim.value for claim in named if claim.value is not None}
-        if len(members) == 1:
-            member = members.pop()
-            why_not = _refused(row, member, key) if method == ROSTER and member is not None else ""
-            if not why_not:
-                return max((c for c in named if c.value == member), key=lambda c: c.rank), method
-            refused = refused or why_not
-        elif members:
+        if len(members) > 1:
             return None, "ambiguous"
+        if method == DEMOGRAPHICS and refused:
+            break  # a number says one person, name and birth date another: an operator decides
+        if members:
+            claim = max((c for c in named if c.value in members), key=lambda c: c.rank)
+            why_not = _refused(row, str(claim.value), key) if method == ROSTER else ""
+            if not why_not:
+                return claim, method
+            refused = refused or why_not
     return None, refused or ("bad-cin" if row.bad_cin else "no-match")
 
 

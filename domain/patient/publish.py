@@ -1,8 +1,7 @@
 """Publish the difference between the current visits of a row and the published ones.
 
 A visit or custody record goes out whole, with a revision that counts up, whenever it or its owner changes; to a former
-owner it goes out as withdrawn. Statements under a visit number that was replaced (A06, A07, A42) are of the visit under
-the number that replaced it.
+owner it goes out as withdrawn. `domain.patient.current` has the current ones.
 """
 
 from __future__ import annotations
@@ -12,23 +11,12 @@ from typing import Final
 
 import msgspec
 
-from domain.discharge import NOT_RELEASED
-from domain.facilities import CUSTODIAL
 from domain.identity import digest
-from domain.patient.cut import cut
-from domain.patient.events import ACCOUNT_MOVE, VISIT_MOVE
-from domain.patient.row import CustodyStatement, PatientRow, Published
-from domain.patient.statements import Statement, union_of
-from domain.patient.visits import read_visit
+from domain.patient.current import END_MARK, PERSON, Snapshot, buckets_of, custody_of, person_of, visits_of_bucket
+from domain.patient.row import PatientRow, Published
 from domain.snapshots import CustodySnapshot, PersonSnapshot, Source, Visit, VisitSnapshot
 
-Snapshot = VisitSnapshot | CustodySnapshot | PersonSnapshot
-
 _WITHDRAWN: Final = b"withdrawn"
-_END: Final = "#"
-"""Between the key of a stay in custody and the end of it that a record is about."""
-PERSON: Final = "person"
-"""The key of what is published about the person, not about a visit."""
 
 
 def publish(
@@ -74,19 +62,21 @@ def _current(
     before: PatientRow | None, row: PatientRow, owner: str | None, everything: bool, received: int, provisional: bool
 ) -> Iterator[tuple[str, Snapshot | None, str | None]]:
     """(key, current snapshot or None, member) of all keys that may differ from what was published."""
-    buckets = _roots(row)
+    buckets = buckets_of(row)
     everything = everything or before is None or row.ties is not before.ties or row.impaired != before.impaired
     everything = everything or before is None or row.weak is not before.weak or row.unnumbered is not before.unnumbered
     by_bucket = _published_by_bucket(row, buckets)
     for bucket in sorted(buckets):
         if everything or buckets[bucket] is not before.visits.get(bucket):  # type: ignore[union-attr]
-            yield from _of_bucket(row, bucket, buckets[bucket], owner, by_bucket.get(bucket, []), received, provisional)
+            yield from visits_of_bucket(
+                row, bucket, buckets[bucket], owner, by_bucket.get(bucket, []), received, provisional
+            )
     for key in sorted(row.custody):
         if everything or row.custody[key] is not before.custody.get(key):  # type: ignore[union-attr]
             statement = row.custody[key]
-            yield key, None if statement.deleted else _custody(row, key, statement, received), owner
+            yield key, None if statement.deleted else custody_of(row, key, statement, received), owner
     if everything or before is None or row.death is not before.death:
-        yield from _of_person(row, owner, received)
+        yield from person_of(row, owner, received)
     if everything:
         for key in by_bucket.get("", []):
             yield key, None, owner
@@ -99,63 +89,11 @@ def _published_by_bucket(row: PatientRow, buckets: Iterable[str]) -> dict[str, l
     for key in row.published:
         if key in row.custody or key == PERSON:
             continue
-        bucket = key.partition(_END)[0]
+        bucket = key.partition(END_MARK)[0]
         while bucket and bucket not in known:
             bucket = bucket.rpartition("~")[0]
         found.setdefault(bucket, []).append(key)
     return found
-
-
-def _of_bucket(
-    row: PatientRow,
-    bucket: str,
-    statements: tuple[Statement, ...],
-    owner: str | None,
-    published: list[str],
-    received: int,
-    provisional: bool,
-) -> Iterator[tuple[str, Snapshot | None, str | None]]:
-    """The visits that a bucket is cut into, then None for published ones that it no longer contains."""
-    numbered, weak = bucket not in row.unnumbered, bucket in row.weak
-    names: set[str] = set()
-    for key, part in cut(bucket, statements, numbered=numbered, dated=weak):
-        member = _member_of(row, key, part, owner, provisional)
-        for name, snapshot in _of_visit(row, key, part, numbered, weak, received):
-            names.add(name)
-            yield name, snapshot, member
-    for name in sorted(published):
-        if name not in names:
-            yield name, None, owner
-
-
-def _member_of(
-    row: PatientRow, key: str, statements: tuple[Statement, ...], owner: str | None, provisional: bool
-) -> str | None:
-    """The member of one visit: that of the patient it was moved to, else the row's."""
-    if not row.moves:
-        return owner
-    accounts = {statement.account for statement in statements if statement.account is not None}
-    names = [f"{VISIT_MOVE}:{key}", *(f"{ACCOUNT_MOVE}:{account}" for account in accounts)]
-    claims = [claim for name in names if (claim := row.moves.get(name)) is not None]
-    moved = max(claims, key=lambda claim: claim.rank, default=None)
-    if moved is None or moved.value is None or moved.value == row.patient:
-        return owner
-    known = row.owners.get(moved.value)
-    if provisional and (known is None or known.member is None):
-        return "~" + (known.root if known is not None and known.root else moved.value)
-    return None if known is None else known.member
-
-
-def _of_person(row: PatientRow, owner: str | None, received: int) -> Iterator[tuple[str, Snapshot | None, str | None]]:
-    """The death of the patient, or None for one that was taken back."""
-    if row.death is None:
-        return
-    at = row.death.at
-    if at is None:
-        if PERSON in row.published:
-            yield PERSON, None, owner
-        return
-    yield PERSON, PersonSnapshot(row.patient, 0, received, at.at, (row.death.source,)), owner
 
 
 def _next(
@@ -184,92 +122,12 @@ def _next(
     return Published(owner, revision, digest)
 
 
-def _roots(row: PatientRow) -> dict[str, tuple[Statement, ...]]:
-    """The buckets, each with the statements of the keys that it replaced."""
-    if not row.ties:
-        return row.visits
-    gathered: dict[str, list[tuple[Statement, ...]]] = {}
-    for key, statements in row.visits.items():
-        root, seen = key, {key}
-        while (tie := row.ties.get(root)) is not None and tie.value is not None and tie.value not in seen:
-            root = tie.value
-            seen.add(root)
-        gathered.setdefault(root, []).append(statements)
-    return {root: sets[0] if len(sets) == 1 else union_of(*sets) for root, sets in gathered.items()}
-
-
-def _custody(row: PatientRow, record_id: str, statement: CustodyStatement, received: int) -> CustodySnapshot:
-    return CustodySnapshot(
-        patient=row.patient,
-        record_id=record_id,
-        revision=0,
-        status="asserted",
-        kind=statement.kind,
-        received=received,
-        occurred=statement.occurred,
-        scheduled=statement.scheduled,
-        facility=statement.facility,
-        facility_type=statement.facility_type,
-        confidence="confirmed",
-        messages=(statement.source,),
-    )
-
-
-def _of_visit(
-    row: PatientRow, key: str, statements: tuple[Statement, ...], numbered: bool, weak: bool, received: int
-) -> Iterator[tuple[str, Snapshot | None]]:
-    """A visit as itself; a stay in a jail, prison or youth facility as a booking and a release.
-
-    Such a stay's end is a release unless the person went to a hospital or to other custody (disposition groups
-    ACUTE_TRANSFER, INTO_CUSTODY). Its confidence is "high"; "confirmed" is kept for a plan's own file.
-    """
-    visit = read_visit(statements, numbered)
-    if visit is not None and row.impaired:
-        visit = msgspec.structs.replace(visit, flags=(*visit.flags, "impaired"))
-    snapshot = None if visit is None else VisitSnapshot(row.patient, key, 0, received, visit, weak)
-    custody = visit is not None and (visit.patient_class == "custody" or visit.facility_type in CUSTODIAL)
-    yield key, None if custody else snapshot
-    for kind in ("booked", "released"):
-        name = f"{key}{_END}{kind}"
-        if not custody or visit is None:
-            if name in row.published:
-                yield name, None
-            continue
-        at = visit.arrived if kind == "booked" else visit.departed
-        elsewhere = kind == "released" and visit.disposition_group in NOT_RELEASED
-        asserted = visit.status in ("open", "closed") and at is not None
-        yield (
-            name,
-            CustodySnapshot(
-                patient=row.patient,
-                record_id=name,
-                revision=0,
-                status="asserted",
-                kind="transferred" if elsewhere else kind,
-                received=received,
-                occurred=at,
-                facility=visit.facility,
-                facility_type=visit.facility_type,
-                confidence="high",
-                messages=_about(visit.messages, statements, departure=kind == "released"),
-            )
-            if asserted
-            else None,
-        )
-
-
-def _about(messages: tuple[Source, ...], statements: tuple[Statement, ...], *, departure: bool) -> tuple[Source, ...]:
-    """The messages of a stay about its end (`departure`), else those about its beginning."""
-    ends = {statement.source for statement in statements if statement.trigger in ("A03", "A13")}
-    return tuple(source for source in messages if (source in ends) is departure)
-
-
 def _withdrawal(row: PatientRow, key: str, revision: int, received: int) -> Snapshot:
     """The snapshot that withdraws a visit or record from a former owner: its key and no facts."""
     if key == PERSON:
         return PersonSnapshot(row.patient, revision, received, None)
-    if key in row.custody or _END in key:
-        kind = row.custody[key].kind if key in row.custody else key.partition(_END)[2]
+    if key in row.custody or END_MARK in key:
+        kind = row.custody[key].kind if key in row.custody else key.partition(END_MARK)[2]
         return CustodySnapshot(row.patient, key, revision, "withdrawn", kind, received)
     return VisitSnapshot(row.patient, key, revision, received, Visit("withdrawn", "other"))
 

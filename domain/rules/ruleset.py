@@ -141,6 +141,8 @@ class CountingSettings(msgspec.Struct, frozen=True, gc=False):
     nf_gap_days: int = 1
     nf_bed_hold_days: int = 7
     """Calendar days between nursing-facility stays of one episode: at another facility, at the same one."""
+    custody_join_hours: int = 72
+    """Records of one booking or release by several sources lie no further apart."""
     readmission_days: int = 30
     snf_short_days: int = 90
     nf_long_stay_days: int = 60

@@ -55,6 +55,8 @@ def config(settings: Settings) -> ConsoleConfig:
         tls=given.tls,
         health_host=settings.health.host,
         health_port=settings.health.port,
+        connections=given.max_connections,
+        connections_per_peer=given.max_connections_per_peer,
     )
 
 

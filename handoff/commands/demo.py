@@ -17,7 +17,7 @@ from handoff.commands.look import candidates_table
 from handoff.demo import run
 from handoff.demo.verdict import judge
 from handoff.embedded.jars import JarsUnavailable
-from handoff.embedded.process import NotStarted
+from handoff.embedded.process import NotStarted, Refused
 from handoff.output import as_json, err, out
 from handoff.system import System
 from parsers.records.documents import LIVE_STATUSES
@@ -33,7 +33,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same county.")] = 7,
     connections: Annotated[int, typer.Option(min=1, max=200, help="MLLP connections.")] = 16,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Workers per stage.")] = 1,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards (Ctrl-C ends it).")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running afterwards (Ctrl-C ends it), in a data folder of its own.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Start everything, send a county's ADT messages over MLLP, show the candidates, and compare with the truth.
@@ -45,13 +47,13 @@ def demo(
     began = time.monotonic()
     try:
         if keep:
-            result = _run(target.data_folder(), settings, members, days, seed, connections, workers, json_, keep=True)
+            result = _run(target.demo_folder(), settings, members, days, seed, connections, workers, json_, keep=True)
         else:
             with tempfile.TemporaryDirectory(prefix="handoff-demo-") as folder:
                 result = _run(Path(folder), settings, members, days, seed, connections, workers, json_, keep=False)
     except (NotStarted, JarsUnavailable, run.NotDrained) as reason:
         err.print(str(reason), markup=False)
-        raise typer.Exit(1) from reason
+        raise typer.Exit(2 if isinstance(reason, Refused) else 1) from reason
     result["seconds"] = round(time.monotonic() - began, 1)
     if json_:
         as_json(result)
@@ -84,7 +86,9 @@ def _run(
         def on_step(what: str) -> None:
             progress.update(starting, description=f"starting {what}", advance=1)
 
-        with System(data, settings, workers=workers, on_step=on_step) as system:
+        with System(data, settings, workers=workers, on_step=on_step, fresh=keep) as system:
+            if keep:
+                target.announce(data)
             progress.update(starting, description="started", completed=4)
             kafka = system.kafka_settings
             task = step("simulating a county")
@@ -112,7 +116,7 @@ def _run(
             documents = run.candidates(kafka)
             verdict = judge(documents, truth)
             latency = run.candidate_latency(kafka, since)
-            restarts = sum(p["restarts"] for p in system.supervisor.status()) if system.supervisor else 0
+            restarts = sum(process["restarts"] for process in system.status())
             result = {
                 "messages": len(messages),
                 "acks": dict(sent.codes),

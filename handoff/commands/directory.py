@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import structlog
 import typer
 
 from agents.topics import IDENTITY_FACTS, LINKS, ROSTER, UNATTRIBUTED
@@ -24,10 +25,7 @@ def directory() -> None:
     settings = target.settings()
     configure()
     url = settings.redis.url.get_secret_value()
-    for name, value in (("KAFKA__BOOTSTRAP", settings.kafka.bootstrap), ("REDIS__URL", url)):
-        if not value:
-            typer.echo(f"HANDOFF_{name}: not set", err=True)
-            raise typer.Exit(2)
+    target.require(settings, redis=True)
     with faults_exit_2():
         words = load_rules(settings.paths.rules).vocabulary
     named = settings.kafka.actual
@@ -47,7 +45,12 @@ def directory() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    health = HealthServer(settings.health.host, settings.health.port, keeper.alive, keeper.ready)
+    try:
+        health = HealthServer(settings.health.host, settings.health.port, keeper.alive, keeper.ready)
+    except OSError as error:
+        typer.echo(f"HANDOFF_HEALTH__PORT: {error.strerror or error}", err=True)
+        raise typer.Exit(2) from error
+    structlog.get_logger("directory").info("health", address=f"http://{settings.health.host}:{health.port}")
     try:
         keeper.run()
     finally:

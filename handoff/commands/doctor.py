@@ -18,6 +18,7 @@ from handoff.embedded.jars import JarsUnavailable, cache_folder, lock_path, read
 from handoff.embedded.kafka import java_executable
 from handoff.embedded.process import NotStarted
 from handoff.embedded.redis import redis_executable
+from handoff.findings import findings
 from handoff.output import as_json, out, table
 from handoff.settings import Settings, describe, load_settings
 from streams.topics import cluster_state, load_topics, plan
@@ -34,7 +35,10 @@ class Finding(NamedTuple):
 
 
 def doctor(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check settings, Kafka, topics, Redis, rules and senders. Exit 0 all well, 1 something wrong, 2 bad settings."""
+    """Check settings, Kafka, topics, Redis, rules, senders and feeds.
+
+    Exit 0 all well, 1 something wrong, 2 bad settings.
+    """
     target.adopt()
     try:
         settings = load_settings()
@@ -55,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _declared("senders", lambda: load_senders(settings.paths.senders))
     yield from _declared("rules", lambda: load_rules(settings.paths.rules))
     yield from _kafka(settings) if settings.kafka.bootstrap else _embedded_kafka()
+    yield from _feeds(settings)
     yield _redis(settings) if settings.redis.url.get_secret_value() else _embedded_redis()
 
 
@@ -105,6 +110,19 @@ def _embedded_kafka() -> Iterator[Finding]:
     cached = sum((folder / jar.filename).exists() for jar in jars)
     told = f"{cached} of {len(jars)} in {folder}" + ("" if cached == len(jars) else "; `make setup` fetches the others")
     yield Finding("Kafka jars", True if cached == len(jars) else None, told)
+
+
+def _feeds(settings: Settings) -> Iterator[Finding]:
+    """What the console finds: refusals, unmapped codes and unknown senders by sending system, lag, silence."""
+    if not settings.kafka.bootstrap:
+        return
+    found = findings(settings)
+    if found is None:
+        yield Finding("feeds", None, "not known: no console answers (HANDOFF_CONSOLE__*)")
+    elif not found.says:
+        yield Finding("feeds", True, "the console finds nothing wrong")
+    for each in () if found is None else found.says:
+        yield Finding("feeds", False, each)
 
 
 def _redis(settings: Settings) -> Finding:

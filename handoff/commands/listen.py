@@ -19,6 +19,7 @@ from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
 from handoff.settings import FolderSettings, HttpSettings, Settings
+from streams.http_server import HttpTimes
 
 
 def listen(
@@ -43,9 +44,7 @@ def listen(
     if settings.folder.sender and settings.folder.sender not in {profile.name for profile in profiles}:
         typer.echo(f"HANDOFF_FOLDER__SENDER: no profile is named {settings.folder.sender}", err=True)
         raise typer.Exit(2)
-    if not settings.kafka.bootstrap:
-        typer.echo("HANDOFF_KAFKA__BOOTSTRAP: not set", err=True)
-        raise typer.Exit(2)
+    target.require(settings)
     try:
         code = asyncio.run(serve(gateway(settings, words), settings.kafka, profiles, _announce))
     except OSError as error:
@@ -95,7 +94,15 @@ def _http(given: HttpSettings, words: Vocabulary) -> HttpConfig | None:
     if not token and given.tls_client_ca is None:
         return None
     return HttpConfig(
-        token=token, host=given.host, port=given.port, limit=given.max_body_bytes, tls=given.tls, words=words
+        token=token,
+        host=given.host,
+        port=given.port,
+        connections=given.max_connections,
+        connections_per_peer=given.max_connections_per_peer,
+        limit=given.max_body_bytes,
+        times=HttpTimes(given.head_seconds, given.body_seconds, given.answer_seconds),
+        tls=given.tls,
+        words=words,
     )
 
 

@@ -271,6 +271,6 @@ def lag(json_: Json = False, app: Annotated[str, typer.Option(help="The applicat
         return
     table(
         f"Lag: {sum(p.lag for p in found)} records",
-        ("group", "topic", "partition", "committed", "end", "lag", "seconds behind"),
-        ((p.group, p.topic, p.partition, p.committed, p.end, p.lag, p.seconds) for p in found),
+        ("stage", "topic", "partition", "committed", "end", "lag", "seconds"),
+        ((p.group.removeprefix(f"{app}."), p.topic, p.partition, p.committed, p.end, p.lag, p.seconds) for p in found),
     )

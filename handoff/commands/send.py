@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLError
@@ -20,6 +21,8 @@ from handoff.output import as_json, err, out, table
 from streams.tls import client_context
 
 _RETRIES = 100
+_SHOWN = 20
+_LONGEST_WHY = 200
 
 
 def send(
@@ -36,10 +39,13 @@ def send(
     key: Annotated[Path | None, typer.Option(help="TLS: its key (PEM).")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
 ) -> None:
-    """Send messages over MLLP and count the answers. Exit 1 if any was not accepted, 2 if an input cannot be read."""
+    """Send messages over MLLP and count the answers; of each that was not accepted, say what it got and why.
+
+    Exit 1 if any was not accepted, 2 if an input cannot be read."""
     host, port = _address(to)
     with faults_exit_2():
-        found = [message.raw for message in messages(paths)]
+        read = [(message.raw, message.origin) for message in messages(paths)]
+    found = [raw for raw, _ in read]
     try:
         tls = client_context(ca, cert, key) if ca or cert else None
     except (OSError, SSLError) as error:
@@ -58,9 +64,17 @@ def send(
         tls=tls,
         server_name=host,
     )
+    refused: list[Outcome] = []
     with _progress(len(found)) as on_outcome:
-        sent = asyncio.run(send_all(target, found, on_outcome))
-    _report(sent, f"{host}:{port}", json_)
+
+        def note(outcome: Outcome) -> None:
+            on_outcome(outcome)
+            if not outcome.good:
+                refused.append(outcome)
+
+        sent = asyncio.run(send_all(target, found, note))
+    refused.sort(key=lambda outcome: outcome.index)
+    _report(sent, [_told(each, read[each.index][1]) for each in refused], f"{host}:{port}", json_)
     if sent.good < len(found):
         raise typer.Exit(1)
 
@@ -115,11 +129,24 @@ def account(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _report(sent: Sent, where: str, json_: bool) -> None:
+def _told(outcome: Outcome, origin: str) -> dict[str, str]:
+    """Which message was not accepted, the answer to it, and why: the other system's text, of printable characters."""
+    why = "".join(each if each.isprintable() else " " for each in outcome.why)[:_LONGEST_WHY]
+    return {"message": origin, "answer": outcome.code, "why": why}
+
+
+def _report(sent: Sent, refused: list[dict[str, str]], where: str, json_: bool) -> None:
     totals = account(sent)
     if json_:
-        as_json({"to": where, **totals})
+        as_json({"to": where, **totals, "not_accepted": refused})
         return
+    if refused:
+        rows = [tuple(each.values()) for each in refused[:_SHOWN]]
+        table(f"Not accepted: {len(refused)}", ("message", "answer", "why"), rows)
+        if len(refused) > _SHOWN:
+            counts = Counter((each["answer"], each["why"]) for each in refused)
+            out.print(f"and {len(refused) - _SHOWN} more (--json lists all); all of them by answer and reason:")
+            table("", ("answer", "why", "messages"), ((*what, count) for what, count in counts.most_common()))
     table(f"Answers of {where}", ("code", "messages"), totals["codes"].items())
     latency = ", ".join(f"{name} {value} ms" for name, value in totals["latency_ms"].items())
     out.print(f"{totals['messages']} messages in {totals['seconds']} s ({totals['rate']}/s); answers: {latency}")

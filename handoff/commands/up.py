@@ -14,8 +14,10 @@ import typer
 
 from handoff import target
 from handoff.embedded.jars import JarsUnavailable
-from handoff.embedded.process import NotStarted
+from handoff.embedded.kept import server_replies
+from handoff.embedded.process import NotStarted, Refused
 from handoff.exits import faults_exit_2
+from handoff.findings import Findings, findings
 from handoff.output import as_json, err, out, table
 from handoff.supervisor import is_alive, is_ready, read_state
 from handoff.system import System
@@ -27,19 +29,27 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Workers per stage.")] = 1,
     data: Data = None,
+    new_ports: Annotated[
+        bool, typer.Option("--new-ports", help="Take other ports than the last time (senders must be told).")
+    ] = False,
 ) -> None:
-    """Start Kafka, Redis, listener, directory and workers on this machine, and keep them running."""
+    """Start Kafka, Redis, listener, directory and workers on this machine, and keep them running.
+
+    The ports are kept in the data folder and stay the same. Exit 2 when another process has one of them, or when a
+    handoff already runs on the folder.
+    """
     folder = target.data_folder(data)
     if detach:
-        _detached(folder, workers)
+        _detached(folder, workers, new_ports)
         return
     settings = target.settings()
     stop = Stop()
     try:
         with (
             faults_exit_2(),
-            System(folder, settings, workers=workers, on_step=lambda what: err.print(f"starting {what}")) as system,
+            System(folder, settings, workers=workers, on_step=_step, new_ports=new_ports) as system,
         ):
+            target.announce(folder)
             _print_addresses(read_state(target.state_path(folder)) or {})
             system.keep(lambda: stop.requested)
             if system.supervisor is not None and system.supervisor.failed:
@@ -47,8 +57,12 @@ def up(
                 raise typer.Exit(2)
             err.print("stopping")
     except (NotStarted, JarsUnavailable) as reason:
-        err.print(str(reason))
-        raise typer.Exit(1) from reason
+        err.print(str(reason), markup=False)
+        raise typer.Exit(2 if isinstance(reason, Refused) else 1) from reason
+
+
+def _step(what: str) -> None:
+    err.print(f"starting {what}", markup=False)
 
 
 class Stop:
@@ -63,14 +77,15 @@ class Stop:
         self.requested = True
 
 
-def _detached(folder: Path, workers: int) -> None:
+def _detached(folder: Path, workers: int, new_ports: bool) -> None:
     """Run `handoff up` in a session of its own; return when it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "up.log"
+    again = ["--new-ports"] if new_ports else []
     with log.open("ab") as sink:
         start = sink.tell()
         child = subprocess.Popen(
-            [sys.executable, "-m", "handoff", "up", "--workers", str(workers), "--data", str(folder)],
+            [sys.executable, "-m", "handoff", "up", "--workers", str(workers), "--data", str(folder), *again],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -95,8 +110,7 @@ def _detached(folder: Path, workers: int) -> None:
 
 def down(data: Data = None) -> None:
     """Stop what `handoff up` or `handoff demo --keep` left running on this machine. Data stays."""
-    folder = target.data_folder(data)
-    state = read_state(target.state_path(folder))
+    state = target.running(data)
     if state is None or not is_alive(state):
         out.print("Nothing runs on this machine.")
         return
@@ -114,8 +128,11 @@ def status(
     data: Data = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what runs on this machine, where, and whether it is ready. Exit 1 when something is not."""
-    state = read_state(target.state_path(target.data_folder(data)))
+    """Show what runs on this machine, where, whether it is ready, and what the console finds wrong.
+
+    Exit 1 when something is not ready.
+    """
+    state = target.running(data)
     if state is None or not is_alive(state):
         if json_:
             as_json({"processes": []})
@@ -123,8 +140,12 @@ def status(
             out.print("Nothing runs on this machine. `handoff up --detach` starts one.")
         raise typer.Exit(1)
     for process in state["processes"]:
-        process["ready"] = is_ready(process["health"])
+        process["ready"] = (
+            is_ready(process["health"]) if "health" in process else server_replies(process["role"], process["port"])
+        )
     shown = {name: state[name] for name in ("bootstrap", "mllp", "http", "console", "processes")}
+    found = findings(target.here()) if state.get("console") else None
+    shown["findings"] = None if found is None else found.says
     if json_:
         as_json(shown)
     else:
@@ -137,8 +158,16 @@ def status(
                 for p in state["processes"]
             ),
         )
+        _print_findings(found)
     if not all(process["ready"] for process in state["processes"]):
         raise typer.Exit(1)
+
+
+def _print_findings(found: Findings | None) -> None:
+    if found is None:
+        out.print("No console answers: what is wrong with the feeds is not known.")
+        return
+    table("Findings", ("finding",), ((each,) for each in found.says), "none, everything is well")
 
 
 def _print_addresses(state: dict[str, Any]) -> None:

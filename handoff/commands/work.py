@@ -30,6 +30,7 @@ def work(
     own. Make them first with `handoff shadow create NAME`.
     """
     settings = target.settings() if shadow is None else target.here()
+    target.require(settings, redis=stage.value == RECONCILE.name)
     configure()
     app = APP
     with faults_exit_2():

@@ -81,6 +81,7 @@ class _Practice(_Strict):
     ed_home_hours: Annotated[int, Field(ge=0, le=72)] = 2
     nf_gap_days: Annotated[int, Field(ge=0)] = 1
     nf_bed_hold_days: Annotated[int, Field(ge=0)] = 7
+    custody_join_hours: Annotated[int, Field(ge=0)] = 72
     readmission_days: _Positive = 30
     snf_short_days: _Positive = 90
     nf_long_stay_days: _Positive = 60

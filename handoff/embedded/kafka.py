@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from handoff.embedded import REMEDY
 from handoff.embedded.fencing import died, fence, write_properties
 from handoff.embedded.jars import Progress, fetch_jars
-from handoff.embedded.process import Child, NotStarted, answers, free_ports, is_free
+from handoff.embedded.process import Child, NotStarted, Refused, answers, free_ports, is_free
 
 HEAP: Final = ("-Xmx384m", "-XX:+UseSerialGC")
 QUICK: Final = ("-XX:TieredStopAtLevel=1",)
@@ -82,7 +82,8 @@ class EmbeddedKafka:
 
     `quick` is for tests (see QUICK). `overrides` are further server properties of every broker. Methods that take a
     `broker` mean all of them without it; brokers count from 0. `start()` after `stop()` or `kill()` comes back on the
-    same data and the same ports. `end_stale` ends what an earlier run left on the folder instead of raising NotStarted.
+    same data and the same ports; `new_ports` takes other ones than an earlier object on the folder. `end_stale` ends
+    what an earlier run left on the folder instead of raising NotStarted.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class EmbeddedKafka:
         quick: bool = False,
         overrides: Mapping[str, str] | None = None,
         port: int | None = None,
+        new_ports: bool = False,
         end_stale: bool = False,
         progress: Progress | None = None,
     ) -> None:
@@ -100,6 +102,7 @@ class EmbeddedKafka:
         self._quick = quick
         self._overrides = dict(overrides or {})
         self._wanted_port = port
+        self._new_ports = new_ports
         self._end_stale = end_stale
         self._progress = progress
         self._children = [Child(f"Kafka broker {n}", self.folder / f"broker-{n}") for n in range(brokers)]
@@ -112,6 +115,11 @@ class EmbeddedKafka:
         return ",".join(f"127.0.0.1:{port}" for port, _ in self._ports)
 
     @property
+    def pid(self) -> int | None:
+        """The first broker's PID; None while it does not run."""
+        return self._children[0].pid
+
+    @property
     def pids(self) -> list[int | None]:
         """The brokers' PIDs; None for one that does not run."""
         return [child.pid for child in self._children]
@@ -122,7 +130,10 @@ class EmbeddedKafka:
         return [child.folder / "server.log" for child in self._children]
 
     def start(self, broker: int | None = None, *, seconds: float = 90.0) -> None:
-        """Start what does not run and wait until the cluster lists it. Raises NotStarted or JarsUnavailable."""
+        """Start what does not run and wait until the cluster lists it.
+
+        Raises NotStarted or JarsUnavailable; Refused when a kept port is taken.
+        """
         chosen = [n for n in self._chosen(broker) if self._children[n].pid is None]
         for number in chosen:
             self._children[number].refuse_or_end_stale(end_stale=self._end_stale)
@@ -174,7 +185,7 @@ class EmbeddedKafka:
         return range(len(self._children)) if broker is None else [broker]
 
     def _remember(self) -> None:
-        """Ports and cluster ID: as this object or an earlier one on this folder had them, else new."""
+        """Ports and cluster ID: as this object or an earlier one on this folder had them, else new. Raises Refused."""
         if self._ports:
             return
         notes = self.folder / "cluster.json"
@@ -182,8 +193,13 @@ class EmbeddedKafka:
         if kept and len(kept["ports"]) != len(self._children):
             raise NotStarted(f"{self.folder} has {len(kept['ports'])} brokers, not {len(self._children)}")
         self._cluster_id = kept.get("cluster") or _new_cluster_id()
-        ports = [tuple(pair) for pair in kept.get("ports", ())]
-        if not ports or not all(is_free(port) for pair in ports for port in pair):
+        ports = [] if self._new_ports else [tuple(pair) for pair in kept.get("ports", ())]
+        if taken := [port for pair in ports for port in pair if not is_free(port)]:
+            raise Refused(
+                f"The port {taken[0]} of Kafka is taken by another process. End that process, "
+                "or start once with --new-ports and tell Kafka's clients."
+            )
+        if not ports:
             fresh = free_ports(2 * len(self._children))
             ports = list(zip(fresh[::2], fresh[1::2], strict=True))
         if self._wanted_port is not None:

@@ -23,6 +23,10 @@ class NotStarted(Exception):
     """A child could not be started, did not become ready in time, or one from before is in the way."""
 
 
+class Refused(NotStarted):
+    """Another process is in the way: it has the folder or a port. A second try would end the same."""
+
+
 def free_ports(count: int) -> list[int]:
     """Distinct TCP ports of 127.0.0.1 that nothing listens on at this moment. Raises NotStarted when there are none.
 
@@ -59,6 +63,16 @@ def answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5):
             return True
+    except OSError:
+        return False
+
+
+def replies(port: int, request: bytes) -> bool:
+    """Whether the server at 127.0.0.1:port answers `request`. One that hangs still accepts connections."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            connection.sendall(request)
+            return bool(connection.recv(1))
     except OSError:
         return False
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 
 from handoff.embedded import REMEDY
-from handoff.embedded.process import Child, NotStarted, free_ports, is_free
+from handoff.embedded.process import Child, NotStarted, Refused, free_ports, is_free
 
 
 def redis_executable() -> str:
@@ -43,12 +43,17 @@ class EmbeddedRedis:
         return self._child.pid
 
     def start(self, seconds: float = 20.0) -> None:
-        """Start and wait until it answers PING. Raises NotStarted. A running one is left as it is."""
+        """Start and wait until it answers PING. A running one is left as it is.
+
+        Raises NotStarted; Refused when its port is taken.
+        """
         if self._child.pid is not None:
             return
         self._child.refuse_or_end_stale(end_stale=self._end_stale)
-        if not self.port or not is_free(self.port):
+        if not self.port:
             self.port = free_ports(1)[0]
+        elif not is_free(self.port):  # never another one: its clients know this address
+            raise Refused(f"The port {self.port} of Redis is taken by another process. End that process.")
         self.folder.mkdir(parents=True, exist_ok=True)
         options = {
             "bind": "127.0.0.1",

@@ -45,6 +45,8 @@ def draft(feed: Feed, profiles: Profiles, own: Mapping[str, Any], default: Mappi
         _facility(feed, mine),
         _homelessness(feed, mine),
         _updates(feed, mine),
+        _visit_numbers(feed, mine),
+        _offsets(feed, mine),
         _trust(feed, mine, profiles),
     ):
         if value is not None or comments:
@@ -222,6 +224,20 @@ def _updates(feed: Feed, mine: Mapping[str, Any]) -> Section:
     if counts["A08"] and not (counts["A01"] or counts["A04"] or counts["A06"]) and not feed.profile.a8_creates:
         comments.append("? Visits come only as A08: should they count at once (a08_creates: true)?")
     return "a08_creates", mine.get("a08_creates"), comments
+
+
+def _visit_numbers(feed: Feed, mine: Mapping[str, Any]) -> Section:
+    seen, key = feed.visit_numbers, "visit_numbers"
+    if feed.profile.visit_numbers != "unique" or seen.habit == "unique":
+        return key, mine.get(key), []
+    return key, seen.habit, [f"{seen.again} of {seen.numbers} numbers in PV1-19 name more than one visit."]
+
+
+def _offsets(feed: Feed, mine: Mapping[str, Any]) -> Section:
+    comments = []
+    if feed.zero_offsets.doubtful and feed.profile.offsets == "trust":
+        comments.append("? Times have the offset +0000 and look local: is it wrong (offsets: ignore)?")
+    return "offsets", mine.get("offsets"), comments
 
 
 def _trust(feed: Feed, mine: Mapping[str, Any], profiles: Profiles) -> Section:

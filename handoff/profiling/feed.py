@@ -10,6 +10,7 @@ from domain.patient.events import DELETED, AdtEvent
 from handoff.inputs import Message as Given
 from handoff.profiling.clock import Clock
 from handoff.profiling.fields import Fills
+from handoff.profiling.habits import VisitNumbers, ZeroOffsets
 from handoff.profiling.tally import Codes, Tally
 from parsers.hl7.adt import read_adt
 from parsers.hl7.encoding import CHARSETS, Message, decoded
@@ -48,6 +49,8 @@ class Feed:
         """(code, place) -> where the first three are."""
         self.fills = Fills()
         self.clock = Clock()
+        self.zero_offsets = ZeroOffsets()
+        self.visit_numbers = VisitNumbers()
         self.codes = {f"PV1-{number}": Tally() for number in CODED}
         self.unmapped = {f"PV1-{number}": Codes() for number in CODED}
         self.deaths_by_21 = 0
@@ -132,6 +135,7 @@ class Feed:
         made = text(message.header[6])
         if made:
             clock.take("MSH-7", made)
+            self.zero_offsets.take(made, zone)
         for name, number in _TIMES:
             fields = message.first(name)
             value = text(fields[number]) if fields is not None and fields[number] else ""
@@ -161,6 +165,7 @@ class Feed:
         visit, pv1 = event.visit, message.first("PV1")
         if visit is None or pv1 is None:
             return
+        self.visit_numbers.take(event, message.component(pv1[19], 1), _account(message))
         facility = facility_of(message, self.profile).id
         if facility and facility not in self._known_ids:
             self.unknown_facilities.add(facility, "", event.patient)
@@ -193,6 +198,11 @@ class Feed:
         for line in message.all("OBX"):
             if "HOMELESS" in line.upper() and (code := message.field_at(line, 3)):
                 self.homeless_places.add(code, "", event.patient)
+
+
+def _account(message: Message) -> str:
+    pid = message.first("PID")
+    return "" if pid is None else message.component(pid[18], 1)
 
 
 def _dialects(profile: SenderProfile) -> tuple[dict[str, str], ...]:

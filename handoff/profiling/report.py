@@ -56,6 +56,7 @@ def feed_report(feed: Feed) -> dict[str, Any]:
             "diagnosis_Z59.0": feed.homeless_codes,
             "named_by_OBX-3": _names(feed.homeless_places)["shown"],
         },
+        "visit_numbers": {"of_profile": feed.profile.visit_numbers, **feed.visit_numbers.report()},
         "z_segments": feed.z_segments.top(_SHOWN),
         "notes": feed.notes.top(),
     }
@@ -146,6 +147,8 @@ def _times(feed: Feed) -> dict[str, Any]:
         "zones_that_agree": list(clock.best_zones),
         "precision": {place: dict(counts.most_common()) for place, counts in sorted(clock.precision.items())},
         "evn_2_after_msh_7": clock.skew(),
+        "offsets_of_profile": feed.profile.offsets,
+        "zero_offsets": feed.zero_offsets.report(),
     }
 
 

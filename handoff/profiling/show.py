@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.markup import escape
 
 from handoff.output import day, out, table
+from handoff.profiling.tally import percent
 from parsers.hl7.profiles import SenderProfile
 
 _CODES: Final = 14
@@ -48,6 +49,7 @@ def show_feed(report: Mapping[str, Any], profile: SenderProfile) -> None:
         out.print(f"… and {more} more triggers; --json lists them", style="dim")
     out.print()
     _times(report["times"])
+    _visit_numbers(report["visit_numbers"])
     _places(report, profile)
 
 
@@ -169,7 +171,27 @@ def _times(times: Mapping[str, Any]) -> None:
         if skew["whole_hours"]:
             text += f"; many by exactly {skew['whole_hours']} h: are both clocks in one zone?"
         _line("EVN-2, MSH-7", text)
+    zero = times["zero_offsets"]
+    if zero["doubtful"] and times["offsets_of_profile"] == "trust":
+        with_it, without = zero["at_night_percent"], zero["at_night_percent_without"]
+        _warn(f"{zero['messages']:,} times have the offset +0000; with it {with_it} % fall between 1 and 6 o'clock,")
+        _warn(f"without it {without} %. If the sender means local time, the profile needs: offsets: ignore")
     out.print()
+
+
+def _visit_numbers(seen: Mapping[str, Any]) -> None:
+    with_number = _percent(percent(seen["with_number"], seen["messages"]))
+    text = f"in {with_number or 0} % of the messages about visits; {seen['numbers']:,} different"
+    _line("PV1-19", text if seen["messages"] else "")
+    if seen["used_again"]:
+        _line("used again", f"{seen['used_again']:,} numbers have an arrival a day or more after a departure")
+    if seen["habit"] != "unique" and seen["of_profile"] == "unique":
+        _warn(f"One visit number is used for several visits. In the profile: visit_numbers: {seen['habit']}")
+    out.print()
+
+
+def _warn(text: str) -> None:
+    out.print(f"  [yellow]{escape(text)}[/]", soft_wrap=True)
 
 
 def _places(report: Mapping[str, Any], profile: SenderProfile) -> None:

@@ -1,5 +1,19 @@
 """HL7 v2: encoding, framing, acknowledgments and ADT messages.
 
-Used from outside: `adt.read_adt`, `envelope.read_envelope`, `ack.acknowledge`, `mllp.FrameReader`,
-`frames.split_frame`, `batch.Splitter`, `profiles.Profiles`. Every refusal code is in `refusals`.
+Others import only the modules in `__all__`; `handoff profile`, which looks at single segments, also `mrg`, `pid`,
+`places` and `timestamps`. Every refusal code is in `refusals`.
 """
+
+__all__ = [
+    "ack",
+    "adt",
+    "batch",
+    "dialects",
+    "encoding",
+    "envelope",
+    "frames",
+    "mllp",
+    "origin",
+    "profiles",
+    "refusals",
+]

@@ -26,6 +26,7 @@ _CONDITIONS: Final = {
     codes.NO_TRIGGER: ("201", "Unsupported event code"),
     codes.NO_PATIENT: ("101", "Required field missing"),
     codes.NO_TIME: ("101", "Required field missing"),
+    codes.TOO_LONG: ("104", "Value too long"),
 }
 _OF_FRAMES: Final = {VT: " ", FS: " "}
 _OTHER_CONDITION: Final = ("207", "Application internal error")

@@ -15,6 +15,7 @@ from domain.identity import patient_key
 from domain.patient.events import DELETED, AdtEvent, Merge, When
 from domain.times import DAY
 from parsers.hl7.encoding import Message
+from parsers.hl7.lengths import check_lengths
 from parsers.hl7.mrg import PARTNERS, UNITS, merges_in, partner_in
 from parsers.hl7.pid import (
     default_authority,
@@ -44,6 +45,7 @@ def read_adt(raw: bytes, profile: SenderProfile) -> AdtEvent:
     message = Message(raw, profile.encoding)
     header, text = message.header, message.text
     trigger = _trigger(header[8], message.delimiters.component)
+    check_lengths(message)
     evn = message.first("EVN") or _BLANK
     notes = message.notes
     if header[13]:

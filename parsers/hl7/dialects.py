@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+UNMAPPED: Final = "unmapped-"
+"""Begins the note that a code is outside the profile's table; the field follows: `unmapped-PV1-36`."""
+
 NOTHING: Final = ""
 """A class code that states nothing (N, not applicable: the filler PV1 of person events, HL7 field PV1-2)."""
 
@@ -36,11 +39,12 @@ CLASSES: Final[dict[str, dict[str, str]]] = {
 """PV1-2 -> patient class."""
 
 ADMISSION_TYPES: Final[dict[str, dict[str, str]]] = {
-    # NUBC digits as they are; HL7 table 0007's letters brought to them (L, labor and delivery, has no digit).
+    # NUBC digits as they are; HL7 table 0007's letters brought to them (L, labor and delivery, has no digit;
+    # R, routine, is what systems send by default and says nothing).
     "common": {
         **{digit: digit for digit in "123459"},
         **{"0" + digit: digit for digit in "123459"},
-        "A": "1", "E": "1", "U": "2", "C": "3", "R": "3", "N": "4", "L": "L",
+        "A": "1", "E": "1", "U": "2", "C": "3", "R": "9", "N": "4", "L": "L",
         "EL": "3", "ELECTIVE": "3", "ER": "1", "EMERGENCY": "1", "URGENT": "2", "NEWBORN": "4", "TRAUMA": "5",
     },
     "nubc": {**{digit: digit for digit in "123459"}, **{"0" + digit: digit for digit in "123459"}},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from domain.identity import MOST_CHARACTERS
 from domain.patient.events import DELETED
 from parsers.hl7.encoding import Message
+from parsers.hl7.lengths import too_long
 from parsers.hl7.profiles import Facility, Place, SenderProfile
 
 
@@ -30,10 +32,12 @@ def value_at(message: Message, place: Place) -> str:
 def facility_of(message: Message, profile: SenderProfile) -> Facility:
     """The facility of a message: the first of the profile's places with a code, mapped.
 
-    A code outside the map is its own ID. `Facility("")` if all places are empty.
+    A code outside the map is its own ID. `Facility("")` if all places are empty. Raises Refusal `too-long`.
     """
     for place in profile.facility_places:
         code = value_at(message, place)
+        if len(code) > MOST_CHARACTERS:
+            raise too_long(place.segment, place.field, place.component)
         if code and code != DELETED:
             return profile.facilities.get(code.upper()) or Facility(code, profile.facility_type)
     return Facility("", profile.facility_type)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from domain.facilities import CUSTODIAL, NURSING
 from domain.identity import patient_key
 from domain.patient.events import DELETED, VisitStatement, When
+from parsers.hl7.dialects import UNMAPPED
 from parsers.hl7.encoding import Message
 from parsers.hl7.pid import authority_in
 from parsers.hl7.places import facility_of, value_at
@@ -63,9 +64,9 @@ def visit_in(
         facility.id or None,
         admitted,
         departed,
-        _code(text(pv1[4]), profile.admission_types) if pv1[4] else None,
-        _code(text(pv1[14]), profile.sources) if pv1[14] else None,
-        _code(text(pv1[36]), profile.dispositions) if pv1[36] else None,
+        _code(message, "PV1-4", pv1[4], profile.admission_types) if pv1[4] else None,
+        _code(message, "PV1-14", pv1[14], profile.sources) if pv1[14] else None,
+        _code(message, "PV1-36", pv1[36], profile.dispositions) if pv1[36] else None,
         (text(pv1[37]) or None) if pv1[37] else None,
         _diagnoses(message),
         _homeless(message, profile, pid[11]),
@@ -85,9 +86,15 @@ def _time_in(sent: str, profile: SenderProfile, offset: int | None, source: str)
     return moment(sent, profile.zone, offset, source)
 
 
-def _code(sent: str, dialect: dict[str, str]) -> str | None:
-    """A code in the profile's dialect; a code outside it as sent; None for an empty one."""
-    return dialect.get(sent) or dialect.get(sent.upper()) or sent or None
+def _code(message: Message, place: str, field: str, dialect: dict[str, str]) -> str | None:
+    """A code in the profile's dialect; a code outside it as sent, with a note; None for an empty one."""
+    sent = message.text(field)
+    known = dialect.get(sent) or dialect.get(sent.upper())
+    if known or not sent:
+        return known or None
+    if sent != DELETED and sent.upper() not in dialect:
+        message.notes.append(UNMAPPED + place)
+    return sent
 
 
 def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type: str) -> str | None:
@@ -95,7 +102,10 @@ def _class_in(message: Message, profile: SenderProfile, sent: str, facility_type
     if not sent or sent == DELETED:
         known = profile.class_empty
     else:
-        known = profile.classes.get(sent.upper(), profile.class_otherwise)
+        found = profile.classes.get(sent.upper())
+        if found is None:
+            message.notes.append(UNMAPPED + "PV1-2")
+        known = profile.class_otherwise if found is None else found
     place = profile.observation_place
     if place is not None and (code := value_at(message, place)) and code.upper() in profile.observation_codes:
         known = "observation"

@@ -16,9 +16,13 @@ NO_PATIENT: Final = "no-patient"
 """The trigger requires a patient, and the message has no PID or no patient number."""
 NO_TIME: Final = "no-time"
 """None of EVN-2, MSH-7 and EVN-6 is a valid time: the message cannot be ordered."""
+TOO_LONG: Final = "too-long"
+"""A value that becomes a key or is copied into outputs is longer than `parsers.hl7.lengths` allows."""
 NOT_ACK: Final = "not-ack"
 """An acknowledgment without an MSA segment (clients only)."""
 UNKNOWN_SENDER: Final = "unknown-sender"
 """No sender profile matches and the setting `refuse_unknown` is on."""
 
-REFUSALS: Final = frozenset({EMPTY, NOT_HL7, NOT_ADT, NO_TRIGGER, NO_PATIENT, NO_TIME, NOT_ACK, UNKNOWN_SENDER})
+REFUSALS: Final = frozenset(
+    {EMPTY, NOT_HL7, NOT_ADT, NO_TRIGGER, NO_PATIENT, NO_TIME, TOO_LONG, NOT_ACK, UNKNOWN_SENDER}
+)

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from domain.errors import UNDECODABLE
-from domain.identity import read_cin
+from domain.identity import MOST_CHARACTERS, read_cin
 from domain.patient.events import Identifier
 from domain.rules.vocabulary import Words
 from domain.times import CALIFORNIA, FIRST_YEAR, LAST_YEAR, instant
@@ -24,6 +24,7 @@ LIST_SEPARATOR: Final = ";"
 UTF_8: Final = "UTF-8"
 WINDOWS: Final = "Windows-1252"
 NOT_AN_OBJECT: Final = "not a JSON object"
+TOO_LONG: Final = f"longer than {MOST_CHARACTERS} characters"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _DAY_FORMS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y", "%d-%b-%Y")
 _ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -91,6 +92,9 @@ class Row:
         value = value.strip()
         if not value.isprintable():
             self.fault(field, "contains control characters")
+            return ""
+        if len(value) > MOST_CHARACTERS:
+            self.fault(field, TOO_LONG)
             return ""
         return value
 
@@ -193,10 +197,12 @@ class Row:
         """A list of texts, in upper case, each once."""
         found: dict[str, None] = {}
         for item in self.items(field):
-            if isinstance(item, str) and item.strip().isprintable():
-                found[item.strip().upper()] = None
-            else:
+            if not isinstance(item, str) or not item.strip().isprintable():
                 self.fault(field, "an item that is no text")
+            elif len(item.strip()) > MOST_CHARACTERS:
+                self.fault(field, TOO_LONG)
+            else:
+                found[item.strip().upper()] = None
         return tuple(found)
 
     def identifiers(self, field: str) -> tuple[Identifier, ...]:
@@ -212,6 +218,9 @@ class Row:
             texts = tuple(part.strip() for part in parts if isinstance(part, str) and part.isprintable())
             if len(texts) != 2 or not all(texts):
                 self.fault(field, "an identifier without authority and number (AUTHORITY|NUMBER)")
+                continue
+            if max(map(len, texts)) > MOST_CHARACTERS:
+                self.fault(field, TOO_LONG)
                 continue
             found[texts] = Identifier(*texts)
         return tuple(found.values())

@@ -5,6 +5,7 @@ Kinds: `merge` (the row was merged into `survivor`), `partner` (linked with `sur
 or account `identifier` belongs to the patient in `claim`), `group` (a merge names the row as survivor), `owner` (the
 directory: the member of `survivor`, which is the row itself or a patient that visits of it were moved to),
 `waiting-match` and `release` (the directory: the roster names, or no longer names, a member for an identifier),
+`answered` (the directory: the links before this one are all that it knows about a patient that it was asked about),
 `assign`, `release` and `unmerge` with method `operator`.
 """
 
@@ -16,6 +17,8 @@ import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.row import Claim, Guard, OwnerAnnouncement
+
+ANSWERED: Final = "answered"
 
 
 class Link(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,10 +13,10 @@ from threading import Event, Lock, Thread
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from agents.runtime.clock import AHEAD
-from agents.runtime.contract import Stage
+from agents.runtime.contract import AHEAD, Stage
 from agents.runtime.store import RowStore, Unreadable
 from streams import signals
+from streams.engine.attempts import Attempts
 from streams.engine.crash import crash, refuse
 from streams.engine.options import EngineOptions
 from streams.engine.partitions import Partitions
@@ -39,11 +39,12 @@ class Assignment:
         options: EngineOptions,
         partitions: Partitions,
         poller: Poller,
+        attempts: Attempts,
         drain: Callable[[], None],
     ) -> None:
         """`drain()` returns when no decision and no transaction is under way; it raises TimeoutError past its limit."""
         self._stage, self._kafka, self._options = stage, kafka, options
-        self._partitions, self._poller, self._drain = partitions, poller, drain
+        self._partitions, self._poller, self._attempts, self._drain = partitions, poller, attempts, drain
         self._restoring: RestoreThread | None = None
 
     def subscribe(self) -> None:
@@ -56,7 +57,10 @@ class Assignment:
         """Take partitions: read their positions, pause their input, and restore their rows."""
         self._poller.rebalanced()
         began = time.monotonic()
-        positions = self._retained(self._stable_positions(consumer, given)) if given else []
+        positions = self._stable_positions(consumer, given) if given else []
+        for (topic, partition), mark in self._attempts.assign(positions).items():
+            signals.begun_before(self._stage.name, topic, partition, mark.at, mark.attempts)
+        positions = self._retained(positions)
         consumer.assign(positions)
         if positions:
             consumer.pause(positions)

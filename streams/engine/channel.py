@@ -7,7 +7,7 @@ from asyncio import Future, get_running_loop
 from collections.abc import Mapping
 
 from agents.runtime.chunk import decide_chunk
-from agents.runtime.contract import Record, Stage
+from agents.runtime.contract import Record, Stage, TooCostly
 from agents.runtime.store import ChunkResult, RowStore
 from streams.engine.budget import Budget
 
@@ -19,6 +19,7 @@ class Chunk:
         "_budget",
         "_limit",
         "_lookups",
+        "_partitions",
         "_pending",
         "_rows",
         "_stage",
@@ -39,13 +40,16 @@ class Chunk:
         limit: int,
         budget: Budget | None = None,
         until: float | None = None,
+        partitions: int | None = None,
     ) -> None:
-        """`until` (monotonic seconds): no further record is begun after it; at least one is decided."""
+        """`until` (monotonic seconds): no further record is begun after it; at least one is decided. `partitions`: how
+        many the stage's topics have.
+        """
         self.partition = partition
         self.records = records
         self.result: Future[ChunkResult] = get_running_loop().create_future()
         self._stage, self._rows, self._pending, self._lookups, self._limit = stage, rows, pending, lookups, limit
-        self._budget, self._until = budget or Budget(3600.0), until
+        self._budget, self._until, self._partitions = budget or Budget(3600.0), until, partitions
 
     def decide(self) -> None:
         """Decide the chunk and set the result. Raises nothing: a fault is set as the future's exception."""
@@ -57,11 +61,12 @@ class Chunk:
                     self.records,
                     pending=self._pending,
                     lookups=self._lookups,
+                    partitions=self._partitions,
                     row_limit=self._limit,
                     progress=progress,
                     expired=self._expired,
                 )
-        except Exception as bug:
+        except (Exception, TooCostly) as bug:
             self.result.set_exception(bug)
         else:
             self.result.set_result(result)

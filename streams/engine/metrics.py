@@ -23,7 +23,11 @@ RESTORES: Final = Histogram(
 )
 ROWS: Final = Gauge("handoff_rows", "Rows in the store of a partition", ["stage", "partition"])
 INTERNAL_ERRORS: Final = Counter("handoff_internal_errors", "Decisions that a fault of this code stopped", ["stage"])
+CRASH_LOOPS: Final = Counter("handoff_crash_loops", "Records set aside because workers ended at them", ["stage"])
 HELD_STAMPS: Final = Counter("handoff_held_stamps", "Stamps too far ahead of their append time", ["stage"])
+FORWARDED: Final = Counter(
+    "handoff_forwarded", "Records of other systems written again to the partition of their key", ["stage"]
+)
 DUE_ROWS: Final = Counter("handoff_due_rows", "Rows decided because they were due", ["stage"])
 CLOCKS_SET_BACK: Final = Counter("handoff_clocks_set_back", "Partition clocks found ahead at a restore", ["stage"])
 DIRECTORY_AWAY: Final = Counter(

@@ -22,6 +22,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """No further record of a chunk is begun after this time: the rest waits for the next transaction."""
     record_budget: float = 10.0
     """A record whose decision takes longer is set aside as `too-costly`. A third of `chunk_deadline`."""
+    crash_limit: int = 3
+    """A record at which so many workers ended is set aside."""
     tick_every: float | None = 60.0
     """How often the owner of a partition produces a tick; None: another process does."""
     session: float = 10.0

@@ -30,6 +30,8 @@ class Partitions:
         markers as well, and a committed position in front of deleted ones looks like lost records."""
         self.metadata: Any = None
         """The consumer's group metadata as of this assignment. It fences a transaction decided under an older one."""
+        self.of_topic: int | None = None
+        """How many partitions the stage's topics have; None where the stage does not ask."""
         self._given: list[TopicPartition] | None = None
 
     def assign(self, given: list[TopicPartition], metadata: Any) -> None:

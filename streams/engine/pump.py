@@ -14,16 +14,18 @@ from contextlib import asynccontextmanager
 
 from mode import Service
 
-from agents.runtime.chunk import questions
-from agents.runtime.contract import Stage
+from agents.runtime.chunk import questions, set_aside_undecided
+from agents.runtime.contract import Stage, TooCostly
+from agents.runtime.store import ChunkResult
 from streams import signals
+from streams.engine.attempts import Attempts, Mark
 from streams.engine.budget import Budget
 from streams.engine.channel import Chunk
 from streams.engine.crash import crash
 from streams.engine.failpoints import failpoint
 from streams.engine.lookup import Lookup, ask
 from streams.engine.options import EngineOptions
-from streams.engine.partitions import Partitions
+from streams.engine.partitions import Partitions, Place
 from streams.engine.poll import Batch, Poller
 from streams.engine.service import EngineService
 from streams.engine.transactions import Outcome, Transactions
@@ -40,6 +42,7 @@ class Pump(EngineService):
         options: EngineOptions,
         partitions: Partitions,
         poller: Poller,
+        attempts: Attempts,
         transactions: Transactions,
         send: Send,
         lookup: Lookup | None,
@@ -52,12 +55,14 @@ class Pump(EngineService):
         self.handed_out: float | None = None
         """Since when chunks are with the agent, or None."""
         self.partitions, self.transactions = partitions, transactions
-        self._stage, self._options, self._poller = stage, options, poller
+        self._stage, self._options, self._poller, self._attempts = stage, options, poller, attempts
         self._send, self._lookup = send, lookup
         self._budget = Budget(options.record_budget)
         self._busy = asyncio.Lock()
         self._open: tuple[Outcome, asyncio.Future[dict[int, int]]] | None = None
         self._passed_since = time.monotonic()
+        self._leaving = False
+        """Partitions are being given back: what is not decided yet is the next owner's."""
         self._finished = asyncio.Event()
         self._polling = ThreadPoolExecutor(1, "poll")
         self._committing = ThreadPoolExecutor(1, "commit")
@@ -80,9 +85,7 @@ class Pump(EngineService):
             async with self._busy:
                 if self._open is not None and self._open[1].done():
                     await self._apply()
-                while batch is not None and batch.chunks:
-                    batch = await self._turn(batch)
-                await self._pass(batch)
+                await self._take(batch)
         await poll
         async with self._busy:
             await self._commit_passed()
@@ -101,6 +104,14 @@ class Pump(EngineService):
         async with self.still():
             pass
 
+    async def give_back(self) -> None:
+        """Drain without deciding what is left of the last poll: its partitions are taken away."""
+        self._leaving = True
+        try:
+            await self.drain()
+        finally:
+            self._leaving = False
+
     async def prove_owner(self) -> None:
         """Return only if the partitions were still this worker's when this was called; to be called within `still`.
 
@@ -116,14 +127,55 @@ class Pump(EngineService):
     def _poll(self) -> asyncio.Future[Batch | None]:
         return asyncio.get_running_loop().run_in_executor(self._polling, self._poller.poll)
 
+    async def _take(self, batch: Batch | None) -> None:
+        """Decide what a poll brought, until the worker stops or gives its partitions back."""
+        if batch is None:
+            await self._pass(None)
+            return
+        for part in self._attempts.parts(batch):
+            left: Batch | None = part
+            while left is not None and left.chunks:
+                if self._leaving or self.should_stop:
+                    return
+                left = await self._turn(left)
+            await self._pass(left)
+
     async def _turn(self, batch: Batch) -> Batch | None:
         """Decide a batch and begin its transaction; returns what the time budget left undecided, or None."""
-        pending = self._open[0].results if self._open is not None else {}
+        marks = self._attempts.begin(batch)
+        if marks:
+            await self._mark(marks)
+        ended = self._attempts.verdict(marks)
+        try:
+            results = self._set_aside(batch, ended) if ended else await self._decide(batch)
+        except (Exception, TooCostly) as bug:
+            crash("decision-failed", stage=self._stage.name, error=type(bug).__name__)
+        self.handed_out = None
+        self.beat = time.monotonic()
+        failpoint("after-decide")
+        spared = self._attempts.spared(marks)
+        if spared:
+            await self._mark(spared)
+        self._attempts.begun(batch)
+        decided = {partition: batch.chunks[partition][: result.records] for partition, result in results.items()}
+        oldest = {partition: records[0].timestamp for partition, records in decided.items()}
+        left = {
+            partition: records[results[partition].records :]
+            for partition, records in batch.chunks.items()
+            if results[partition].records < len(records)
+        }
+        positions = {**self.partitions.take_passed(), **(batch.positions if not left else _positions(batch, left))}
+        await self._begin(Outcome(results, positions, self.partitions.metadata, oldest))
+        return Batch(left, batch.positions) if left else None
+
+    async def _decide(self, batch: Batch) -> dict[int, ChunkResult]:
+        """Ask the directory what the records of a batch ask, and have its chunks decided."""
         with self._budget.watch() as progress:
             asked = [q for records in batch.chunks.values() for q in questions(self._stage, records, progress)]
         lookups = await ask(self._lookup, asked, self._options.lookup_deadline)
         if lookups is None:
             signals.directory_unavailable(self._stage.name, len(asked))
+        pending = self._open[0].results if self._open is not None else {}
         self.handed_out = time.monotonic()
         until = self.handed_out + self._options.chunk_seconds
         chunks = []
@@ -141,26 +193,25 @@ class Pump(EngineService):
                 self._options.row_limit,
                 self._budget,
                 until,
+                self.partitions.of_topic,
             )
             await self._send(chunk)
             chunks.append(chunk)
-        try:
-            results = {chunk.partition: await chunk.result for chunk in chunks}
-        except Exception as bug:
-            crash("decision-failed", stage=self._stage.name, error=type(bug).__name__)
-        self.handed_out = None
-        self.beat = time.monotonic()
-        failpoint("after-decide")
-        decided = {partition: batch.chunks[partition][: result.records] for partition, result in results.items()}
-        oldest = {partition: records[0].timestamp for partition, records in decided.items()}
-        left = {
-            partition: records[results[partition].records :]
-            for partition, records in batch.chunks.items()
-            if results[partition].records < len(records)
-        }
-        positions = {**self.partitions.take_passed(), **(batch.positions if not left else _positions(batch, left))}
-        await self._begin(Outcome(results, positions, self.partitions.metadata, oldest))
-        return Batch(left, batch.positions) if left else None
+        return {chunk.partition: await chunk.result for chunk in chunks}
+
+    def _set_aside(self, batch: Batch, ended: int) -> dict[int, ChunkResult]:
+        """Set the only record of a batch aside. Its row is not read if a worker ended at just that."""
+        ((partition, (record,)),) = batch.chunks.items()
+        signals.crash_loop(self._stage.name, record.coordinates, ended)
+        rows, mark_row = self.partitions.ready[partition], ended == self._options.crash_limit
+        return {partition: set_aside_undecided(self._stage, rows, record, mark_row=mark_row)}
+
+    async def _mark(self, marks: dict[Place, Mark]) -> None:
+        """Commit marks, and wait for it: they say what was begun, whatever happens after."""
+        positions = {place: mark.at for place, mark in marks.items()}
+        notes = {place: mark.text() for place, mark in marks.items()}
+        await self._begin(Outcome({}, positions, self.partitions.metadata, {}, notes))
+        await self._apply()
 
     async def _pass(self, batch: Batch | None) -> None:
         """Note a batch's positions that no record led to; commit such positions when no record came for long."""

@@ -113,7 +113,8 @@ class RocksStore:
         """Take one changelog record. Raises Unreadable."""
         if key == CLOCK_KEY:
             if value is not None:
-                self.clock = max(self.clock, due_of(value))
+                # The last one, not the largest: a clock that ran ahead was set back.
+                self.clock = due_of(value)
             return
         if value is not None:
             check_row(value, schema, oldest)

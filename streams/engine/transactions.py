@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +29,8 @@ class Outcome(msgspec.Struct, frozen=True):
     metadata: Any
     oldest: dict[int, int]
     """Append time (ms UTC) of each chunk's oldest record."""
+    notes: Mapping[tuple[str, int], str] = {}
+    """What the metadata of positions say; none otherwise (`streams.engine.attempts`)."""
 
 
 def stage_producer(kafka: KafkaSettings, options: EngineOptions, instance: str) -> Producer:
@@ -84,7 +86,7 @@ class Transactions:
         except KafkaException as error:
             crash("produce-failed", stage=self._stage.name, code=error.args[0].name())
         failpoint("after-produce", producer.flush)
-        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in outcome.positions.items()]
+        offsets = [TopicPartition(*place, at, outcome.notes.get(place, "")) for place, at in outcome.positions.items()]
         self._retry("offsets", lambda: producer.send_offsets_to_transaction(offsets, outcome.metadata, limit), limit)
         failpoint("after-offsets", producer.flush)
         self._retry("commit", lambda: producer.commit_transaction(limit), limit)

@@ -76,6 +76,8 @@ class Watchdog(EngineService):
         """
         waiting = self._positions_with_records()
         if waiting is None:
+            # Kafka is away: nothing could be read meanwhile, so the time since the last answer does not count.
+            self._waiting = self._pump.committed, {}, now
             return
         committed, before, since = self._waiting
         stuck = {place: at for place, at in waiting.items() if before.get(place) == at}

@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewTopic
 
+from streams.kafka.offsets import admin_client
 from streams.kafka.settings import KafkaSettings
 from streams.topics.planning import ClusterTopic, Plan
 
@@ -129,7 +130,7 @@ def check_topics(
     compacted, append_time = tuple(compacted), tuple(append_time)
     wanted = dict.fromkeys((*needed, *compacted, *append_time, *(name for group in groups for name in group)))
     # A worker need not have access to other topics, nor wait for the answers of a large cluster.
-    state = cluster_state(AdminClient(kafka.librdkafka()), wanted, seconds=seconds)
+    state = cluster_state(admin_client(kafka), wanted, seconds=seconds)
     faults = [f"topic {name} does not exist: run `handoff topics apply`" for name in wanted if name not in state]
     for group in groups:
         counts = {name: state[name].partitions for name in group if name in state}

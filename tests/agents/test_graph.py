@@ -29,7 +29,7 @@ def test_every_declared_producer_and_consumer_is_in_the_graph_and_the_reverse() 
 def test_the_stages_read_and_write_what_the_graph_says() -> None:
     patient, member = reconcile.stage(Profiles(())), refer.stage(load_rules(ROOT / "rules"))
     for stage, node in ((patient, RECONCILE), (member, REFER)):
-        written = {*stage.outputs, stage.dead_letters, *([stage.clock] if stage.ticks else [])}
+        written = {*stage.outputs, *stage.foreign, stage.dead_letters, *([stage.clock] if stage.ticks else [])}
         assert (stage.name, set(stage.inputs), stage.changelog) == (node.name, set(node.reads), node.changelog)
         assert written == set(node.writes)
 

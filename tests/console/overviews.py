@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from console.config import Topics
 from console.lag_history import LagHistory
-from console.overview import Overview
+from console.overview import Overview, Progress
 from console.tallies import Tallies
 from streams.kafka.lag import LagReading, PartitionLag
 
@@ -40,4 +40,4 @@ def reading(
 def overview(kept: LagHistory | None = None, tallies: Tallies | None = None, counted: bool = True) -> Overview:
     """An overview; without arguments, of a system without findings."""
     kept = kept or history([0] * 20, [500] * 20)
-    return Overview(kept, tallies or Tallies(Topics()), lambda: (counted, ()))
+    return Overview(kept, tallies or Tallies(Topics()), lambda: Progress(counted))

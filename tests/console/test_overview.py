@@ -8,6 +8,7 @@ import pytest
 from console.config import Topics
 from console.lag_history import KEPT, LagHistory
 from console.lag_status import State, Trend
+from console.overview import Progress
 from tests.console.overviews import GROUP, NOW, STEP, TOPIC, history, overview, reading
 from tests.console.test_tallies import record, tallied
 
@@ -61,6 +62,22 @@ def test_a_reading_that_got_old_is_no_reading() -> None:
     screen = overview().view(NOW + 20_000)
     assert screen.state is State.WARNING
     assert "20 s old" in screen.says[0]
+
+
+def test_old_figures_say_their_age_and_readiness_tells_the_truth() -> None:
+    confirmed = NOW
+    known = msgspec.structs.replace(overview(), progress=lambda: Progress(True, confirmed=confirmed))
+    assert known.freshness(NOW)[0]
+    assert known.view(NOW).state is State.OK
+    later = known.view(NOW + 40_000)
+    assert (later.reading_age, later.counts_age) == (40.0, 40.0)
+    assert later.groups[0].why == "OK, 40 s ago"
+    assert "feeds, letters and candidates were counted 40 s ago" in later.says
+    fresh, told = known.freshness(NOW + 40_000)
+    assert not fresh
+    assert told == {"lag_age": 40.0, "counts_age": 40.0, "kafka": "answers"}
+    never = msgspec.structs.replace(overview(LagHistory()), progress=lambda: Progress(False))
+    assert never.freshness(NOW) == (False, {"lag_age": None, "counts_age": None, "kafka": "answers"})
 
 
 def test_nothing_read_yet_is_not_well_nor_ill() -> None:

@@ -9,13 +9,14 @@ from threading import Event
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from console.config import Topics
 from console.lag_history import LagHistory
 from console.tallies import Tallies
 from console.watchers import RAW_LOOK_BACK, LagWatch, TopicWatch, clock
-from streams.kafka.lag import LagReader
+from streams.kafka.lag import LagReader, LagReading
+from streams.kafka.read import Batch, tail
 from streams.kafka.settings import KafkaSettings
 from tests.support.kafka import TopicNames, make_topics, wait_for
 
@@ -115,6 +116,68 @@ def test_a_cluster_that_is_away_is_told_and_the_thread_ends() -> None:
     stopping.set()
     watch.join(20)
     assert not watch.is_alive()
+
+
+class Broken:
+    """A reader that works once and never again, as a client may after a long outage."""
+
+    def __init__(self, made: list[Broken]) -> None:
+        made.append(self)
+        self.reads = 0
+        self.closed = False
+
+    def read(self, now: int) -> LagReading:
+        self.reads += 1
+        if self.reads > 1:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return LagReading(now, (), {})
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_reader_that_failed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.watchers.STEP_SECONDS", 0.01)
+    monkeypatch.setattr("console.watchers._RETRY_SECONDS", 0.01)
+    history, stopping, made = LagHistory(), Event(), list[Broken]()
+    watch = LagWatch(lambda: Broken(made), history, stopping)
+    watch.start()
+    wait_for(lambda: len(made) >= 3, what="new readers")
+    stopping.set()
+    watch.join(20)
+    assert all(each.closed for each in made)
+    assert all(each.reads <= 2 for each in made)
+    assert history.last is not None
+
+
+def test_a_consumer_that_brings_nothing_though_records_wait_is_replaced(
+    kafka: Any, topic_names: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.watchers._CHECK_SECONDS", 0.2)
+    monkeypatch.setattr("console.watchers.STEP_SECONDS", 0.1)
+    used: list[Consumer] = []
+
+    def silent_at_first(consumer: Consumer, **how: Any) -> Iterator[Batch]:
+        used.append(consumer)
+        if len(used) > 1:
+            yield from tail(consumer, **how)
+        while True:
+            yield Batch([], {})
+
+    monkeypatch.setattr("console.watchers.tail", silent_at_first)
+    topics = Topics(**{field: topic_names(field) for field in Topics.__struct_fields__})
+    make_topics(kafka.bootstrap, {name: (1, {}) for name in topics.every})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(topics.raw, b"x", headers={"sender": "genhosp"})
+    assert producer.flush(20) == 0
+    tallies, stopping = Tallies(topics), Event()
+    watch = TopicWatch(KafkaSettings(bootstrap=kafka.bootstrap), topics, tallies, stopping)
+    watch.start()
+    wait_for(lambda: "genhosp" in tallies.feeds, what="the record")
+    wait_for(lambda: watch.confirmed is not None, what="the confirmation")
+    stopping.set()
+    watch.join(20)
+    assert len(used) == 2
 
 
 def test_topics_are_counted_once_committed_and_a_late_topic_joins(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +11,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from gateway.http import http_app
+from gateway.config import HttpConfig
+from gateway.http import http_app, ingress_server
 from gateway.ingress import Ingress
 from parsers.hl7.ack import read_ack
+from streams.http_server import HttpTimes
+from streams.listening import open_sockets, port_of
 from tests.conftest import HasBootstrap
 from tests.gateway.running import admission, everything, running
 from tests.support.kafka import TopicNames
@@ -57,6 +62,28 @@ async def test_several_messages_in_one_body_are_all_taken(kafka: HasBootstrap, t
         assert {each.headers["control-id"] for each in await gateway.raw()} == {b"C1", b"C3"}
         assert len(await gateway.dead()) == 1
         assert (await http.post("/hl7", content=admission("C4") + admission("C5"))).status_code == 200
+
+
+async def test_the_messages_of_one_body_wait_for_kafka_together_and_keep_their_order(
+    kafka: HasBootstrap, topic_names: TopicNames
+) -> None:
+    async with running(kafka.bootstrap, topic_names) as gateway, caller(gateway.ingress, limit=1_000_000) as http:
+        body = b"".join(admission(f"C{n:03d}", patient=str(n % 7)) for n in range(500))
+        asking = asyncio.create_task(http.post("/hl7", content=body))
+        most = 0
+        while not asking.done():
+            most = max(most, gateway.ingress.under_way)
+            await asyncio.sleep(0)
+        answer = await asking
+        assert answer.status_code == 200
+        acks = [line for line in answer.text.split("\r") if line.startswith("MSA")]
+        assert acks == [f"MSA|AA|C{n:03d}" for n in range(500)]
+        assert 1 < most <= 200
+        by_patient: dict[bytes, list[bytes]] = {}
+        for each in await gateway.raw():
+            by_patient.setdefault(each.key or b"", []).append(each.headers["control-id"])
+        assert sum(map(len, by_patient.values())) == 500
+        assert all(controls == sorted(controls) for controls in by_patient.values())
 
 
 async def test_hl7_is_answered_as_over_mllp(kafka: HasBootstrap, topic_names: TopicNames) -> None:
@@ -108,3 +135,30 @@ async def test_without_kafka_it_says_send_again(topic_names: TopicNames) -> None
         assert answer.headers["retry-after"]
         assert (await http.put("/roster/91234567A", json=ROW)).status_code == 503
         assert (await http.post("/custody", json=RELEASE)).status_code == 503
+
+
+async def test_bodies_that_do_not_come_are_ended_without_a_line_for_each(
+    kafka: HasBootstrap, topic_names: TopicNames, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(kafka.bootstrap, topic_names) as gateway:
+        config = HttpConfig(token=TOKEN, port=0, times=HttpTimes(body=0.5))
+        server = ingress_server(gateway.ingress, config, spare=0)
+        sockets = open_sockets("127.0.0.1", 0)
+        port = port_of(sockets)
+        serving = asyncio.create_task(server.serve(sockets))
+        head = f"POST /hl7 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 900\r\n\r\n".encode()
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        for _, writer in clients:
+            writer.write(head + admission("HALF")[:100])
+        for reader, writer in clients:
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+            writer.close()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=GUARD, timeout=20) as http:
+            assert (await http.post("/hl7", content=admission("WHOLE"))).status_code == 200
+        server.should_exit = True
+        await serving
+        assert [each.headers["control-id"] for each in await gateway.raw()] == [b"WHOLE"]
+        assert await gateway.dead() == []
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]

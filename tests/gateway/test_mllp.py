@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from gateway.client import Target, send
 from gateway.config import MllpConfig, Timeouts
-from gateway.metrics import CUT_OFF
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import frame
 from parsers.hl7.profiles import Profiles
+from streams.metrics import CUT_OFF
 from tests.conftest import HasBootstrap
 from tests.gateway.running import HOSPITAL, admission, running, sender, until
 from tests.support.kafka import TopicNames
@@ -160,6 +160,24 @@ async def test_a_long_message_is_taken_and_one_beyond_the_limit_is_not(
         assert len(record.value) > 500_000
 
 
+async def test_values_too_long_to_copy_are_answered_ae_and_kept_aside(
+    kafka: HasBootstrap, topic_names: TopicNames
+) -> None:
+    long = "9" * 250_000
+    async with running(kafka.bootstrap, topic_names) as gateway, sender(gateway.port) as hospital:
+        for control, message in (("C1", admission("C1", patient=long)), (long, admission(long))):
+            answer = await hospital.ask(message)
+            assert (answer.code, answer.control_id) == ("AE", control)
+        assert (await hospital.ask(admission("C3"))).code == "AA"
+        assert [each.headers["control-id"] for each in await gateway.raw()] == [b"C3"]
+        letters = {each.headers["place"]: each for each in await gateway.dead()}
+        assert set(letters) == {b"PID-3.1", b"MSH-10.1"}
+        assert {each.headers["code"] for each in letters.values()} == {b"too-long"}
+        # The letter of a long control ID has the message whole, and not the ID once more in a header.
+        assert letters[b"MSH-10.1"].value == admission(long)
+        assert letters[b"MSH-10.1"].headers["control-id"] == long[:199].encode()
+
+
 async def test_what_the_topic_will_not_hold_is_answered_ae(kafka: HasBootstrap, topic_names: TopicNames) -> None:
     # Kafka's own limit (1 MiB and a little) is below ours here: the broker refuses what librdkafka lets pass.
     big = admission("BIG") + b"NTE|1||" + os.urandom(550_000).hex().encode() + b"\r"
@@ -226,14 +244,14 @@ async def test_a_profile_may_want_aa_only_or_silence(kafka: HasBootstrap, topic_
 async def test_a_connection_that_takes_too_long_is_ended(
     said: bytes, why: str, kafka: HasBootstrap, topic_names: TopicNames
 ) -> None:
-    before = CUT_OFF.labels(why)._value.get()
+    before = CUT_OFF.labels("mllp", why)._value.get()
     async with running(kafka.bootstrap, topic_names, QUICK) as gateway, sender(gateway.port) as hospital:
         if said:
             await hospital.say(said)
         if why == "idle":
             assert (await hospital.answer()).code == "AA"
         assert await hospital.ended()
-        assert CUT_OFF.labels(why)._value.get() == before + 1
+        assert CUT_OFF.labels("mllp", why)._value.get() == before + 1
         await until(lambda: gateway.listener.open_connections == 0, "the connection is forgotten")
         assert len(await gateway.raw()) == (1 if why == "idle" else 0)
 

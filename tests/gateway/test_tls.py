@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import warnings
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from gateway.client import Target, send
 from gateway.config import MllpConfig
 from gateway.peers import names_in
 from parsers.hl7.profiles import Profiles, SenderProfile
+from streams import listening
+from streams.metrics import CONNECTIONS
 from streams.tls import Tls, client_context, server_context
 from tests.conftest import HasBootstrap
-from tests.gateway.running import admission, running, sender
+from tests.gateway.running import admission, running, sender, until
 from tests.support.kafka import TopicNames
 
 pytestmark = [pytest.mark.kafka]
@@ -110,6 +113,27 @@ async def test_old_tls_is_refused(kafka: HasBootstrap, topic_names: TopicNames, 
             target = Target("127.0.0.1", gateway.port, tls=context, server_name="localhost", answer_seconds=5)
             assert dict((await send(target, [admission("C1")])).codes) == {code: 1}
         assert len(await gateway.raw()) == 1
+
+
+async def test_handshakes_that_fail_or_never_begin_give_their_place_back(
+    kafka: HasBootstrap, topic_names: TopicNames, papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_HANDSHAKE_SECONDS", 0.5)
+    config = MllpConfig(port=0, tls=papers.server, connections=10)
+    places = CONNECTIONS.labels("mllp")._value
+    async with running(kafka.bootstrap, topic_names, config) as gateway:
+        before = places.get()
+        for said, leaves in ((b"", False), (b"", True), (b"\x16\x03\x01\x02\x00\x01", True), (b"MSH|" * 99, False)):
+            async with contextlib.AsyncExitStack() as peers:
+                for _ in range(10):
+                    peer = await peers.enter_async_context(sender(gateway.port))
+                    await peer.say(said)
+                    if leaves:
+                        peer.writer.close()
+                await until(lambda: places.get() == before, "every place is free")
+        target = Target("127.0.0.1", gateway.port, tls=good(papers), server_name="localhost", connections=5)
+        assert dict((await send(target, [admission(f"C{n}") for n in range(5)])).codes) == {"AA": 5}
+        await until(lambda: places.get() == before, "every place is free")
 
 
 def test_names_of_a_certificate_and_files_that_are_none(tmp_path: Path) -> None:

@@ -35,10 +35,11 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config import Keepalive, MllpConfig, Timeouts
-from gateway.metrics import CUT_OFF, TURNED_AWAY, UNKNOWN
+from gateway.metrics import UNKNOWN
 from parsers.hl7.frames import split_frame
 from parsers.hl7.mllp import FrameReader, frame
 from parsers.hl7.profiles import Profiles
+from streams.metrics import CUT_OFF, TURNED_AWAY
 from tests.conftest import HasBootstrap
 from tests.gateway.running import HOSPITAL, Sender, admission, running, sender, until
 from tests.support.kafka import TopicNames
@@ -144,7 +145,7 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
 ) -> None:
     # No pause is ever long enough for the limit between two bytes: only a limit on the whole ends it.
     timeouts = Timeouts(first_byte=1.0, frame=5.0, message=1.0, idle=5.0, pause=0.02)
-    before = CUT_OFF.labels(why)._value.get()
+    before = CUT_OFF.labels("mllp", why)._value.get()
 
     async def trickle(port: int) -> None:
         async with sender(port) as slow:
@@ -164,7 +165,7 @@ async def test_a_trickle_is_cut_off_and_keeps_nobody_waiting(
         async with sender(gateway.port) as hospital:
             assert (await hospital.ask(admission("C1"))).code == "AA"
         await asyncio.gather(*slow)
-        assert CUT_OFF.labels(why)._value.get() == before + 10
+        assert CUT_OFF.labels("mllp", why)._value.get() == before + 10
         assert [each.value for each in await gateway.raw()] == [admission("C1")]
         assert await gateway.dead() == []
 
@@ -185,7 +186,7 @@ async def test_a_slow_message_within_its_time_is_taken_and_the_next_has_a_time_o
 
 
 async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> None:
-    before = {why: TURNED_AWAY.labels(why)._value.get() for why in ("total", "peer")}
+    before = {why: TURNED_AWAY.labels("mllp", why)._value.get() for why in ("total", "peer")}
     config = MllpConfig(port=0, connections=500, connections_per_peer=200)
 
     async def guest(number: int, inside: asyncio.Event, leave: asyncio.Event) -> str:
@@ -211,7 +212,7 @@ async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> Non
         assert Counter(await asyncio.gather(*guests)) == {"AA": 500}
         assert len({each.value for each in await gateway.raw()}) == 500
         await until(lambda: gateway.listener.open_connections == 0, "all have left", 20)
-        assert TURNED_AWAY.labels("total")._value.get() == before["total"] + 1
+        assert TURNED_AWAY.labels("mllp", "total")._value.get() == before["total"] + 1
 
         async with asyncio.TaskGroup() as group:  # of one peer no more than its share, while others still come in
             inside, leave = asyncio.Event(), asyncio.Event()
@@ -223,7 +224,7 @@ async def test_a_full_house(kafka: HasBootstrap, topic_names: TopicNames) -> Non
                 assert (await other.ask(admission("OTHER"))).code == "AA"
             leave.set()
         assert all(task.done() for task in held)
-        assert TURNED_AWAY.labels("peer")._value.get() == before["peer"] + 1
+        assert TURNED_AWAY.labels("mllp", "peer")._value.get() == before["peer"] + 1
 
 
 async def _hold(port: int, leave: asyncio.Event) -> None:

@@ -58,6 +58,28 @@ def test_without_a_kafka_it_says_what_to_do(command: tuple[str, ...]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("candidates",), ("replay", "topics", "--out", "out"), ("shadow", "create", "next"), ("topics", "plan")],
+    ids=lambda words: words[0],
+)
+def test_an_unreachable_kafka_is_one_line_with_a_remedy(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = handoff(*command, cwd=tmp_path, HANDOFF_KAFKA__BOOTSTRAP="127.0.0.1:1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "Kafka does not answer at 127.0.0.1:1 (_TRANSPORT)" in line
+    assert "handoff doctor" in line
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"), [("refer", ["KAFKA__BOOTSTRAP"]), ("reconcile", ["KAFKA__BOOTSTRAP", "REDIS__URL"])]
+)
+def test_a_worker_without_addresses_ends_at_once_and_names_them(stage: str, missing: list[str]) -> None:
+    done = handoff("work", "--stage", stage)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"HANDOFF_{name}: not set" for name in missing]
+
+
 def test_a_misspelt_setting_is_a_fault_and_all_faults_are_listed() -> None:
     done = handoff("doctor", HANDOFF_KAFKA__BOOTSTRAPP="x", HANDOFF_MLLP__PORT="seven")
     assert done.returncode == 2

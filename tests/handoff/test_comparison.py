@@ -57,7 +57,7 @@ def test_how_a_run_came_about_is_compared_only_when_asked() -> None:
 @pytest.fixture(scope="module")
 def county(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("county")
-    write(simulate(40, 200, 11, at("2026-09-30 12:00")), folder)
+    write(simulate(40, 200, 17, at("2026-09-30 12:00")), folder)
     return folder
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from handoff.cli import app
 from handoff.embedded.kafka import EmbeddedKafka
 from handoff.embedded.redis import EmbeddedRedis
 from parsers.hl7.mllp import frame
+from streams.descriptors import raise_descriptor_limit
 from streams.kafka.produce import produce_together
 from streams.kafka.read import documents
 from streams.kafka.settings import KafkaSettings
@@ -65,9 +68,11 @@ def environment(own_kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @contextmanager
-def listening(environment: dict[str, str], *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """`handoff listen`, and the addresses that it prints."""
-    command = [sys.executable, "-m", "handoff", "listen", *options]
+def listening(
+    environment: dict[str, str], *options: str, before: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`handoff listen`, and the addresses that it prints. `before`: a command that starts it."""
+    command = [*before, sys.executable, "-m", "handoff", "listen", *options]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -109,14 +114,20 @@ def test_files_of_every_form_go_in_and_sigterm_ends_it_cleanly(
         assert (account["messages"], account["codes"]) == (7, {"AA": 7})
         piped = call("send", "-", "--to", addresses["mllp"], "--json", stdin=admission("F8") + b"MSH|^~\\&|X\r")
         assert piped.exit_code == 1
-        assert json.loads(piped.stdout)["codes"] == {"AA": 1, "AE": 1}
+        told = json.loads(piped.stdout)
+        assert told["codes"] == {"AA": 1, "AE": 1}
+        (refused,) = told["not_accepted"]
+        assert (refused["message"], refused["answer"]) == ("stdin#2", "AE")
+        assert refused["why"] == "no-trigger"
+        shown = call("send", "-", "--to", addresses["mllp"], stdin=admission("F8") + b"MSH|^~\\&|X\r")
+        assert "stdin#2" in shown.stdout
         table = call("send", str(folder / "a.hl7"), "--to", addresses["mllp"])
         assert "AA" in table.stdout
         status, metrics = answers(addresses["health"] + "/metrics")
         assert status == 200
         assert 'handoff_messages_total{code="AA",' in metrics
         assert "handoff_ack_seconds_bucket" in metrics
-        assert "handoff_mllp_connections 0.0" in metrics
+        assert 'handoff_connections{listener="mllp"} 0.0' in metrics
         assert "DOE" not in metrics
         assert answers(addresses["health"] + "/livez")[0] == 200
         assert answers(addresses["http"] + "/hl7")[0] == 405
@@ -142,6 +153,9 @@ def test_send_says_what_it_cannot_read_and_whom_it_cannot_reach(environment: dic
     lost = call("send", str(good), "--to", "127.0.0.1:1", "--json")
     assert lost.exit_code == 1
     assert json.loads(lost.stdout)["codes"] == {"none": 1}
+    assert json.loads(lost.stdout)["not_accepted"] == [
+        {"message": f"{good}#1", "answer": "none", "why": "ConnectionRefusedError"}
+    ]
 
 
 def test_listen_refuses_a_port_that_is_taken(environment: dict[str, str]) -> None:
@@ -283,6 +297,50 @@ def test_custody_records_are_loaded_under_their_person(environment: dict[str, st
     assert call("custody", "load", "-", stdin=row.replace("released", "freed")).exit_code == 2
 
 
+FLOODS = {
+    "the limits as they are": {},
+    "HTTP limits above what the process has": {
+        "HANDOFF_HTTP__MAX_CONNECTIONS": "5000",
+        "HANDOFF_HTTP__MAX_CONNECTIONS_PER_PEER": "5000",
+    },
+}
+
+
+@pytest.mark.parametrize("limits", FLOODS.values(), ids=FLOODS.keys())
+def test_idle_connections_to_http_and_health_leave_mllp_and_the_probes_alone(
+    limits: dict[str, str], environment: dict[str, str]
+) -> None:
+    raise_descriptor_limit()
+    few = ["bash", "-c", 'ulimit -Sn 256; ulimit -Hn 1024; exec "$@"', "-"]  # the soft limit is raised at the start
+    held: list[socket.socket] = []
+    with listening({**environment, **limits}, before=few) as (process, addresses):
+        wait_for(lambda: answers(addresses["health"] + "/readyz")[0] == 200, what="readiness")
+        try:
+            for name in ("http", "health"):
+                port = int(addresses[name].rpartition(":")[2])
+                held += [
+                    socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.2", 0)) for _ in range(1100)
+                ]
+            assert len(os.listdir(f"/proc/{process.pid}/fd")) < 1024 - 500
+            mllp = int(addresses["mllp"].rpartition(":")[2])
+            with contextlib.ExitStack() as inside:  # as many as one peer of MLLP may have
+                hospitals = [
+                    inside.enter_context(socket.create_connection(("127.0.0.1", mllp), timeout=20)) for _ in range(200)
+                ]
+                for number, hospital in enumerate(hospitals):
+                    hospital.sendall(frame(admission(f"H{number}")))
+                assert all(b"MSA|AA|" in hospital.recv(4096) for hospital in hospitals)
+            assert answers(addresses["health"] + "/readyz")[0] == 200
+        finally:
+            for each in held:
+                each.close()
+        process.send_signal(signal.SIGTERM)
+        log = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    assert "turned away" in log
+    assert len(log) < 10_000
+
+
 def test_the_directory_runs_until_sigterm(environment: dict[str, str], redis_server: EmbeddedRedis) -> None:
     from handoff.embedded.process import free_ports
 
@@ -298,7 +356,7 @@ def test_the_directory_runs_until_sigterm(environment: dict[str, str], redis_ser
                 except OSError:
                     return False
 
-            wait_for(ready, what="readiness")
+            wait_for(ready, 60.0, what="readiness")  # a lease of a killed process lasts 10 s
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         finally:

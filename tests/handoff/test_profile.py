@@ -129,6 +129,53 @@ def test_what_may_be_shown(value: str, patients: int, shown: bool) -> None:
     assert showable(value, patients) is shown
 
 
+def visit(control: int, trigger: str, patient: int, number: str, when: str) -> bytes:
+    fields = [""] * 45
+    fields[2], fields[19], fields[44] = "E", number, when
+    return message(patient, trigger, "|".join(fields[2:]), f"C{control}", made=when, entered=when)
+
+
+def visits(numbers: list[str]) -> list[bytes]:
+    """Visits of two patients, a month apart, in turn."""
+    found: list[bytes] = []
+    for index, number in enumerate(numbers):
+        day = f"2026{index // 2 + 1:02}10"
+        found.append(visit(2 * index, "A04", index % 2, number, f"{day}100000"))
+        found.append(visit(2 * index + 1, "A03", index % 2, number, f"{day}130000"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("numbers", "used_again", "habit"),
+    [
+        (["1", "2", "3", "4", "5", "6"], 0, "unique"),
+        (["1", "2", "1", "2", "1", "2"], 2, "reused"),
+        (["1", "2", "3", "1", "5", "6"], 0, "unique"),  # the other patient's
+    ],
+)
+def test_visit_numbers_that_are_used_again(tmp_path: Path, numbers: list[str], used_again: int, habit: str) -> None:
+    seen = feed_of(tmp_path / "feed.hl7", visits(numbers))["visit_numbers"]
+    assert (seen["used_again"], seen["habit"], seen["with_number"]) == (used_again, habit, 12)
+
+
+def test_a_feed_that_uses_visit_numbers_again_is_warned_of_and_drafted(tmp_path: Path) -> None:
+    path = tmp_path / "feed.hl7"
+    path.write_bytes(b"\r\n".join(visits(["1", "2", "1", "2"])))
+    draft = tmp_path / "draft.yaml"
+    done = run(str(path), "--conformance", "0", "--yaml", str(draft))
+    assert "visit_numbers: reused" in done.output
+    assert yaml.safe_load(draft.read_text())["visit_numbers"] == "reused"
+
+
+@pytest.mark.parametrize(("offset", "doubtful"), [("+0000", True), ("-0800", False), ("", False)])
+def test_an_offset_of_zero_that_puts_the_day_into_the_night_is_doubted(
+    tmp_path: Path, offset: str, doubtful: bool
+) -> None:
+    days = [f"2026{1 + n // 28:02}{1 + n % 28:02}{9 + n % 12:02}1500{offset}" for n in range(60)]
+    found = feed_of(tmp_path / "feed.hl7", [message(n, made=day, entered=day) for n, day in enumerate(days)])
+    assert found["times"]["zero_offsets"]["doubtful"] is doubtful
+
+
 def test_a_death_under_21_tells_the_hl7_table() -> None:
     assert likeness("PV1-36", {"21": 4}, 0) == likeness("PV1-36", {}, 0)
     told = likeness("PV1-36", {"21": 4}, 2)

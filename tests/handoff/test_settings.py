@@ -16,7 +16,6 @@ from handoff.commands.listen import gateway
 from handoff.settings import Settings, describe, load_settings, variable_of, variables
 from handoff.stages import options
 from streams.engine.options import EngineOptions
-from streams.health import DEFAULT_PORT
 
 CANARY = "canary-7f3a"
 
@@ -76,7 +75,7 @@ def test_defaults_of_the_settings_are_those_of_the_processes(monkeypatch: pytest
     built = gateway(settings)
     assert built == GatewayConfig(http=HttpConfig("t"), folder=FolderConfig(tmp_path))
     assert config(settings) == ConsoleConfig()
-    assert options(settings) == EngineOptions(health_port=DEFAULT_PORT)
+    assert options(settings) == EngineOptions(health_port=0)
 
 
 def test_every_setting_is_read(tmp_path: Path) -> None:

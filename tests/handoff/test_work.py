@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -34,3 +40,46 @@ def test_rows_on_disk_need_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = CliRunner().invoke(app, ["work", "--stage", "refer"])
     assert ended.exit_code == 2
     assert "HANDOFF_WORK__CHECKPOINTS" in ended.output
+
+
+def worker(slot: int, **more: str) -> subprocess.Popen[str]:
+    """`handoff work` as docs/operations.md writes it, with a cluster that does not answer."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HANDOFF_")}
+    command = [sys.executable, "-m", "handoff", "work", "--stage", "refer", "--slot", str(slot)]
+    told = {**environment, "HANDOFF_KAFKA__BOOTSTRAP": "127.0.0.1:1", **more}
+    return subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True)
+
+
+def said_health(process: subprocess.Popen[str]) -> str:
+    """The address of its health server, from its log."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("{") and (told := json.loads(line))["event"] == "health":
+            return str(told["address"])
+    raise AssertionError("it did not say where")
+
+
+def test_two_workers_run_on_one_host_and_say_where_they_are_asked() -> None:
+    with worker(0) as one, worker(1) as other:
+        try:
+            addresses = {said_health(one), said_health(other)}
+            assert len(addresses) == 2
+            for address in addresses:
+                with urllib.request.urlopen(address + "/livez", timeout=10) as answer:
+                    assert answer.status == 200
+        finally:
+            one.kill()
+            other.kill()
+
+
+def test_a_health_port_that_is_taken_is_bad_input() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with worker(0, HANDOFF_HEALTH__PORT=str(port)) as process:
+            try:
+                said = process.communicate(timeout=60)[1]
+            finally:
+                process.kill()
+    assert process.returncode == 2, said
+    assert "health port" in said
+    assert "Traceback" not in said

@@ -1,4 +1,4 @@
-"""Feeds the batch oracle (batch.sql): reads messages with the product's reader, and folds nothing.
+"""Feeds the batch oracle (visits.sql, owners.sql, batch.sql): reads with the product's reader, and folds nothing.
 
 What SQL is asked for is everything after reading: which statements hold, what a visit is, whose it is, what counts.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from domain.patient.events import DELETED, When
 from domain.times import instant
 from parsers.hl7.adt import read_adt
 from parsers.hl7.profiles import Profiles
@@ -21,7 +22,11 @@ from simulator.county import County
 from simulator.world import OFFSETS, day_of
 from tests.support.replaying import PROFILES, RULES
 
-SQL = Path(__file__).with_name("batch.sql").read_text(encoding="utf-8")
+PARTS = {
+    name: Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("visits.sql", "owners.sql", "batch.sql")
+}
+"""The oracle's SQL, in the order in which it is run."""
 VALUE_SETS = Path(__file__).parents[2] / "rules" / "value_sets"
 EPOCH = date(1970, 1, 1).toordinal()
 TEXT, NUMBER, FLAG, TEXTS = "VARCHAR", "BIGINT", "BOOLEAN", "VARCHAR[]"
@@ -29,15 +34,19 @@ TEXT, NUMBER, FLAG, TEXTS = "VARCHAR", "BIGINT", "BOOLEAN", "VARCHAR[]"
 TABLES: dict[str, dict[str, str]] = {
     "said": {
         **dict.fromkeys(("patient", "trigger", "control", "cin", "visit", "prior", "class", "facility"), TEXT),
-        **dict.fromkeys(("admission_type", "disposition"), TEXT),
-        **dict.fromkeys(("recorded", "built", "sequence", "occurred", "begun", "ended"), NUMBER),
+        **dict.fromkeys(("admission_type", "disposition", "account", "born", "name", "sex"), TEXT),
+        **dict.fromkeys(("recorded", "built", "sequence", "occurred", "begun", "ended", "died"), NUMBER),
         "diagnoses": TEXTS,
+        "shared": FLAG,
     },
-    "merges": {"survivor": TEXT, "retired": TEXT, "recorded": NUMBER},
+    "pairs": {
+        **dict.fromkeys(("survivor", "retired", "unit", "former", "control"), TEXT),
+        **dict.fromkeys(("recorded", "built", "sequence"), NUMBER),
+    },
     "numbers": {"patient": TEXT, "member": TEXT},
     "alike": {"patient": TEXT, "member": TEXT},
     "roster": {
-        **dict.fromkeys(("member", "ecm"), TEXT),
+        **dict.fromkeys(("member", "ecm", "born_on", "name", "sex"), TEXT),
         **dict.fromkeys(("born", "ecm_from", "ecm_to"), NUMBER),
         "aid_codes": TEXTS,
     },
@@ -55,11 +64,12 @@ TABLES: dict[str, dict[str, str]] = {
 class Batch:
     """The oracle's answer for one county."""
 
-    def __init__(self, county: County, folder: Path) -> None:
+    def __init__(self, county: County, folder: Path, parts: Iterable[str] = tuple(PARTS.values())) -> None:
         self.base = duckdb.connect(config={"threads": 2})
         for name, rows in _rows(county).items():
             self._load(name, rows, folder)
-        self.base.execute(SQL)
+        for part in parts:
+            self.base.execute(part)
 
     def visits(self) -> dict[str, dict[str, Any]]:
         """Visit key -> member, status, class, start, departed, disposition of every visit that some member has."""
@@ -77,6 +87,10 @@ class Batch:
         rows = self.base.execute("select member, population, openers from candidates").fetchall()
         return {(row[0], row[1]): set(row[2]) for row in rows}
 
+    def refusals(self) -> dict[str, str]:
+        """Patient -> why nobody has the visits, of those with a number that is refused."""
+        return dict(self.base.execute("select patient, reason from refusals").fetchall())
+
     def _load(self, name: str, rows: Iterable[Mapping[str, Any]], folder: Path) -> None:
         columns = TABLES[name]
         self.base.execute(f"create table {name} ({', '.join(f'{each} {kind}' for each, kind in columns.items())})")
@@ -88,11 +102,11 @@ class Batch:
 
 
 def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
-    said, merges = _read(county, PROFILES)
+    said, pairs = _read(county, PROFILES)
     end = county.world.end
     return {
         "said": said,
-        "merges": merges,
+        "pairs": pairs,
         "numbers": [
             {"patient": f"{each['authority']}|{each['number']}", "member": row["member_id"]}
             for row in county.roster
@@ -148,39 +162,53 @@ def _rows(county: County) -> dict[str, list[dict[str, Any]]]:
 
 def _read(county: County, profiles: Profiles) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     said: list[dict[str, Any]] = []
-    merges: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
     for message in county.messages:
         event = read_adt(message.hl7.encode(), profiles.named(message.sender))
         visit = event.visit
-        row: dict[str, Any] = {
-            "patient": event.patient,
-            "trigger": event.trigger,
+        when = {
             "control": event.control_id,
-            "cin": event.cin,
             "recorded": event.recorded,
             "built": event.built,
             "sequence": -1 if event.sequence is None else event.sequence,
+        }
+        row: dict[str, Any] = when | {
+            "patient": event.patient,
+            "trigger": event.trigger,
+            "cin": event.cin,
+            "born": event.birth_date,
+            "name": _name(event.family_name, event.given_name),
+            "sex": event.sex,
+            "died": -1 if event.died == DELETED else event.died.at if isinstance(event.died, When) else None,
             "occurred": None if event.occurred is None else event.occurred.at,
         }
         if visit is not None:
             row |= {
                 "visit": visit.key,
+                "shared": not visit.numbered,
                 "prior": visit.prior_visit,
+                "account": visit.account,
                 "class": visit.patient_class,
                 "facility": visit.facility,
                 "admission_type": visit.admission_type,
                 "disposition": visit.disposition,
-                "begun": None if visit.admitted is None else visit.admitted.at,
-                "ended": None if visit.departed is None else visit.departed.at,
+                "begun": visit.admitted.at if isinstance(visit.admitted, When) else None,
+                "ended": visit.departed.at if isinstance(visit.departed, When) else None,
                 "diagnoses": visit.diagnoses,
             }
         said.append(row)
-        merges += [
-            {"survivor": merge.survivor, "retired": merge.other, "recorded": event.recorded}
+        pairs += [
+            when | {"survivor": merge.survivor, "retired": merge.other, "unit": merge.unit, "former": merge.former}
             for merge in event.merges
-            if merge.unit == "patient"
         ]
-    return said, merges
+        if event.partner is not None:
+            unit = {"A24": "link", "A37": "unlink"}[event.trigger]
+            pairs.append(when | {"survivor": event.patient, "retired": event.partner, "unit": unit})
+    return said, pairs
+
+
+def _name(family: str | None, given: str | None) -> str:
+    return f"{family or ''}, {given or ''}".upper()
 
 
 def _alike(county: County, profiles: Profiles) -> list[dict[str, Any]]:
@@ -213,6 +241,9 @@ def _member(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "member": row["member_id"],
         "born": _day(row["birth_date"]),
+        "born_on": row["birth_date"],
+        "name": row["name"].upper(),
+        "sex": row["sex"],
         "aid_codes": row["aid_codes"],
         "ecm": ecm.get("status", ""),
         "ecm_from": _day(ecm.get("from")),

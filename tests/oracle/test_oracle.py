@@ -17,15 +17,14 @@ from simulator.world import ZONE
 from tests.oracle.batch import Batch
 from tests.support.replaying import LIVE, Played, play_county
 
-COUNTIES = ("Los Angeles", "Inyo", "San Joaquin")
+COUNTIES = [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")]
+PLACES = ("Los Angeles", "Inyo", "San Joaquin")
+REFUSED = ("child_of", "identity-conflict")
 
 
-def compare(members: int, days: int, seed: int, end: str, folder: Path) -> None:
-    compare_county(simulate(members, days, seed, noon_of(end)), folder)
-
-
-def noon_of(day: str) -> int:
-    return int(datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
+def county_of(seed: int, end: str, members: int = 120, days: int = 420) -> County:
+    noon = int(datetime.fromisoformat(f"{end} 12:00").replace(tzinfo=ZONE).timestamp()) * 1000
+    return simulate(members, days, seed, noon)
 
 
 def moved(county: County, end: str, seed: int) -> County:
@@ -39,7 +38,7 @@ def moved(county: County, end: str, seed: int) -> County:
         change = last - random.randint(5, 400)
         gap = random.choice((0, 0, 20, 90))
         there = {"plan": row["plan"], "county": row["county"], "delegate": None}
-        here = {"plan": random.choice((row["plan"], "kaiser")), "county": random.choice(COUNTIES), "delegate": None}
+        here = {"plan": random.choice((row["plan"], "kaiser")), "county": random.choice(PLACES), "delegate": None}
         first = {**there, "from": "2020-01-01", "to": day(change - 1 - gap)}
         second = {**here, "from": day(change), "to": random.choice((None, None, day(change + 60)))}
         none = dict.fromkeys(("plan", "county"), "") | dict.fromkeys(("enrolled_from", "enrolled_to"))
@@ -49,11 +48,13 @@ def moved(county: County, end: str, seed: int) -> County:
     return msgspec.structs.replace(county, roster=rows)
 
 
-def compare_county(county: County, folder: Path) -> None:
+def compare(county: County, folder: Path) -> None:
     batch, played = Batch(county, folder), play_county(county)
     assert visits_of(played) == {
         key: (each["member"], each["status"], *_times(each)) for key, each in batch.visits().items()
     }
+    refused = {patient: why for patient, why in played.unattributed.items() if why in REFUSED}
+    assert refused == batch.refusals()
     counted = batch.counts()
     for row in county.roster:
         for months in (6, 12):
@@ -89,17 +90,17 @@ def _times(each: dict[str, object]) -> tuple[object, ...]:
     return each["class"], each["facility"], each["arrived"], admitted, each["departed"], each["disposition"]
 
 
-@pytest.mark.parametrize(("seed", "end"), [(51, "2026-06-30"), (52, "2024-02-29"), (53, "2025-11-03")])
+@pytest.mark.parametrize(("seed", "end"), COUNTIES)
 def test_the_stream_answers_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
-    compare(members=120, days=420, seed=seed, end=end, folder=tmp_path)
+    compare(county_of(seed, end), tmp_path)
 
 
 @pytest.mark.parametrize(("seed", "end"), [(54, "2026-06-30"), (55, "2022-09-30"), (56, "2023-11-15")])
 def test_people_who_change_plan_and_county_are_judged_as_the_batch_does(seed: int, end: str, tmp_path: Path) -> None:
-    compare_county(moved(simulate(120, 420, seed, noon_of(end)), end, seed), tmp_path)
+    compare(moved(county_of(seed, end), end, seed), tmp_path)
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", range(200, 220))
 def test_in_large(seed: int, tmp_path: Path) -> None:
-    compare(members=1_000, days=730, seed=seed, end="2026-06-30", folder=tmp_path)
+    compare(county_of(seed, "2026-06-30", members=1_000, days=730), tmp_path)

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from domain.patient.events import AdtEvent
+from domain.patient.fold import fold_event
 from domain.patient.publish import current_snapshots
-from domain.patient.row import Hashes, PatientRow, fold_event, new_row
+from domain.patient.row import Hashes, PatientRow, new_row
 from domain.snapshots import Source, VisitSnapshot
 from domain.times import instant
 from handoff.declarations.senders import load_senders
@@ -76,7 +77,8 @@ def test_every_message_names_its_sender(county: County) -> None:
 
 def test_all_senders_and_triggers_are_heard(county: County, events: list[AdtEvent]) -> None:
     assert {message.sender for message in county.messages} == set(DIALECTS)
-    wanted = ["A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A11", "A12", "A13", "A31", "A38", "A40"]
+    wanted = ["A01", "A02", "A03", "A04", "A05", "A06", "A07", "A08", "A11", "A12", "A13"]
+    wanted += ["A24", "A31", "A37", "A38", "A40", "A44", "A45"]
     assert {event.trigger for event in events} == set(wanted)
 
 
@@ -125,8 +127,8 @@ def test_what_the_messages_add_up_to_is_what_happened(county: County, events: li
     held: dict[str, VisitSnapshot] = {}
     for row in rows.values():
         for _, snapshot in current_snapshots(row):
-            assert isinstance(snapshot, VisitSnapshot)
-            held[snapshot.key] = snapshot
+            if isinstance(snapshot, VisitSnapshot):
+                held[snapshot.key] = snapshot
     compared = 0
     for member in county.truth["members"]:
         for visit in member["visits"]:
@@ -149,10 +151,11 @@ def test_what_the_messages_add_up_to_is_what_happened(county: County, events: li
 
 
 def test_wrong_numbers_are_merged_into_the_right_ones(county: County, events: list[AdtEvent]) -> None:
-    merged = {(merge.other, merge.survivor) for event in events for merge in event.merges}
+    merged = {(merge.other, merge.survivor) for event in events for merge in event.merges if merge.unit == "patient"}
     told = {
         (DIALECTS[each.sender].patient_key(each.retired), DIALECTS[each.sender].patient_key(each.survivor))
         for each in county.world.mergers
+        if each.trigger == "A40"
     }
     assert merged == told
     assert len(told) > 3

@@ -84,6 +84,21 @@ async def test_a_redis_that_was_lost_is_filled_again(county: County) -> None:
         client.close()
 
 
+def test_each_open_question_is_answered_once_the_whole_roster_was_read(county: County) -> None:
+    county.waits("G|1", "PLAN|9", reason="directory-unavailable")
+    county.waits("G|2", reason="directory-unavailable")
+    county.waits("G|3", reason="no-match")
+    for number in range(200):
+        county.row(f"{90000000 + number}A", f"G|{1000 + number}", received=10)
+    county.row(ANN, "PLAN|9", received=20)
+    with county.keeping():
+        wait_for(lambda: {link.patient for link in county.said() if link.kind == "answered"} == {"G|1", "G|2"})
+    told = [(link.patient, link.kind, link.member) for link in county.said()]
+    assert [each[1:] for each in told if each[0] == "G|1"] == [("waiting-match", ANN), ("answered", None)]
+    assert [each[1:] for each in told if each[0] == "G|2"] == [("answered", None)]
+    assert not [each for each in told if each[0] == "G|3"]
+
+
 async def test_a_redis_of_another_cluster_is_not_believed(county: County) -> None:
     client = redis.Redis.from_url(county.server.url)
     client.hset("handoff:directory:positions", "cluster", "another")

@@ -51,7 +51,7 @@ def main() -> int:
     )
     order = msgspec.json.decode(sys.argv[1], type=Order)
     return run_worker(
-        counting_stage(order.suffix, ticks=order.ticks, partitions_ticked=order.partitions_ticked),
+        counting_stage(order.suffix, ticks=order.ticks, partitions_ticked=order.partitions_ticked, lethal=True),
         KafkaSettings(bootstrap=order.bootstrap),
         slot=order.slot,
         app_id="t",

@@ -103,9 +103,9 @@ class Counted:
             self._producer.produce(self.facts, value, key.encode(), headers=list(headers.items()))
         assert self._producer.flush(30) == 0
 
-    def produce_changelog(self, key: bytes, value: bytes) -> None:
+    def produce_changelog(self, key: bytes, value: bytes, partition: int = 0) -> None:
         """Put a record into the changelog, as no worker of ours would."""
-        self._producer.produce(self.stage.changelog, value, key, 0)
+        self._producer.produce(self.stage.changelog, value, key, partition)
         assert self._producer.flush(30) == 0
 
     def tick(self, at: int) -> None:

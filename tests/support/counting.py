@@ -1,13 +1,15 @@
 """A small stage that counts, for tests of the engine: everything the engine promises can be seen in what it writes.
 
 A fact is JSON: `{"id": 7, "key": "k1"}` and, to make something happen, one of: `"do": "refuse"`, `"raise"` (a bug),
-`"hang"`, `"grow"` with `"bytes"`, `"remove"`, `"due"` with `"at"`; or a `"question"`. Each fact taken gives one output
-with its id and the row's count. A row's chain depends on the order of its facts, so a row equals another only if it saw
-the same facts in the same order.
+`"die"` (kills the process of a `lethal` stage; a bug otherwise), `"hang"`, `"grow"` with `"bytes"`, `"remove"`, `"due"`
+with `"at"`; or a `"question"`. Each fact taken gives one output with its id and the row's count. A row's chain depends
+on the order of its facts, so a row equals another only if it saw the same facts in the same order.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 from threading import Event
 from typing import Any
 from zlib import crc32
@@ -57,7 +59,7 @@ def _fact(record: Record) -> Fact:
         raise Refusal("unreadable", "fact") from error
 
 
-def counting_stage(suffix: str, *, ticks: bool = False, partitions_ticked: bool = False) -> Stage:
+def counting_stage(suffix: str, *, ticks: bool = False, partitions_ticked: bool = False, lethal: bool = False) -> Stage:
     """The stage over topics `facts.SUFFIX`, `counts.SUFFIX`, `letters.SUFFIX` and `counting.changelog.SUFFIX`.
 
     With `partitions_ticked` the clock's topic is an input; with `ticks` the worker produces to it.
@@ -78,7 +80,9 @@ def counting_stage(suffix: str, *, ticks: bool = False, partitions_ticked: bool 
         match said_fact.do:
             case "refuse":
                 raise Refusal("not-wanted", "do")
-            case "raise":
+            case "die" if lethal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "raise" | "die":
                 raise RuntimeError(f"a bug that met {said_fact.key}")
             case "hang":
                 Event().wait()

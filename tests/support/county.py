@@ -63,7 +63,7 @@ class PatientStage:
         """One ADT message (segments separated by newlines here)."""
         return self.take(ADT_RAW, key, hl7.strip().replace("\n", "\r").encode(), received)
 
-    def told(self, emits: Iterable[Emit] | None = None) -> list[tuple[str, VisitSnapshot | CustodySnapshot]]:
+    def published(self, emits: Iterable[Emit] | None = None) -> list[tuple[str, VisitSnapshot | CustodySnapshot]]:
         """(member, snapshot) of all that was published."""
         chosen = self.emits if emits is None else emits
         return [decode_snapshot(e.value) for e in chosen if e.topic == "member.visits.v1" and e.value is not None]
@@ -71,7 +71,7 @@ class PatientStage:
     def ledgers(self) -> dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]]:
         """Member -> what stands with them, as the member stage would hold it; revision, receipt and offsets aside."""
         held: dict[str, dict[tuple[str, str], VisitSnapshot | CustodySnapshot]] = {}
-        for member, snapshot in self.told():
+        for member, snapshot in self.published():
             name = snapshot.record_id if isinstance(snapshot, CustodySnapshot) else snapshot.key
             ledger = held.setdefault(member, {})
             about = snapshot if isinstance(snapshot, CustodySnapshot) else snapshot.visit

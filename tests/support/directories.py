@@ -90,8 +90,8 @@ class County:
     def gone(self, member: str, received: int) -> None:
         self._put(self.roster, member, None, received)
 
-    def waits(self, patient: str, *identifiers: str, received: int = 1) -> None:
-        document = {"patient": patient, "identifiers": identifiers, "reason": "no-match", "since": 1}
+    def waits(self, patient: str, *identifiers: str, received: int = 1, reason: str = "no-match") -> None:
+        document = {"patient": patient, "identifiers": identifiers, "reason": reason, "since": 1}
         self._put(self.waiting, patient, document, received)
 
     def _put(self, topic: str, key: str, document: object, received: int) -> None:

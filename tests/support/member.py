@@ -13,7 +13,7 @@ import msgspec
 
 from agents.refer import stage
 from agents.refer.archive import ARCHIVE_AT
-from agents.runtime.contract import Context, Emit, Record
+from agents.runtime.contract import Context, Doubtful, Emit, Record
 from agents.topics import ALERTS, CANDIDATES, DISPOSITIONS, ROSTER, TICKS, TRANSITIONS, UTILIZATION, VISITS, WATCHLIST
 from domain.member.row import MemberRow
 from domain.rules.rulebook import Rulebook
@@ -128,13 +128,19 @@ class Member:
         self.now = 0
         self.emits: list[Emit] = []
         self.offset = 0
+        self.doubts: list[str] = []
+        """Codes of records that were refused and kept."""
 
     def take(self, topic: str, value: bytes | None, received: int, key: str = MEMBER) -> list[Emit]:
         """One record."""
         self.now = max(self.now, received)
         self.offset += 1
         record = Record(topic, 0, self.offset, key.encode(), value, received, {"received": str(received).encode()})
-        self.row, emits = self.stage.decide(self.row, record, Context(self.now))
+        try:
+            self.row, emits = self.stage.decide(self.row, record, Context(self.now))
+        except Doubtful as doubt:
+            self.row, emits = doubt.row, doubt.emits
+            self.doubts.append(doubt.code)
         if self.row is not None:
             # A row must survive the changelog, and be written when it was changed by being due.
             assert self.stage.decode(self.stage.encode(self.row)) == self.row
@@ -247,6 +253,7 @@ def recount(candidate: dict[str, Any]) -> dict[str, int]:
         "observation": "ed",
         "inpatient": "inpatient",
         "newborn": "inpatient",
+        "obstetrics": "inpatient",
         "snf": "snf",
         "custody": "release",
     }

@@ -35,7 +35,7 @@ Heard = tuple[int, str, dict[str, Any]]
 class Played:
     """What stands after `heard` was decided in its order and the clock went on to `end` (ms UTC).
 
-    Messages are read with `profiles`: the county's own unless told otherwise.
+    Messages are read with `profiles`: the county's own unless published otherwise.
     """
 
     def __init__(self, heard: Iterable[Heard], end: int, profiles: Profiles = PROFILES) -> None:
@@ -44,6 +44,8 @@ class Played:
         self.watches: dict[str, dict[str, Any]] = {}
         self.transitions: dict[str, dict[str, Any]] = {}
         self.utilization: dict[str, dict[str, Any]] = {}
+        self.unattributed: dict[str, str] = {}
+        """Patient key -> reason."""
         self.alerts: list[dict[str, Any]] = []
         self.replay = Replay(profiles, RULES, self._take)
         for received, kind, document in heard:
@@ -67,6 +69,10 @@ class Played:
                 self.alerts.append(document)
             case "member.transitions.v1":
                 self.transitions[document["transition_id"]] = document
+            case "adt.unattributed.v1" if document is None:
+                self.unattributed.pop(key, None)
+            case "adt.unattributed.v1":
+                self.unattributed[key] = document["reason"]
             case "ecm.candidates.v1" | "ecm.watchlist.v1" | "member.utilization.v1":
                 table = {"ecm.candidates.v1": self.candidates, "ecm.watchlist.v1": self.watches}.get(topic)
                 table = self.utilization if table is None else table
@@ -102,5 +108,5 @@ def play_county(county: County) -> Played:
 
 
 def play_scenario(story: Scenario) -> Played:
-    """A story, as it is told."""
+    """A story, as it is published."""
     return Played([(line.received, line.kind, line.document) for line in story.timeline()], story.end)

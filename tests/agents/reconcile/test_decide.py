@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.reconcile.decide import LINKS, UNATTRIBUTED
+from agents.reconcile.decide import LINKS, TEST_KEY, UNATTRIBUTED
+from agents.runtime.contract import Emit
 from agents.topics import CUSTODY_RAW, IDENTITY_FACTS
+from domain.patient.demographics import GUARD_KEY, hash_birth, hash_name
+from domain.patient.row import Guard
 from domain.snapshots import CustodySnapshot, VisitSnapshot
 from parsers.records.facts import decode_facts
-from parsers.records.links import Link, encode_link
+from parsers.records.links import ANSWERED, Link, encode_link
 from tests.support.county import PatientStage
 
 ANN, BOB = "91234567A", "97654321C"
@@ -52,7 +55,7 @@ def test_a_visit_with_a_cin_goes_whole_to_its_member() -> None:
     stage = PatientStage()
     stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1", cin=ANN))
     emits = stage.message(key("100"), adt("A03", "100", "20260301150000", visit="V1", left="20260301145500", disp="01"))
-    [(member, snapshot)] = stage.told(emits)
+    [(member, snapshot)] = stage.published(emits)
     assert member == ANN
     assert isinstance(snapshot, VisitSnapshot)
     assert (snapshot.visit.status, snapshot.visit.patient_class, snapshot.revision) == ("closed", "emergency", 2)
@@ -103,13 +106,13 @@ def test_nobody_yet_is_said_with_the_reason_and_taken_back_when_the_roster_knows
     match = Link("waiting-match", key("100"), member=ANN, method="roster-identifier", identifier=key("100"), rev=5)
     emits = stage.take(LINKS, key("100"), encode_link(match))
     assert [e.value for e in emits if e.topic == UNATTRIBUTED] == [None]
-    assert [member for member, _ in stage.told(emits)] == [ANN]
+    assert [member for member, _ in stage.published(emits)] == [ANN]
 
 
 def test_the_directory_answers_for_a_number_the_roster_lists() -> None:
     stage = PatientStage({key("100"): f"{ANN}\x1f77"})
     emits = stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))
-    assert [member for member, _ in stage.told(emits)] == [ANN]
+    assert [member for member, _ in stage.published(emits)] == [ANN]
 
 
 def test_without_a_directory_the_reason_is_that_and_a_cin_still_flows() -> None:
@@ -117,7 +120,42 @@ def test_without_a_directory_the_reason_is_that_and_a_cin_still_flows() -> None:
     [emit] = stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))
     assert msgspec.json.decode(emit.value or b"")["reason"] == "directory-unavailable"
     emits = stage.message(key("200"), adt("A04", "200", "20260301100000", visit="V2", cin=BOB))
-    assert [member for member, _ in stage.told(emits)] == [BOB]
+    assert [member for member, _ in stage.published(emits)] == [BOB]
+
+
+def test_what_the_directory_could_not_answer_is_settled_when_it_answers() -> None:
+    def reasons(emits: list[Emit]) -> list[str | None]:
+        told = [each.value for each in emits if each.topic == UNATTRIBUTED]
+        return [None if value is None else msgspec.json.decode(value)["reason"] for value in told]
+
+    stage = PatientStage(away=True)
+    assert reasons(stage.message(key("100"), adt("A04", "100", "20260301100000", visit="V1"))) == [
+        "directory-unavailable"
+    ]
+    assert reasons(stage.message(key("200"), adt("A04", "200", "20260301100000", visit="V2", cin=BOB))) == ["unchecked"]
+    group = encode_link(Link("group", key("100"), 2000))
+    assert reasons(stage.take(LINKS, key("100"), group)) == []  # no answer: the question stays
+    answered = encode_link(Link(ANSWERED, key("100"), 3000))
+    assert reasons(stage.take(LINKS, key("100"), answered)) == ["no-match"]
+    assert stage.take(LINKS, key("100"), answered) == []
+    assert reasons(stage.take(LINKS, key("200"), encode_link(Link(ANSWERED, key("200"), 3000)))) == [None]
+    # A second outage asks again.
+    assert reasons(stage.message(key("100"), adt("A08", "100", "20260302100000", visit="V3"))) == [
+        "directory-unavailable"
+    ]
+    assert reasons(stage.take(LINKS, key("100"), answered)) == ["no-match"]
+
+
+def test_a_cin_that_could_not_be_checked_is_compared_when_the_directory_answers() -> None:
+    stage = PatientStage(away=True)
+    message = adt("A04", "200", "20260301100000", visit="V2", cin=BOB)
+    stage.message(key("200"), message)
+    assert set(stage.ledgers()) == {BOB}
+    other = Guard(5, hash_birth(TEST_KEY, "1931-12-31"), hash_name(TEST_KEY, "Other", "Person"), "")
+    match = Link("waiting-match", key("200"), received=3000, member=BOB, identifier=GUARD_KEY + BOB, rev=5, guard=other)
+    stage.take(LINKS, key("200"), encode_link(match))
+    stage.take(LINKS, key("200"), encode_link(Link(ANSWERED, key("200"), 3000)))
+    assert stage.ledgers() == {}
 
 
 def test_a_corrected_cin_moves_the_whole_history() -> None:
@@ -255,15 +293,15 @@ def test_custody_records_reach_the_member_and_a_later_version_replaces() -> None
 def test_a_jails_own_feed_is_a_booking_and_a_release_and_both_can_be_taken_back() -> None:
     stage = PatientStage()
     stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
-    [(member, booked)] = stage.told()
+    [(member, booked)] = stage.published()
     assert isinstance(booked, CustodySnapshot)
     assert (member, booked.kind, booked.confidence, booked.facility_type) == (ANN, "booked", "high", "jail")
     emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "01"))
-    [(_, released)] = stage.told(emits)
+    [(_, released)] = stage.published(emits)
     assert isinstance(released, CustodySnapshot)
     assert (released.kind, released.record_id) == ("released", "JAIL|B1#released")
     emits = stage.message("JAIL|7", JAILED.format("A13", "20260310100000", ""))
-    assert [(s.status, s.record_id) for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == [
+    assert [(s.status, s.record_id) for _, s in stage.published(emits) if isinstance(s, CustodySnapshot)] == [
         ("withdrawn", "JAIL|B1#released")
     ]
     stage.message("JAIL|7", JAILED.format("A11", "20260310100100", ""))
@@ -274,7 +312,7 @@ def test_leaving_a_jail_for_a_hospital_is_no_release() -> None:
     stage = PatientStage()
     stage.message("JAIL|7", JAILED.format("A01", "20260301100000", ""))
     emits = stage.message("JAIL|7", JAILED.format("A03", "20260310093000", "02"))
-    assert [s.kind for _, s in stage.told(emits) if isinstance(s, CustodySnapshot)] == ["transferred"]
+    assert [s.kind for _, s in stage.published(emits) if isinstance(s, CustodySnapshot)] == ["transferred"]
 
 
 @pytest.mark.parametrize(

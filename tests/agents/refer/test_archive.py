@@ -44,7 +44,7 @@ def archived(member: Member) -> dict[str, dict[str, Any]]:
 
 
 def old_visits(number: int, year: int = 2022) -> list[VisitSnapshot]:
-    """ED visits eleven days apart, each told a day after it."""
+    """ED visits eleven days apart, each given a day after it."""
     first = at(f"{year}-01-01 10:00")
     visits = []
     for n in range(number):
@@ -54,14 +54,14 @@ def old_visits(number: int, year: int = 2022) -> list[VisitSnapshot]:
     return visits
 
 
-def without_messages(standing: dict[str, Any], visits: set[str]) -> dict[str, Any]:
+def without_messages(documents: dict[str, Any], visits: set[str]) -> dict[str, Any]:
     """What stands, with the messages of those visits left out of evidence."""
     for name in ("candidates", "watches"):
-        for document in standing[name].values():
+        for document in documents[name].values():
             for line in document["evidence"]:
                 if line["visit"] in visits:
                     line["messages"] = []
-    return standing
+    return documents
 
 
 # ---- laws
@@ -181,26 +181,26 @@ def in_chunks(stage: Stage, records: Sequence[Record], size: int, row_limit: int
 
 def a_partition() -> list[Record]:
     """Three members over five years, their corrections, and a tick now and then."""
-    told: list[tuple[int, str, str, bytes]] = []
+    given: list[tuple[int, str, str, bytes]] = []
     for number, member in enumerate(("91234567A", "91234567C", "91234567D")):
-        told.append(
+        given.append(
             (at("2020-01-01") + number, member, ROSTER, json.dumps(a_roster(member_id=member, cin=member)).encode())
         )
         for visit in old_visits(60 + 20 * number):
-            told.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
+            given.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
         late = revised(old_visits(4)[3], facility="Harbor", received=at("2026-02-01") + number)
         gone = revised(old_visits(2)[1], status="withdrawn", received=at("2026-02-02") + number)
         moved = revised(old_visits(6)[5], departed=at("2026-01-30"), received=at("2026-02-03") + number)
-        told += [(each.received, member, VISITS, encode_snapshot(each, member)) for each in (late, gone, moved)]
+        given += [(each.received, member, VISITS, encode_snapshot(each, member)) for each in (late, gone, moved)]
         for n in range(6):
             visit = a_visit(f"new{n}", f"2025-12-{n + 1:02}")
-            told.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
+            given.append((visit.received, member, VISITS, encode_snapshot(visit, member)))
     ticks = [at(day) for day in ("2023-05-01", "2024-05-01", "2026-03-01")]
-    told += [(when, "0", TICKS, write_tick(Tick(when))) for when in ticks]
-    told.sort()
+    given += [(when, "0", TICKS, write_tick(Tick(when))) for when in ticks]
+    given.sort()
     return [
         Record(topic, 0, offset, key.encode(), value, when, {"received": str(when).encode()})
-        for offset, (when, key, topic, value) in enumerate(told)
+        for offset, (when, key, topic, value) in enumerate(given)
     ]
 
 
@@ -226,7 +226,7 @@ def test_the_same_records_give_the_same_again() -> None:
 
 
 def told_in_one_day(number: int, day: str) -> list[Record]:
-    """One member's visits of one day, many of them, all told in that hour."""
+    """One member's visits of one day, many of them, all given in that hour."""
     when = at(day)
     visits = [a_visit(f"v{n}", day, departed=day, received=when) for n in range(number)]
     return [
@@ -240,7 +240,7 @@ def test_a_row_that_may_not_archive_quarantines_what_would_outgrow_it() -> None:
     new = in_chunks(stage, told_in_one_day(60, "2026-03-01"), 7, row_limit=8_000)
     assert set(new.faults) == {"row-too-large"}
     assert not [emit for emit in new.emits if emit.topic == ARCHIVE]
-    # The same visits, but told years later: they may go, and the row takes all of them.
+    # The same visits, but given years later: they may go, and the row takes all of them.
     late = [
         msgspec.structs.replace(r, timestamp=at("2029-01-01"), headers={}) for r in told_in_one_day(60, "2026-03-01")
     ]
@@ -287,7 +287,7 @@ def test_the_oldest_go_first_and_no_more_than_needed() -> None:
 
 
 def full(*visits: VisitSnapshot, when: str = "2026-03-01") -> Member:
-    """A member whose row archives whatever it may, once something new is told at `when`."""
+    """A member whose row archives whatever it may, once something new is given at `when`."""
     member = Member(archive_at=1)
     member.roster()
     member.tell(*visits)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.runtime.chunk import decide_chunk, questions
-from agents.runtime.clock import AHEAD
-from agents.runtime.contract import Emit, Record
+from agents.runtime.chunk import decide_chunk, questions, set_aside_undecided
+from agents.runtime.contract import AHEAD, Emit, Record, TooCostly, received_of
+from agents.runtime.partitioner import partition_of
 from agents.runtime.store import ChunkResult, MemoryStore, decoded
 from agents.topics import TICKS
 from domain.errors import Refusal
@@ -345,3 +345,88 @@ def test_a_row_that_cannot_be_marked_either_stops_everything() -> None:
     stage = msgspec.structs.replace(STAGE, encode=encode)
     with pytest.raises(TypeError):
         decide_chunk(stage, MemoryStore(), [record(0, fact(1, "a")), record(1, fact(2, "a", do="raise"))])
+
+
+FOREIGN = msgspec.structs.replace(STAGE, foreign=("facts.t",))
+
+
+def test_a_record_that_another_system_wrote_to_a_wrong_partition_is_forwarded_once() -> None:
+    home = partition_of(b"k", 3)
+    wrong = msgspec.structs.replace(record(5, fact(1, "a"), at=T0), partition=(home + 1) % 3)
+    result = decide_chunk(FOREIGN, MemoryStore(), [wrong], partitions=3)
+    (copy,) = result.emits
+    assert (copy.topic, copy.key, copy.value, copy.partition) == ("facts.t", wrong.key, wrong.value, home)
+    assert dict(copy.headers) == {"received": str(T0).encode(), "forwarded-from": wrong.coordinates.encode()}
+    assert (result.forwarded, result.changed, result.faults) == (1, {}, [])
+    arrived = Record("facts.t", home, 9, copy.key, copy.value, T0 + 1, dict(copy.headers))
+    assert decide_chunk(FOREIGN, MemoryStore(), [arrived], partitions=3).changed.keys() == {"a"}
+    # A copy that is not at home either (the number of partitions has changed) does not travel on.
+    lost = msgspec.structs.replace(arrived, partition=(home + 1) % 3)
+    result = decide_chunk(FOREIGN, MemoryStore(), [lost], partitions=3)
+    assert ([fault.code for fault in result.faults], result.forwarded) == (["wrong-partition"], 0)
+    assert [emit.topic for emit in result.emits] == [FOREIGN.dead_letters]
+
+
+def test_what_is_our_own_and_what_a_shadow_reads_is_not_forwarded() -> None:
+    wrong = msgspec.structs.replace(record(5, fact(1, "a")), partition=(partition_of(b"k", 3) + 1) % 3)
+    assert decide_chunk(STAGE, MemoryStore(), [wrong], partitions=3).changed.keys() == {"a"}
+    shadow = msgspec.structs.replace(FOREIGN, forwards=False)
+    result = decide_chunk(shadow, MemoryStore(), [wrong], partitions=3)
+    assert (result.emits, result.changed, result.records) == ([], {}, 1)
+
+
+def test_a_stamp_that_claims_to_be_of_a_later_time_than_its_append_is_the_append_time() -> None:
+    stamps = {T0 + AHEAD: T0 + AHEAD, T0 + AHEAD + 1: T0, 10**15 - 1: T0, 0: 0}
+    for stamp, taken in stamps.items():
+        assert received_of(record(0, b"", received=stamp)) == taken
+
+
+def test_a_record_that_workers_end_at_is_set_aside_undecided() -> None:
+    rows = MemoryStore()
+    rows.apply_committed(decide_chunk(STAGE, rows, [record(0, fact(1, "a"))]))
+    poison = record(1, fact(2, "a"), received=T0)
+    result = set_aside_undecided(STAGE, rows, poison)
+    (letter,) = result.emits
+    assert (letter.key, letter.value, header(letter, "code")) == (b"facts.t/0/1", poison.value, b"internal-error")
+    assert (result.rows["a"].count, result.rows["a"].impaired, result.records) == (1, True, 1)
+    assert [(fault.bug, fault.error) for fault in result.faults] == [(True, "CrashLoop")]
+    without = set_aside_undecided(STAGE, rows, poison, mark_row=False)
+    assert (without.changed, [each.topic for each in without.emits]) == ({}, ["letters.t"])
+    assert set_aside_undecided(STAGE, rows, tick(2, T0)).emits == []
+
+
+def test_a_record_whose_row_takes_too_long_to_name_is_set_aside() -> None:
+    def slow(_: Record) -> str:
+        raise TooCostly
+
+    result = decide_chunk(msgspec.structs.replace(STAGE, row_key=slow), MemoryStore(), [record(0, fact(1, "a"))])
+    assert [fault.code for fault in result.faults] == ["too-costly"]
+
+
+def test_a_row_that_takes_too_long_to_encode_costs_one_record() -> None:
+    def encode(row: Row) -> bytes:
+        if row.padding:
+            raise TooCostly
+        return STAGE.encode(row)
+
+    stage = msgspec.structs.replace(STAGE, encode=encode)
+    records = [record(0, fact(1, "a")), record(1, fact(2, "a", do="grow", bytes=3)), record(2, fact(3, "a"))]
+    result = decide_chunk(stage, MemoryStore(), records)
+    assert [fault.code for fault in result.faults] == ["too-costly"]
+    assert result.rows["a"].count == 2
+
+
+def test_keys_and_headers_count_towards_what_kafka_takes() -> None:
+    for emit in (
+        Emit("counts.t", b"k" * 500_000, b"x" * 450_000),
+        Emit("counts.t", b"k", b"x", (("ce_subject", b"s" * 900_000),)),
+        Emit("counts.t", b"k" * 900_001, None),
+    ):
+
+        def decide(row: Row | None, record: Record, context: object, emit: Emit = emit) -> tuple[Row, list[Emit]]:
+            return Row("a"), [emit]
+
+        result = decide_chunk(msgspec.structs.replace(STAGE, decide=decide), MemoryStore(), [record(0, fact(1, "a"))])
+        assert [fault.code for fault in result.faults] == ["output-too-large"]
+    long = msgspec.structs.replace(STAGE, row_key=lambda _: "k" * 600_000)
+    assert [f.code for f in decide_chunk(long, MemoryStore(), [record(0, fact(1, "a"))]).faults] == ["row-too-large"]

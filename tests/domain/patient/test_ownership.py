@@ -7,8 +7,9 @@ from itertools import permutations
 import pytest
 
 from domain.patient.demographics import hash_birth, hash_name
+from domain.patient.fold import fold_roster, fold_survivor
 from domain.patient.ownership import Owner, facts_of, owner
-from domain.patient.row import Claim, Guard, OwnerAnnouncement, PatientRow, fold_roster, fold_survivor, new_row, replace
+from domain.patient.row import Claim, Guard, OwnerAnnouncement, PatientRow, new_row, replace
 
 KEY = b"a key of tests"
 ANN, BEN, CAL = "91234567A", "91234567C", "91234567D"

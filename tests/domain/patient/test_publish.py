@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import permutations
 
+from domain.patient.current import Snapshot
 from domain.patient.events import AdtEvent
-from domain.patient.publish import Snapshot, current_snapshots, publish
-from domain.patient.row import Hashes, PatientRow, fold_event, new_row, replace
+from domain.patient.fold import fold_event
+from domain.patient.publish import current_snapshots, publish
+from domain.patient.row import Hashes, PatientRow, new_row, replace
 from domain.snapshots import CustodySnapshot, Source, VisitSnapshot
 from tests.support.events import PATIENT, VISIT, event
 

@@ -51,6 +51,38 @@ def test_an_ed_attendance_that_became_an_admission_is_one_visit_with_both_times(
     assert stay.how == {"arrived": "A04 EVN-6", "admitted": "A01 EVN-6", "departed": "A03 PV1-45"}
 
 
+WRONG_TIME = event("A03", "2026-03-04 11:30", occurred="2026-03-04 01:00", cls="inpatient", disposition="01")
+RIGHT_TIME = event("A03", "2026-03-04 11:40", occurred="2026-03-04 11:00", cls="inpatient", disposition="01")
+
+
+@pytest.mark.parametrize("named", ["2026-03-04 11:00", None])
+def test_a_departure_sent_again_and_taken_back_does_not_bring_the_first_one_back(named: str | None) -> None:
+    back = event("A13", "2026-03-04 13:00", occurred=named)
+    for order in permutations([ARRIVAL, WRONG_TIME, RIGHT_TIME, back]):
+        reopened = visit(*order)
+        assert reopened is not None
+        assert (reopened.status, reopened.departed) == ("open", None)
+
+
+def test_an_admission_sent_again_with_another_time_is_corrected() -> None:
+    wrong = event("A06", "2026-03-01 15:05", occurred="2026-03-01 12:00", cls="inpatient")
+    right = event("A06", "2026-03-01 15:20", occurred="2026-03-01 15:00", cls="inpatient")
+    for order in permutations([ARRIVAL, wrong, right]):
+        stay = visit(*order)
+        assert stay is not None
+        assert stay.admitted == at("2026-03-01 15:00")
+
+
+def test_a_cancel_of_the_admission_alone_leaves_the_arrival_its_time() -> None:
+    came = event("A04", "2026-03-01 10:02", admitted="2026-03-01 10:00", cls="emergency")
+    admitted = event("A01", "2026-03-01 15:05", admitted="2026-03-01 15:00", cls="inpatient")
+    still = event("A11", "2026-03-01 16:00", admitted="2026-03-01 10:00", cls="emergency")
+    for order in permutations([came, admitted, still]):
+        stay = visit(*order)
+        assert stay is not None
+        assert (stay.patient_class, stay.arrived) == ("emergency", at("2026-03-01 10:00"))
+
+
 def test_every_order_of_the_story_gives_the_same_statements() -> None:
     expected = fold(STORY)
     for order in permutations(STORY):
@@ -246,11 +278,11 @@ def test_leave_of_absence_is_no_discharge() -> None:
 
 
 def test_an_explicit_deletion_empties_a_field_and_an_empty_field_says_nothing() -> None:
-    told = event("A08", "2026-03-02 09:00", facility="ANNEX", cls="emergency")
-    assert visit(ARRIVAL, told).facility == "ANNEX"  # type: ignore[union-attr]
-    assert visit(ARRIVAL, told, event("A08", "2026-03-02 10:00")).facility == "ANNEX"  # type: ignore[union-attr]
+    stated = event("A08", "2026-03-02 09:00", facility="ANNEX", cls="emergency")
+    assert visit(ARRIVAL, stated).facility == "ANNEX"  # type: ignore[union-attr]
+    assert visit(ARRIVAL, stated, event("A08", "2026-03-02 10:00")).facility == "ANNEX"  # type: ignore[union-attr]
     gone = event("A08", "2026-03-02 11:00", facility=DELETED)
-    assert visit(ARRIVAL, told, gone).facility == ""  # type: ignore[union-attr]
+    assert visit(ARRIVAL, stated, gone).facility == ""  # type: ignore[union-attr]
 
 
 def test_storms_of_updates_leave_one_statement() -> None:

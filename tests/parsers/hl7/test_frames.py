@@ -56,8 +56,8 @@ def test_what_stands_before_the_first_of_several_stays_with_it() -> None:
 @given(st.lists(st.sampled_from([ONE, TWO, b"\r", b"\n", b"\x00", b"\x1c", b"|", b"MSH", b"MSH|", b"BTS|1", b"x"])))
 def test_of_a_frame_every_line_but_batch_segments_is_in_some_message(pieces: list[bytes]) -> None:
     body = b"".join(pieces)
-    told = b"".join(split_frame(body))
+    joined = b"".join(split_frame(body))
     for mark in (b"\r", b"\n", b"\x00", b"\x1c"):
-        body, told = body.replace(mark, b""), told.replace(mark, b"")
+        body, joined = body.replace(mark, b""), joined.replace(mark, b"")
     if b"BTS" not in body:
-        assert told == body
+        assert joined == body

@@ -1,4 +1,4 @@
-"""What a message says about its visit."""
+"""The statement of a message about its visit."""
 
 from __future__ import annotations
 

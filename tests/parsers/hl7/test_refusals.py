@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = [
     path for name in ("domain", "parsers", "agents", "streams", "gateway") for path in (ROOT / name).rglob("*.py")
 ]
-GIVEN_BY = {"Refusal", "TooLarge"}
+GIVEN_BY = {"Refusal", "Doubtful", "TooLarge"}
 """The exceptions whose first argument is a code."""
 SET_ASIDE_IN = ROOT / "agents/runtime/chunk.py"
 """Where a `Fault` has a code as its first argument: the reader of files has a `Fault` of its own, with a line."""

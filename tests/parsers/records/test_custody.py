@@ -91,3 +91,12 @@ def test_a_time_before_there_were_any_records_is_a_fault_and_an_empty_file_too()
         fault.field for fault in load_custody((HEADER + "B1,released,J,jail,1700-01-01,,,LASD|5\n").encode()).faults
     ] == ["occurred"]
     assert [fault.reason for fault in load_custody(HEADER.encode()).faults] == ["no rows"]
+
+
+@pytest.mark.parametrize("field", ["record_id", "facility", "source", "identifiers"])
+def test_a_value_that_is_too_long_to_copy_is_a_fault(field: str) -> None:
+    row: dict[str, object] = {"kind": "deleted", "record_id": "R1", "cin": "91234567A"}
+    row[field] = ["GENHOSP|" + "x" * 200] if field == "identifiers" else "x" * 200
+    with pytest.raises(Refusal) as refused:
+        read_custody(json.dumps(row).encode())
+    assert (refused.value.code, refused.value.place) == ("bad-custody", field)

@@ -190,3 +190,24 @@ def test_an_open_end_however_written(end: str) -> None:
 def test_what_is_neither_a_day_nor_an_open_end_is_a_fault(end: str) -> None:
     loaded = load_roster(f"member_id,birth_date,enrolled_to\n91234567A,1980-01-01,{end}\n".encode())
     assert [(fault.line, fault.field) for fault in loaded.faults] == [(2, "enrolled_to")]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"plan": "x" * 200}, "plan"),
+        ({"member_id": "x" * 200}, "member_id"),
+        ({"aid_codes": ["M1", "x" * 200]}, "aid_codes"),
+        ({"identifiers": [{"authority": "x" * 200, "number": "1"}]}, "identifiers"),
+        ({"identifiers": "GENHOSP|" + "x" * 200}, "identifiers"),
+        ({"programmes": [{"id": "x" * 200}]}, "programmes.id"),
+        ({"ecm": {"status": "enrolled", "provider": "x" * 200}}, "ecm.provider"),
+    ],
+)
+def test_a_value_that_is_too_long_to_copy_is_a_fault(more: dict[str, object], field: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        read_roster(json.dumps({"member_id": "M1", "birth_date": "1980-01-01", **more}).encode())
+    assert (refused.value.code, refused.value.place) == ("bad-roster", field)
+    assert "199" in refused.value.detail
+    full = {"member_id": "M1", "birth_date": "1980-01-01", "plan": "x" * 199, "aid_codes": ["x" * 199]}
+    assert read_roster(json.dumps(full).encode()).plan == "x" * 199

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from agents.runtime.contract import TICKS
@@ -13,8 +13,8 @@ from handoff.embedded.kafka import EmbeddedKafka
 from streams.engine.crash import EXIT_REFUSED
 from tests.conftest import HasBootstrap
 from tests.support.counted import Counted
-from tests.support.counting import fact
 from tests.support.kafka import wait_for
+from tests.support.transactions import produce_in_a_transaction
 
 pytestmark = pytest.mark.kafka
 
@@ -25,17 +25,6 @@ def delete_before(counted: Counted, ends: dict[int, int], topic: str = "") -> No
     places = [TopicPartition(topic or counted.facts, partition, end) for partition, end in ends.items()]
     for done in admin.delete_records(places).values():
         done.result(20)
-
-
-def produce_in_a_transaction(counted: Counted, count: int) -> None:
-    """Facts as a stage before this one would write them: transaction markers follow in every partition."""
-    producer = Producer({"bootstrap.servers": counted.bootstrap, "transactional.id": f"t.{counted.suffix}"})
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    for number in range(count):
-        partition = number % counted.partitions
-        producer.produce(counted.facts, fact(number, f"k{number}"), f"k{number}".encode(), partition)
-    producer.commit_transaction(30)
 
 
 def test_a_committed_position_that_is_no_longer_retained_ends_the_worker_with_the_place(kafka: HasBootstrap) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from domain.patient.events import ACCOUNT_MOVE, AdtEvent, Merge
-from domain.patient.row import Hashes, PatientRow, fold_event, new_row
+from domain.patient.fold import fold_event
+from domain.patient.row import Hashes, PatientRow, new_row
 from domain.snapshots import Source
 
 PATIENT = "GENHOSP|2"

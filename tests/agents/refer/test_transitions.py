@@ -39,7 +39,7 @@ def kinds(*visits: Any, until: str = "2026-12-31") -> set[str]:
         ("emergency", {"source": "8"}, {"ed_arrival", "discharge", "custody_release"}),
         ("emergency", {"source": "8", "disposition_group": "OTHER"}, {"ed_arrival", "discharge"}),
         ("emergency", {"source": "5"}, {"ed_arrival", "discharge", "nf_to_hospital"}),
-        ("observation", {}, {"discharge"}),
+        ("observation", {}, {"observation", "discharge"}),
         ("observation", {"flags": ("from_emergency",)}, {"ed_arrival", "discharge"}),
         ("snf", {}, {"nf_admission", "nf_discharge"}),
         ("snf", {"disposition_group": "ACUTE_TRANSFER"}, {"nf_admission", "nf_discharge", "nf_to_hospital"}),
@@ -207,9 +207,9 @@ def test_custody_records(kind: str, expected: str) -> None:
     member = Member()
     record = a_release("R1", "2026-03-01", kind, scheduled=at("2026-04-01"), confidence="medium")
     member.tell(record)
-    (told,) = member.last(TRANSITIONS).values()
-    assert (told["kind"], told["visit"], told["confidence"]) == (expected, "R1", "medium")
-    assert (told["scheduled"] is not None) == (kind == "scheduled")
+    (document,) = member.last(TRANSITIONS).values()
+    assert (document["kind"], document["visit"], document["confidence"]) == (expected, "R1", "medium")
+    assert (document["scheduled"] is not None) == (kind == "scheduled")
     member.tell(revised(record, status="withdrawn"))
     assert member.transitions() == [(expected, "retracted")]
 

@@ -1,4 +1,4 @@
-"""Stories of candidates: raised, amended, lapsed, withdrawn, closed, and met again."""
+"""Candidates: raised, amended, lapsed, withdrawn, closed, and met again."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_candidate_lives_on_when_one_version_of_its_rule_hands_over_to_the_nex
     assert (before["rule"]["version"], after["rule"]["version"]) == ("2021-09", "2026-01")
 
 
-# Standing
+# Eligibility
 
 
 def test_a_verified_programme_keeps_it_in_until_it_ends() -> None:
@@ -643,3 +643,26 @@ def test_revisions_count_up_by_one() -> None:
     revisions = [json.loads(e.value)["revision"] for e in member.emits if e.topic == CANDIDATES and e.value]
     assert revisions == list(range(1, len(revisions) + 1))
     assert len(revisions) > 2
+
+
+def test_an_answer_for_a_candidate_that_is_not_there_is_doubted_once_and_kept() -> None:
+    late = five_visits()
+    (candidate,) = late.live()
+    early = Member()
+    early.roster()
+    for _ in range(2):
+        early.answer(candidate["candidate_id"], "declined", "2026-05-12")
+    assert early.doubts == ["unknown-candidate"]
+    assert late.doubts == []
+    late.answer(candidate["candidate_id"], "declined", "2026-05-12")
+    assert late.doubts == []
+
+
+def test_obstetric_stays_count_as_stays() -> None:
+    member = Member()
+    member.roster()
+    for number, day in enumerate(FIVE[2:], 1):
+        member.tell(a_visit(f"o{number}", day, "obstetrics"))
+    (candidate,) = member.live()
+    assert counts_of(candidate) == {"ed": 0, "inpatient": 3, "snf": 0, "release": 0} == recount(candidate)
+    assert candidate["due"]["followup_visit"] is not None

@@ -1,0 +1,1 @@
+"""What was tried against the live system and gave way once: each stays tried."""
