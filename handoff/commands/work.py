@@ -30,13 +30,13 @@ def work(
     own. Make them first with `handoff shadow create NAME`.
     """
     settings = target.settings() if shadow is None else target.here()
-    target.require(settings, redis=stage.value == RECONCILE.name)
     configure()
     app = APP
     with faults_exit_2():
         built, chosen = build(stage.value, settings), options(settings)
         if shadow is not None:
             built, app = as_shadow(stage.value, shadow, settings), group_prefix(shadow)
+    target.require(settings, redis=stage.value == RECONCILE.name)
     lookup = None
     if stage.value == RECONCILE.name:
         lookup = RedisLookup(settings.redis.url.get_secret_value())

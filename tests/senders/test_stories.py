@@ -123,7 +123,8 @@ class TestPlainHospital:
             hl7(self.HEAD, "A03", "202603051100", self.PID, pv1("I", **visit, f36="03", f45="202603051030")),
             hl7(self.HEAD, "A04", "202604011000", self.PID, pv1("O", f19="O1", f18="OBS")),
         )
-        assert [kind for kind, _ in told(played)] == ["ed_arrival", "admission", "discharge", "hospital_to_nf"]
+        kinds = [kind for kind, _ in told(played)]
+        assert kinds == ["ed_arrival", "admission", "discharge", "hospital_to_nf", "observation"]
         assert classes(played) == ["inpatient", "observation"]
         (moved,) = (each for each in played.transitions.values() if each["kind"] == "hospital_to_nf")
         assert moved["occurred"] == "2026-03-05T10:30:00-08:00"
