@@ -23,7 +23,8 @@ from domain.patient.demographics import (
     DEMOGRAPHICS_KEY,
     GUARD_KEY,
 )
-from domain.patient.groups import Groups, Resolution
+from domain.patient.facts import Resolution
+from domain.patient.groups import Groups
 from domain.patient.row import Guard, OwnerAnnouncement
 from parsers.records.links import Link
 

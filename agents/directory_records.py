@@ -13,7 +13,7 @@ from agents.runtime.rows import row_key
 from agents.topics import IDENTITY_FACTS, ROSTER, UNATTRIBUTED
 from domain.errors import UNDECODABLE, Refusal
 from domain.patient.demographics import GUARD_KEY, demographic_keys, hash_birth, hash_name, plain
-from domain.patient.groups import PatientFacts
+from domain.patient.facts import PatientFacts
 from domain.rules.vocabulary import OPEN, Vocabulary
 from parsers.records.facts import decode_facts
 from parsers.records.links import ANSWERED, Link

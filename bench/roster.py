@@ -25,7 +25,7 @@ from agents.directory_records import read_entry, resolved, take
 from agents.runtime.contract import Emit, Record
 from agents.topics import ADT_RAW, IDENTITY_FACTS, ROSTER, UNATTRIBUTED
 from bench.report import result, say
-from domain.patient.groups import CIN, Evidence, PatientFacts
+from domain.patient.facts import CIN, Evidence, PatientFacts
 from domain.patient.row import Claim
 from handoff.declarations.rules import load_rules
 from handoff.demo import run

@@ -17,7 +17,7 @@ import msgspec
 
 from domain.times import instant
 from parsers.hl7.batch import Splitter
-from parsers.hl7.encoding import encoded
+from parsers.hl7.charsets import encoded
 from parsers.hl7.frames import split_frame
 
 _BLOCK: Final = 1 << 20

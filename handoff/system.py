@@ -23,7 +23,8 @@ from handoff.embedded.redis import EmbeddedRedis
 from handoff.embedded.tether import started_at
 from handoff.folder_lock import LOCK_FILE, FolderLock
 from handoff.ports import Ports
-from handoff.settings import ConsoleSettings, HttpSettings, MllpSettings, Settings
+from handoff.sections import ConsoleSettings, HttpSettings, MllpSettings
+from handoff.settings import Settings
 from handoff.supervisor import Process, Supervisor, write_state
 from handoff.target import state_path
 from streams.kafka.offsets import admin_client

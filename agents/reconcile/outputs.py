@@ -13,7 +13,7 @@ import msgspec
 from agents.runtime.contract import Emit
 from agents.topics import IDENTITY_FACTS, UNATTRIBUTED, VISITS
 from domain.patient.demographics import GUARD_KEY
-from domain.patient.groups import CIN, PatientFacts
+from domain.patient.facts import CIN, PatientFacts
 from domain.patient.ownership import Owner, asks_of, facts_of, own_evidence, owner
 from domain.patient.publish import publish
 from domain.patient.row import PatientRow, replace

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from domain.patient.demographics import CONFLICT, DEMOGRAPHICS_KEY, GUARD_KEY, compare
-from domain.patient.groups import CIN, OPERATOR, Evidence, PatientFacts
+from domain.patient.facts import CIN, OPERATOR, Evidence, PatientFacts
 from domain.patient.row import Claim, PatientRow
 
 ROSTER: Final = "roster"

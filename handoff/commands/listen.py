@@ -18,7 +18,8 @@ from handoff.declarations.rules import load_rules
 from handoff.declarations.senders import load_senders
 from handoff.exits import faults_exit_2
 from handoff.logs import configure
-from handoff.settings import FolderSettings, HttpSettings, Settings
+from handoff.sections import FolderSettings, HttpSettings
+from handoff.settings import Settings
 from streams.http_server import HttpTimes
 
 

@@ -13,7 +13,8 @@ from handoff.profiling.fields import Fills
 from handoff.profiling.habits import VisitNumbers, ZeroOffsets
 from handoff.profiling.tally import Codes, Tally
 from parsers.hl7.adt import read_adt
-from parsers.hl7.encoding import CHARSETS, Message, decoded
+from parsers.hl7.charsets import CHARSETS, decoded
+from parsers.hl7.encoding import Message
 from parsers.hl7.pid import identifiers_in, medical_record_number
 from parsers.hl7.places import facility_of, value_at
 from parsers.hl7.profiles import SenderProfile, place_of

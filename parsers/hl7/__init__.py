@@ -8,6 +8,7 @@ __all__ = [
     "ack",
     "adt",
     "batch",
+    "charsets",
     "dialects",
     "encoding",
     "envelope",

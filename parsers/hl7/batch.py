@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from parsers.hl7.encoding import AROUND, MARK
+from parsers.hl7.charsets import AROUND, MARK
 
 OPENING: Final = re.compile(
     rb"(?:(?<=[\r\n\x0b\x1c\x00])|\A)[ \t]*(?:\xef\xbb\xbf)?(MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from parsers.hl7.encoding import CHARSETS, MARK, Delimiters, decoded, delimiters_of, header_of, unescape
+from parsers.hl7.charsets import CHARSETS, MARK, decoded, header_of
+from parsers.hl7.encoding import Delimiters, delimiters_of, unescape
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from parsers.hl7.batch import Splitter
-from parsers.hl7.encoding import AROUND
+from parsers.hl7.charsets import AROUND
 
 _FIRST: Final = re.compile(rb"(?:\A|[\r\n\x0b\x1c\x00])[ \t]*(?:\xef\xbb\xbf)?MSH([^A-Za-z0-9\s])")
 

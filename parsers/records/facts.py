@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from domain.errors import UNDECODABLE, Refusal
-from domain.patient.groups import PatientFacts
+from domain.patient.facts import PatientFacts
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(PatientFacts)

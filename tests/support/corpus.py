@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from parsers.hl7.encoding import CHARSETS
+from parsers.hl7.charsets import CHARSETS
 
 _PATH = Path(os.environ.get("HANDOFF_CORPUS", Path(__file__).parents[2] / "../shared/corpus/adt_dev.jsonl"))
 

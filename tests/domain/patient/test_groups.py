@@ -8,7 +8,8 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.patient.groups import CIN, Evidence, Groups, PatientFacts, Resolution
+from domain.patient.facts import CIN, Evidence, PatientFacts, Resolution
+from domain.patient.groups import Groups
 from domain.patient.row import Claim
 
 

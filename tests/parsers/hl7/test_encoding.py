@@ -7,7 +7,8 @@ import pytest
 from domain.errors import Refusal
 from parsers.hl7 import refusals as codes
 from parsers.hl7.adt import read_adt
-from parsers.hl7.encoding import STANDARD, Message, decoded, delimiters_of, encoded, unescape
+from parsers.hl7.charsets import decoded, encoded
+from parsers.hl7.encoding import STANDARD, Message, delimiters_of, unescape
 from tests.parsers.writing import DEFAULT, adt, event
 
 HEADER = "MSH|^~\\&|ADT|GEN|||20261123100000||ADT^A01|C1|P|2.5"
