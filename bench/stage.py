@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import resource
+import signal
 import statistics
 import tempfile
 import time
@@ -106,7 +107,7 @@ def run_once(bootstrap: str, count: int, run: int, rows: Literal["memory", "disk
         seconds = time.perf_counter() - began
         seen["events_per_s"] = round((count - first) / seconds)
         seen["cpu_us_per_event"] = round((_cpu() - cpu) / (count - first) * 1e6, 1)
-        worker.pump.stop()
+        signal.raise_signal(signal.SIGTERM)
 
     async def both() -> None:
         watching = asyncio.create_task(asyncio.wait_for(watch(), 600))
