@@ -131,6 +131,7 @@ class _Decision:
     def run(self, records: Sequence[Record], expired: Callable[[], bool] | None) -> int:
         """Decide the records one by one; how many, which is less than all when `expired()` turned true."""
         stage, progress = self.stage, self.progress
+        foreign = stage.foreign if self.partitions is not None else ()
         context = Context(self.clock.now, self.lookups)
         for number, record in enumerate(records):
             if number and expired is not None and expired():
@@ -142,10 +143,11 @@ class _Decision:
                 continue
             if self.clock.stamp(record):
                 context = Context(self.clock.now, self.lookups)
-            at = self.elsewhere(record)
-            if at is not None:
-                self.forward(record, at)
-                continue
+            if record.topic in foreign:
+                at = self.elsewhere(record)
+                if at is not None:
+                    self.forward(record, at)
+                    continue
             try:
                 key = stage.row_key(record)
             except Refusal as refusal:
@@ -160,7 +162,7 @@ class _Decision:
 
     def elsewhere(self, record: Record) -> int | None:
         """The partition of the record's key, if another system wrote the record to another one."""
-        if self.partitions is None or record.topic not in self.stage.foreign or not record.key:
+        if self.partitions is None or not record.key:
             return None
         at = partition_of(record.key, self.partitions)
         return None if at == record.partition else at
@@ -285,5 +287,7 @@ def dead_letter(stage: Stage, record: Record, code: str, place: str) -> Emit:
 
 def size_of(emit: Emit) -> int:
     """Bytes of an emit's key, headers and value, which together must fit into what Kafka takes."""
-    headers = sum(len(name) + len(value) for name, value in emit.headers)
-    return len(emit.key or b"") + headers + len(emit.value or b"")
+    size = len(emit.key or b"") + len(emit.value or b"")
+    for name, value in emit.headers:
+        size += len(name) + len(value)
+    return size

@@ -83,7 +83,9 @@ class Attempts:
 
     def begin(self, batch: Batch) -> dict[Place, Mark]:
         """The marks to commit before a part of a batch is decided; empty once its places have been begun."""
-        marks = {}
+        marks: dict[Place, Mark] = {}
+        if self._all_begun(batch):
+            return marks
         for place, records in _by_place(batch).items():
             found = self._found.get(place)
             first = records[0].offset
@@ -110,11 +112,18 @@ class Attempts:
 
     def begun(self, batch: Batch) -> None:
         """The results of a part of a batch are being committed, and its marks end with that."""
+        if self._all_begun(batch):
+            return
         for place, records in _by_place(batch).items():
             found = self._found.get(place)
             if found is None or records[-1].offset + 1 >= found.through:
                 self._found.pop(place, None)
                 self._proven.add(place)
+
+    def _all_begun(self, batch: Batch) -> bool:
+        """Whether no place of a batch has or needs a mark: the case of all batches but the first, decided by places
+        and not by records."""
+        return not self._found and self._proven.issuperset(batch.positions)
 
 
 def _by_place(batch: Batch) -> dict[Place, list[Record]]:
