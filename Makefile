@@ -30,7 +30,7 @@ demo: setup ## the whole thing on this machine: a simulated county over MLLP, ca
 	@$(BIN)/handoff demo
 
 test: setup check ## every check and every test, on a real Kafka and Redis
-	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --durations 12
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
