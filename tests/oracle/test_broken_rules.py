@@ -16,8 +16,6 @@ import pytest
 from tests.oracle.batch import PARTS, Batch
 from tests.oracle.test_oracle import COUNTIES, county_of
 
-pytestmark = pytest.mark.large
-
 BROKEN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "A11 is ignored": (("('A11','A01'), ('A11','A04'), ", ""),),
     "A13 is ignored": (("('A13','A03'), ", ""),),
