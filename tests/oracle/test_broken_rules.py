@@ -78,8 +78,7 @@ BROKEN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "programs do not exclude": (("where g.member = c.member and g.verified", "where false"),),
     "enrollment in ECM does not exclude": (("not (p.ecm = 'enrolled'", "not (false"),),
     "enrollment in the plan does not matter": (
-        ("and c.first <= coalesce(p.enrolled_to, 4000000)", ""),
-        ("and coalesce(p.enrolled_from, -1) <= c.first", ""),
+        ("and coalesce(e.begins, -1) <= c.first and c.first <= coalesce(e.ends, 4000000))", ")"),
     ),
     "custody releases need no condition": (
         (
