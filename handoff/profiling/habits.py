@@ -32,9 +32,6 @@ class VisitNumbers:
     def __init__(self) -> None:
         self.messages = self.with_number = self.same_as_account = 0
         """Messages about a visit; those with PV1-19; those whose PV1-19 equals PID-18."""
-        self.numbers = 0
-        self.again = 0
-        """Numbers that name more than one visit of one patient."""
         self._left: dict[int, int | None] = {}
         """Hash of patient and number -> the first departure (ms UTC); None: none yet."""
         self._again: set[int] = set()
@@ -50,14 +47,22 @@ class VisitNumbers:
         if key not in self._left:
             if len(self._left) >= MOST_VISITS:
                 return
-            self.numbers += 1
             self._left[key] = None
         left = self._left[key]
         if event.trigger == "A03" and left is None:
             self._left[key] = _at(event.visit.departed, event)
         elif event.trigger in _ARRIVALS and left is not None and _at(event.visit.admitted, event) > left + _AGAIN:
             self._again.add(key)
-            self.again = len(self._again)
+
+    @property
+    def numbers(self) -> int:
+        """Different numbers, each of one patient."""
+        return len(self._left)
+
+    @property
+    def again(self) -> int:
+        """Numbers that name more than one visit of one patient."""
+        return len(self._again)
 
     def report(self) -> dict[str, Any]:
         """Counts as plain data."""

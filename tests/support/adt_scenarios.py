@@ -24,7 +24,7 @@ import random
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import yaml
@@ -45,6 +45,7 @@ def _moment(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+T = TypeVar("T")
 Sent = tuple[str, bytes]
 """(sender profile, message)."""
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -154,11 +155,7 @@ class AdtScenario(_Written):
 
     def shuffled(self, seed: int) -> list[Sent]:
         """The messages in another order, each of some twice."""
-        messages = self.as_is()
-        chance = random.Random(seed)
-        messages += chance.sample(messages, len(messages) // 3)
-        chance.shuffle(messages)
-        return messages
+        return mixed(self.as_is(), seed)
 
     def roster(self) -> list[dict[str, Any]]:
         """The rows of the roster."""
@@ -180,6 +177,14 @@ class AdtScenario(_Written):
             if at is not None:
                 document[name] = rfc3339(_ms(at))
         return {"record_id": line.record, "cin": self.members[line.who].cin, **document}
+
+
+def mixed(messages: list[T], seed: int) -> list[T]:
+    """The messages in another order, each of some twice."""
+    chance = random.Random(seed)
+    found = messages + chance.sample(messages, len(messages) // 3)
+    chance.shuffle(found)
+    return found
 
 
 def written(lines: Sequence[MessageLine], members: Mapping[str, MemberLine]) -> list[bytes]:

@@ -6,7 +6,6 @@ Each can be given a hospital and members of its own, so that one system can take
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from handoff.inputs import messages
 from parsers.hl7.envelope import read_envelope
 from parsers.records.roster_documents import encode_roster
 from parsers.records.roster_file import load_roster
-from tests.support.adt_scenarios import FOLDER, SENDERS, load_adt_scenario, outcome
+from tests.support.adt_scenarios import FOLDER, SENDERS, load_adt_scenario, mixed, outcome
 from tests.support.replaying import Heard, Played
 
 CASES: Final = Path(os.environ.get("HANDOFF_CASES", "../shared/cases"))
@@ -51,10 +50,7 @@ class Case(msgspec.Struct, frozen=True):
 
     def shuffled(self, seed: int) -> list[bytes]:
         """The messages in another order, each of some twice."""
-        chance = random.Random(seed)
-        found = self.messages + chance.sample(self.messages, len(self.messages) // 3)
-        chance.shuffle(found)
-        return found
+        return mixed(self.messages, seed)
 
     def play(self, sent: list[bytes], now: int) -> dict[str, Any]:
         """What the messages amount to at `now` (ms UTC), all received then, in their order."""
